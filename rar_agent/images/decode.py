@@ -1,0 +1,107 @@
+"""The one decode path: bytes → header checked → first frame, upright, RGB."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from rar_agent.errors import ImageError
+from rar_agent.images.policy import Limits
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Pillow's names of the formats that are opened; everything else is refused unparsed."""
+
+MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of those formats."""
+
+_ORIENTATION = 274  # EXIF tag
+
+
+def decode(data: bytes, name: str, limits: Limits) -> Image.Image:
+    """Decode an encoded image.
+
+    Args:
+        data: The whole file.
+        name: For messages.
+        limits: Pixels and frames are checked from the header, before decoding.
+
+    Returns:
+        First frame, EXIF orientation applied, alpha on white, mode RGB.
+
+    Raises:
+        ImageError: Not an allowed format, over a limit, truncated or damaged.
+    """
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
+            _check_header(image, name, limits)
+            return to_rgb(image)
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"'{name}' is not an image of an allowed format ({', '.join(FORMATS)}).",
+            "Convert it to one of them.",
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"'{name}' has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, the most that "
+            f"is ever opened; the limit is {limits.max_pixels:,}.",
+            "Scale it down.",
+        ) from error
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's plugins raise whatever their parsers hit
+        raise ImageError(
+            f"'{name}' is damaged or truncated: {type(error).__name__}: {error}.",
+            "Get the file again.",
+        ) from error
+
+
+def _check_header(image: Image.Image, name: str, limits: Limits) -> None:
+    pixels = image.width * image.height
+    if pixels > limits.max_pixels:
+        raise ImageError(
+            f"'{name}' has {image.width}x{image.height} = {pixels:,} pixels; the limit is "
+            f"{limits.max_pixels:,}.",
+            "Scale it down, or raise RAR_MAX_PIXELS.",
+        )
+    frames = getattr(image, "n_frames", 1)
+    if frames > limits.max_frames:
+        raise ImageError(
+            f"'{name}' has {frames:,} frames; the limit is {limits.max_frames:,}.",
+            "Save the frame you mean as an image, or raise RAR_MAX_FRAMES.",
+        )
+    image.seek(0)  # counting frames may have moved
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Upright RGB copy of an image in any of Pillow's modes.
+
+    Alpha is composed on white. 16-bit grey keeps its high byte; 32-bit integer and float
+    images, which define no white, are scaled from their own range.
+    """
+    image = _upright(image)
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        image = Image.fromarray(_own_range(np.asarray(image, dtype=np.float64)))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB") if image.mode != "RGB" else image.copy()
+
+
+def _own_range(values: np.ndarray) -> np.ndarray:
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    scale = 255.0 / (high - low) if high > low else 0.0
+    return ((values - low) * scale).round().astype(np.uint8)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turned = image.getexif().get(_ORIENTATION, 1) != 1
+    except Exception:  # malformed EXIF is no reason to refuse the pixels
+        return image
+    return ImageOps.exif_transpose(image) if turned else image

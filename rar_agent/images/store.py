@@ -1,0 +1,119 @@
+"""Where admitted images wait under their content hash while a graph runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+from PIL import Image
+
+from rar_agent.errors import ImageError, NotFoundError
+from rar_agent.images.admit import AdmittedImage
+from rar_agent.images.decode import decode
+from rar_agent.images.policy import Limits
+
+
+class ImageStore:
+    """Images by content hash: a bounded cache in memory, and a folder where a place is given.
+
+    Only code that admitted an image can put it here, and only who knows the hash can get it.
+    Thread-safe.
+
+    Args:
+        place: Folder that lets hashes survive a restart; None: memory only.
+        max_pixels: Decoded pixels kept in memory (3 bytes each); the oldest unused go first.
+        max_files_bytes: Size of the folder; the oldest files go first.
+        expiry_s: Age in seconds at which a file is removed.
+    """
+
+    def __init__(
+        self,
+        place: Path | None = None,
+        max_pixels: int = 100_000_000,
+        max_files_bytes: int = 1_000_000_000,
+        expiry_s: float = 7 * 86_400,
+    ) -> None:
+        self.place = place
+        self._max_pixels = max_pixels
+        self._max_files_bytes = max_files_bytes
+        self._expiry_s = expiry_s
+        self._kept: OrderedDict[str, AdmittedImage] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, image: AdmittedImage) -> str:
+        """Keep an image; returns its hash."""
+        self._keep(image)
+        if self.place is not None:
+            self._write(self.place, image)
+        return image.sha256
+
+    def get(self, sha256: str) -> AdmittedImage:
+        """The image of a hash.
+
+        Raises:
+            NotFoundError: It was never here, or has expired.
+        """
+        with self._lock:
+            if sha256 in self._kept:
+                self._kept.move_to_end(sha256)
+                return self._kept[sha256]
+        image = self._read(sha256)
+        if image is None:
+            raise NotFoundError(
+                f"Image {sha256[:12]} is not in the store, or has expired.", "Attach it again."
+            )
+        self._keep(image)
+        return image
+
+    def __contains__(self, sha256: object) -> bool:
+        with self._lock:
+            return sha256 in self._kept or (
+                self.place is not None and _is_hash(sha256) and self._file(str(sha256)).is_file()
+            )
+
+    def _keep(self, image: AdmittedImage) -> None:
+        with self._lock:
+            self._kept[image.sha256] = image
+            self._kept.move_to_end(image.sha256)
+            pixels = sum(kept.rgb.width * kept.rgb.height for kept in self._kept.values())
+            while pixels > self._max_pixels and len(self._kept) > 1:
+                _, dropped = self._kept.popitem(last=False)
+                pixels -= dropped.rgb.width * dropped.rgb.height
+
+    def _file(self, sha256: str) -> Path:
+        assert self.place is not None  # noqa: S101 - callers checked
+        return self.place / f"{sha256}.png"
+
+    def _write(self, place: Path, image: AdmittedImage) -> None:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = self._file(image.sha256)
+        if not file.exists():
+            draft = file.with_suffix(f".{threading.get_ident()}.tmp")
+            image.rgb.save(draft, format="PNG", compress_level=1)
+            draft.replace(file)
+        self._expire(place)
+
+    def _read(self, sha256: str) -> AdmittedImage | None:
+        if self.place is None or not _is_hash(sha256):
+            return None
+        try:
+            data = self._file(sha256).read_bytes()
+            rgb = decode(data, sha256[:12], Limits(max_pixels=Image.MAX_IMAGE_PIXELS or 0))
+        except (OSError, ImageError):
+            return None
+        return AdmittedImage(sha256, rgb, sha256[:12])
+
+    def _expire(self, place: Path) -> None:
+        files = sorted((f.stat().st_mtime, f.stat().st_size, f) for f in place.glob("*.png"))
+        total, now = sum(size for _, size, _ in files), time.time()
+        for written, size, file in files[:-1]:
+            if now - written > self._expiry_s or total > self._max_files_bytes:
+                file.unlink(missing_ok=True)
+                total -= size
+
+
+def _is_hash(value: object) -> bool:
+    text = str(value)
+    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)

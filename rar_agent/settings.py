@@ -1,0 +1,134 @@
+"""One typed settings object: defaults < rar.toml < environment RAR_* < arguments."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from platformdirs import user_data_path
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from rar_agent.errors import ConfigurationError
+
+NOT_SETTINGS = frozenset({"RAR_DATA"})
+"""RAR_ variables that are no settings: RAR_DATA names the images for tests and benchmarks."""
+
+
+class Settings(BaseSettings):
+    """What can be chosen without touching code.
+
+    Every field is also an environment variable (`RAR_MODEL`) and a key of `rar.toml` in the
+    working directory (`model = "openai:..."`).
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="RAR_",
+        toml_file="rar.toml",
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=False,
+    )
+
+    home: Path = Field(default_factory=lambda: user_data_path("rar-agent", appauthor=False))
+    """Where memories and the user's prompts live."""
+    memory: str = "imagenet-1k"
+    """Memory that `recognize` asks by default."""
+    encoder: str = "auto"
+    """For `memory create`: `auto`, `builtin`, `open_clip:MODEL/PRETRAINED`, `open_clip:FOLDER`."""
+    device: str = "auto"
+    """Torch device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Precision class of the encoder's forward pass."""
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    """Images encoded at once."""
+    download: bool = False
+    """Whether open_clip may download weights and tokenizers."""
+
+    k: int = Field(default=5, ge=1, le=26)
+    """Candidates, that is distinct categories, to retrieve and rank."""
+    exemplars: int = Field(default=3, ge=0, le=16)
+    """Nearest exemplars shown for each candidate."""
+    skip_ranking_at: float = Field(default=0.98, ge=0, le=1.01)
+    """Calibrated probability from which the model is not asked; above 1: always ask."""
+    abstain_below: float = Field(default=0.2, ge=0, le=1)
+    """Calibrated probability under which the answer is abstained."""
+
+    model: str | None = None
+    """Multimodal LLM that ranks, as `provider:name` for init_chat_model; none: retrieval order."""
+    base_url: str | None = None
+    """OpenAI-compatible server (Ollama, vLLM, llama.cpp): asked without a key if none is set."""
+    model_timeout_s: float = Field(default=60.0, gt=0)
+    """Seconds for one request to the model."""
+    model_retries: int = Field(default=2, ge=0, le=10)
+    """Retries of one request, done by the provider's SDK and by nothing else."""
+    prompt: str = "rank@1"
+    """Ranking prompt, as `name@version`."""
+    seed: int = 0
+    """Seed of the order in which options are shown."""
+
+    roots: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Folders under which a string chosen by a model may name a file; none by default."""
+    allow_urls: bool = False
+    """Whether public https URLs may be fetched."""
+    max_bytes: int = Field(default=50_000_000, ge=1)
+    """Largest encoded image, in bytes."""
+    max_pixels: int = Field(default=80_000_000, ge=1)
+    """Largest image, width times height; Pillow itself refuses over 178,956,970."""
+    max_frames: int = Field(default=1_000, ge=1)
+    """Most frames of an animation; only the first is used."""
+
+    @field_validator("roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Path(part) for part in value.split(os.pathsep) if part)
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, rar.toml."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401
+    """Read the settings; arguments that are None are left to the other sources.
+
+    Args:
+        **overrides: Fields of `Settings`.
+
+    Raises:
+        ConfigurationError: A value is not valid; the message names where it can be set.
+    """
+    try:
+        return Settings(**{k: v for k, v in overrides.items() if v is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        raise ConfigurationError(
+            f"Setting '{name}' = {first.get('input')!r} is not valid: {first['msg']}.",
+            f"Correct it in the command, in RAR_{name.upper()}, or in rar.toml.",
+        ) from error
+    except ValueError as error:  # a rar.toml that is not TOML
+        raise ConfigurationError(f"rar.toml cannot be read: {error}.", "Correct the file.") from error
+
+
+def unknown_variables() -> list[str]:
+    """Environment variables that start with RAR_ and set nothing (likely misspelt)."""
+    known = {f"RAR_{field.upper()}" for field in Settings.model_fields} | NOT_SETTINGS
+    return sorted(v for v in os.environ if v.startswith("RAR_") and v.upper() not in known)

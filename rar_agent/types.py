@@ -1,0 +1,171 @@
+"""What travels between the parts: categories, candidates, rankings, recognitions.
+
+All are frozen and dump to plain data (`model_dump`), because graph states, checkpoints, tool
+artifacts and JSON lines hold plain data only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Modality = Literal["image", "text", "head"]
+Decision = Literal["accepted", "abstained"]
+ParseStatus = Literal["exact", "repaired", "failed", "not_asked"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Category(_Frozen):
+    """A name in the vocabulary."""
+
+    name: str = Field(min_length=1, max_length=200)
+    """Unique in its memory."""
+    aliases: tuple[str, ...] = ()
+    """Other names of the same thing."""
+    description: str = ""
+    """One sentence that tells it from its neighbours."""
+    parent: str = ""
+    """Name of the category above it in the taxonomy; empty at the top."""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    """Anything else, as plain JSON values."""
+
+
+class Exemplar(_Frozen):
+    """An image that the memory has learnt, as evidence for a candidate."""
+
+    entry: int
+    """Id of its entry in the memory."""
+    source: str
+    """Where it was read from."""
+    similarity: float
+    """Cosine with the query image, -1 to 1."""
+
+
+class Candidate(_Frozen):
+    """A distinct category that the query image could be."""
+
+    category: Category
+    score: float
+    """Log-probability under the retrieval's posterior over the whole memory, at most 0."""
+    probability: float = Field(ge=0, le=1)
+    """Retrieval's probability of the category, over the whole memory."""
+    evidence: tuple[Modality, ...]
+    """Which modalities of entries the memory has for this category."""
+    exemplars: tuple[Exemplar, ...] = ()
+    """Nearest exemplars, nearest first; empty where only names are known."""
+
+
+class Usage(_Frozen):
+    """Tokens that a provider billed for one ranking."""
+
+    input_tokens: int = 0
+    """Tokens sent, the image's included."""
+    output_tokens: int = 0
+    """Tokens received."""
+
+
+class Ranking(_Frozen):
+    """An order of exactly the candidates it was given."""
+
+    order: tuple[int, ...]
+    """Positions in the list of candidates, best first: a permutation."""
+    probabilities: tuple[float, ...]
+    """One for each candidate, in the candidates' order; they sum to 1."""
+    parse_status: ParseStatus
+    """`exact`, `repaired` (see `repairs`), `failed` (retrieval order), `not_asked` (no model)."""
+    repairs: int = 0
+    """Letters lost, invented or repeated in the answer, that the parser made good."""
+    ranker: str = "retrieval"
+    """`retrieval` or `listwise`."""
+    model: str = ""
+    """The model that answered."""
+    prompt: str = ""
+    """`name@version` of the prompt."""
+    prompt_hash: str = ""
+    """First 12 hex digits of the prompt's sha256."""
+    usage: Usage = Usage()
+    raw: str = ""
+    """The model's answer as received, cut at 4,000 characters."""
+
+
+class RankedCategory(_Frozen):
+    """One line of the answer."""
+
+    category: Category
+    probability: float = Field(ge=0, le=1)
+    """Final probability; what it means is in `Trace.probability_means`."""
+    retrieval_probability: float = Field(ge=0, le=1)
+    """Before ranking."""
+    evidence: tuple[Modality, ...]
+    exemplars: tuple[Exemplar, ...] = ()
+
+
+class Trace(_Frozen):
+    """How an answer was obtained, enough to repeat it."""
+
+    memory: str
+    """Name of the memory."""
+    generation: int
+    """Generation of the memory that answered."""
+    encoder: str
+    """Encoder's name and fingerprint identity."""
+    precision: str
+    """Precision class the encoder ran at."""
+    method: str
+    """How categories were scored: head, text, knn, prototype or gda, and its parameters."""
+    calibrated: bool
+    """Whether `probability` was calibrated on the memory, for this ranker too."""
+    probability_means: str
+    """One sentence saying what the probabilities are."""
+    ranker: str
+    """Which ranker gave the order."""
+    parse_status: ParseStatus = "not_asked"
+    model: str = ""
+    prompt: str = ""
+    prompt_hash: str = ""
+    usage: Usage = Usage()
+    degraded: bool = False
+    """True where ranking was asked for and the retrieval order was returned instead."""
+    reason: str = ""
+    """Why it is degraded, abstained, or was not ranked."""
+    timings_ms: dict[str, float] = Field(default_factory=dict)
+    """Milliseconds by part: admit, encode, search, rank."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """rar-agent and the libraries that decide numbers."""
+
+
+class Recognition(_Frozen):
+    """The result for one image."""
+
+    image: str
+    """sha256 of the image's bytes."""
+    source: str
+    """The image's name as the caller gave it."""
+    decision: Decision
+    categories: tuple[RankedCategory, ...]
+    """Best first; also where abstained, as best guesses."""
+    trace: Trace
+
+    @property
+    def label(self) -> str | None:
+        """Name of the best category, or None where abstained."""
+        return self.categories[0].category.name if self.decision == "accepted" else None
+
+    @property
+    def probability(self) -> float:
+        """Probability of the best category."""
+        return self.categories[0].probability if self.categories else 0.0
+
+
+class Failure(_Frozen):
+    """One image of a batch that could not be recognised."""
+
+    source: str
+    error: str
+    """What was wrong and what to do."""
+    kind: str
+    """Class name of the error."""
