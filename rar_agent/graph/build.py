@@ -1,0 +1,41 @@
+"""Building the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.runnables import RunnableLambda
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from rar_agent.graph import nodes
+from rar_agent.graph.context import Context
+from rar_agent.graph.state import RecognizeInput, RecognizeOutput, RecognizeState
+
+Recognize = CompiledStateGraph[RecognizeState, Context, RecognizeInput, RecognizeOutput]
+
+
+def build_recognize(checkpointer: BaseCheckpointSaver[Any] | None = None) -> Recognize:
+    """The recognise graph, compiled.
+
+    Args:
+        checkpointer: Where states are kept; a state holds handles and plain data only.
+    """
+    graph = StateGraph(
+        RecognizeState,
+        context_schema=Context,
+        input_schema=RecognizeInput,
+        output_schema=RecognizeOutput,
+    )
+    graph.add_node("admit", nodes.admit)
+    graph.add_node("retrieve", nodes.retrieve)
+    # Both forms of one node: a plain function would hold a thread for as long as a model thinks.
+    graph.add_node(
+        "rank", RunnableLambda(nodes.rank, nodes.arank, name="rank"), destinations=("conclude",)
+    )
+    graph.add_node("conclude", nodes.conclude)
+    graph.add_edge(START, "admit")
+    graph.add_edge("admit", "retrieve")
+    graph.set_finish_point("conclude")
+    return graph.compile(checkpointer=checkpointer, name="recognize")

@@ -1,0 +1,96 @@
+"""From candidates and a ranking to a recognition: fuse, decide, say how it was obtained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+
+import rar_agent
+from rar_agent.graph.services import Services
+from rar_agent.graph.state import RecognizeState
+from rar_agent.memory.memory import Method
+from rar_agent.ranking import fuse
+from rar_agent.types import Candidate, Decision, RankedCategory, Ranking, Recognition, Trace
+
+_LIBRARIES = ("torch", "faiss-cpu", "pillow", "numpy", "open_clip_torch", "timm")
+
+
+def conclusion(
+    state: RecognizeState,
+    candidates: Sequence[Candidate],
+    ranking: Ranking | None,
+    services: Services,
+    method: Method,
+) -> Recognition:
+    """Write the recognition of one image.
+
+    Args:
+        state: The graph's state before it ends.
+        candidates: In retrieval order.
+        ranking: Of exactly these candidates; None where none was made.
+        services: For the memory, the encoder and the thresholds.
+        method: How the candidates were scored.
+    """
+    memory, settings = services.memory, services.settings
+    answered = ranking is not None and ranking.parse_status in ("exact", "repaired")
+    calibrated = memory.calibrated and method == "fitted" and not answered
+    probabilities = [candidate.probability for candidate in candidates]
+    if ranking is not None and answered:
+        probabilities = fuse(probabilities, ranking.probabilities)
+    order = sorted(range(len(candidates)), key=lambda i: -probabilities[i])
+    abstain = state.get("abstain", "")
+    best = max(probabilities, default=0.0)
+    if not abstain and calibrated and best < settings.abstain_below:
+        abstain = f"not sure enough: {best:.2f} is under {settings.abstain_below:.2f}"
+    decision: Decision = "abstained" if abstain or not candidates else "accepted"
+    means = memory.probability_means(method)
+    if answered:
+        means = f"retrieval ({means}) times a fixed share by place in the model's order, uncalibrated"
+    reasons = [reason for reason in (abstain, state.get("reason", "")) if reason]
+    return Recognition(
+        image=state["sha256"],
+        source=state["source"],
+        decision=decision,
+        categories=tuple(
+            RankedCategory(
+                category=candidates[i].category,
+                probability=min(1.0, probabilities[i]),
+                retrieval_probability=candidates[i].probability,
+                evidence=candidates[i].evidence,
+                exemplars=candidates[i].exemplars,
+            )
+            for i in order
+        ),
+        trace=Trace(
+            memory=state["memory"],
+            generation=state["generation"],
+            encoder=f"{services.encoder.name} {services.encoder.fingerprint.identity}",
+            precision=services.encoder.fingerprint.precision,
+            method=memory.describe_method(method),
+            calibrated=calibrated,
+            probability_means=means,
+            ranker=services.ranker.name if ranking or state.get("degraded") else "none",
+            parse_status=ranking.parse_status if ranking else "not_asked",
+            model=ranking.model if ranking else "",
+            prompt=ranking.prompt if ranking else "",
+            prompt_hash=ranking.prompt_hash if ranking else "",
+            usage=ranking.usage if ranking else Trace.model_fields["usage"].default,
+            degraded=bool(state.get("degraded")),
+            reason="; ".join(reasons),
+            timings_ms={part: round(ms, 2) for part, ms in state["timings_ms"].items()},
+            versions=versions(),
+        ),
+    )
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """rar-agent's version and those of the libraries that decide numbers."""
+    found = {"rar-agent": rar_agent.__version__}
+    for library in _LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found

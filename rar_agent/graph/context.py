@@ -1,0 +1,47 @@
+"""What a run may choose, and what its nodes need: the runtime context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from langgraph.runtime import Runtime
+from pydantic import InstanceOf
+from pydantic.json_schema import SkipJsonSchema
+
+from rar_agent.graph.services import Services, shared_services
+from rar_agent.memory.memory import Method
+
+
+@dataclass(frozen=True)
+class Context:
+    """Given with a run; every field may be left out.
+
+    Attributes:
+        memory: Name of the memory to ask; None: the settings' one.
+        k: Candidates to retrieve; None: the settings' number.
+        method: `fitted`, or the paper's `knn`.
+        services: Live objects of a caller in the same process; None: shared ones, which take
+            every string for one that a model chose.
+    """
+
+    memory: str | None = None
+    k: int | None = None
+    method: Method = "fitted"
+    services: SkipJsonSchema[InstanceOf[Services]] | None = None
+
+
+def context_of(runtime: Runtime[Context]) -> Context:
+    """The run's context; a run without one gets the defaults."""
+    return runtime.context or Context()
+
+
+def services_of(context: Context) -> Services:
+    """The live objects of a run.
+
+    Raises:
+        ConfigurationError: Settings, encoder or model cannot be loaded.
+        NotFoundError: There is no such memory.
+    """
+    if isinstance(context.services, Services):  # a server's client could send anything here
+        return context.services
+    return shared_services(context.memory)

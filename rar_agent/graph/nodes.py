@@ -1,0 +1,137 @@
+"""The nodes: small functions from state to an update and a route."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, Literal
+
+from langgraph.runtime import Runtime, get_runtime
+from langgraph.types import Command
+
+from rar_agent.errors import ProviderError
+from rar_agent.graph.context import Context, context_of, services_of
+from rar_agent.graph.conclusion import conclusion
+from rar_agent.graph.services import Services
+from rar_agent.graph.state import RecognizeState
+from rar_agent.images import admit as admit_image
+from rar_agent.types import Candidate, Ranking
+
+
+def admit(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
+    """From the string that names an image to the hash of an admitted one.
+
+    Raises:
+        ImageError: It may not be read, or is no image within the limits.
+    """
+    services, start = services_of(context_of(runtime)), perf_counter()
+    named = state["image"]
+    sha256 = named
+    if named not in services.store:
+        sha256 = services.store.put(admit_image(named, services.policy))
+    source = state.get("source") or services.store.get(sha256).name
+    return {"sha256": sha256, "source": source, "timings_ms": _since(start, "admit")}
+
+
+def retrieve(
+    state: RecognizeState, runtime: Runtime[Context]
+) -> Command[Literal["rank", "conclude"]]:
+    """Encode the image and search the memory; rank only where that can change the answer."""
+    context = context_of(runtime)
+    services = services_of(context)
+    settings, memory = services.settings, services.memory
+    image = services.store.get(state["sha256"])
+    start = perf_counter()
+    vector, norm = services.embed(image)
+    encoded = perf_counter()
+    found = memory.search(
+        vector, norm, context.k or settings.k, settings.exemplars, context.method
+    )[0]
+    update: dict[str, Any] = {
+        "candidates": [candidate.model_dump(mode="json") for candidate in found.candidates],
+        "memory": memory.name,
+        "generation": memory.manifest.generation,
+        "timings_ms": {
+            "encode": 1000 * (encoded - start),
+            **_since(encoded, "search"),
+        },
+    }
+    if not found.similar_enough:
+        update["abstain"] = (
+            f"nothing similar enough: the nearest exemplar has cosine {found.nearest:.2f}, and "
+            "no exemplar of the memory is that far from its own nearest"
+        )
+        return Command(goto="conclude", update=update)
+    calibrated = memory.calibrated and context.method == "fitted"
+    sure = calibrated and found.candidates[0].probability >= settings.skip_ranking_at
+    if services.ranker.asks and sure:
+        update["reason"] = (
+            f"not ranked: retrieval is calibrated and at least {settings.skip_ranking_at:.2f} sure"
+        )
+        return Command(goto="conclude", update=update)
+    return Command(goto="rank", update=update)
+
+
+def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
+    """Order the candidates; where the model fails, the retrieval order stays, degraded."""
+    services, start = services_of(context_of(get_runtime(Context))), perf_counter()
+    candidates = _candidates(state)
+    try:
+        image = services.store.get(state["sha256"]).rgb
+        ranking = services.ranker.rank(image, candidates, _seed(services, state))
+    except ProviderError as error:
+        return _degraded(error.message, start)
+    return _ranked(ranking, start)
+
+
+async def arank(state: RecognizeState) -> Command[Literal["conclude"]]:
+    """Like `rank`, for asynchronous runs."""
+    services, start = services_of(context_of(get_runtime(Context))), perf_counter()
+    candidates = _candidates(state)
+    try:
+        image = services.store.get(state["sha256"]).rgb
+        ranking = await services.ranker.arank(image, candidates, _seed(services, state))
+    except ProviderError as error:
+        return _degraded(error.message, start)
+    return _ranked(ranking, start)
+
+
+def conclude(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Fuse, decide and write the recognition."""
+    context = context_of(runtime)
+    ranking = Ranking.model_validate(state["ranking"]) if state.get("ranking") else None
+    recognition = conclusion(
+        state, _candidates(state), ranking, services_of(context), context.method
+    )
+    return {"recognition": recognition.model_dump(mode="json")}
+
+
+def _ranked(ranking: Ranking, start: float) -> Command[Literal["conclude"]]:
+    update: dict[str, Any] = {
+        "ranking": ranking.model_dump(mode="json"),
+        "timings_ms": _since(start, "rank"),
+    }
+    if ranking.parse_status == "failed":
+        update["degraded"] = True
+        update["reason"] = f"the model's answer names none of the options: {ranking.raw[:120]!r}"
+    return Command(goto="conclude", update=update)
+
+
+def _degraded(reason: str, start: float) -> Command[Literal["conclude"]]:
+    return Command(
+        goto="conclude",
+        update={"degraded": True, "reason": reason, "timings_ms": _since(start, "rank")},
+    )
+
+
+def _candidates(state: RecognizeState) -> Sequence[Candidate]:
+    return [Candidate.model_validate(candidate) for candidate in state["candidates"]]
+
+
+def _seed(services: Services, state: RecognizeState) -> int:
+    """Of the order of options: the same image is shown the same way, other images otherwise."""
+    return services.settings.seed * 1_000_003 + int(state["sha256"][:8], 16)
+
+
+def _since(start: float, part: str) -> dict[str, float]:
+    return {part: 1000 * (perf_counter() - start)}

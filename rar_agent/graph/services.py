@@ -1,0 +1,116 @@
+"""The live objects that nodes use, each loaded once, when first needed."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from rar_agent.encoders import Encoder, FloatArray, load_encoder
+from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy
+from rar_agent.memory import Memory, open_memory
+from rar_agent.prompts import load_prompt
+from rar_agent.ranking import ListwiseRanker, Ranker, RetrievalRanker
+from rar_agent.settings import Settings, load_settings
+
+_REMEMBERED = 4_096  # embeddings: 20 MB at 1,280 dimensions
+
+
+class Services:
+    """Store, memory, encoder and ranker of one set of settings. Thread-safe.
+
+    Args:
+        settings: Which memory, model, device, limits.
+        authority: Whose word a string naming an image is.
+        store: Where admitted images are looked up; default: one in memory.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        authority: Authority = "model",
+        store: ImageStore | None = None,
+    ) -> None:
+        self.settings = settings
+        self.policy = Policy.of(settings, authority)
+        self.store = store or ImageStore()
+        self._lock = threading.RLock()
+        self._embeddings: OrderedDict[str, tuple[FloatArray, np.float32]] = OrderedDict()
+
+    @cached_property
+    def memory(self) -> Memory:
+        """The memory that is asked.
+
+        Raises:
+            NotFoundError: There is none of that name.
+        """
+        with self._lock:
+            return open_memory(self.settings.home, self.settings.memory)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The memory's encoder, checked against its fingerprint.
+
+        Raises:
+            FingerprintMismatchError: What is on disk is another encoder than the memory's.
+        """
+        with self._lock:
+            encoder = load_encoder(self.memory.manifest.encoder.name, self.settings)
+            self.memory.fingerprint.require(
+                encoder.fingerprint,
+                f"Memory '{self.memory.name}'",
+                "Restore the weights it was made with, or create the memory again.",
+            )
+            return encoder
+
+    @cached_property
+    def ranker(self) -> Ranker:
+        """The ranker that the settings ask for: listwise with a model, else retrieval.
+
+        Raises:
+            ConfigurationError: The model or its prompt cannot be loaded.
+        """
+        with self._lock:
+            if self.settings.model is None and self.settings.base_url is None:
+                return RetrievalRanker()
+            from rar_agent.models import load_chat_model  # a second of imports, where it is used
+
+            model = load_chat_model(self.settings)
+            prompt = load_prompt(self.settings.prompt, self.settings.home)
+            return ListwiseRanker(model, prompt, self.memory.manifest.domain)
+
+    def embed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
+        """Embedding of one image, (1, d), and its length before normalisation, (1,)."""
+        with self._lock:
+            known = self._embeddings.get(image.sha256)
+        if known is None:
+            self.embed_all([image])
+            with self._lock:
+                known = self._embeddings[image.sha256]
+        return known[0][None], np.array([known[1]], np.float32)
+
+    def embed_all(self, images: Sequence[AdmittedImage]) -> None:
+        """Encode images in batches and remember their embeddings for `embed`."""
+        if not images:
+            return
+        vectors, norms = self.encoder.encode_images_with_norms([image.rgb for image in images])
+        with self._lock:
+            for image, vector, norm in zip(images, vectors, norms, strict=True):
+                self._embeddings[image.sha256] = (vector, norm)
+            while len(self._embeddings) > max(_REMEMBERED, len(images)):
+                self._embeddings.popitem(last=False)
+
+
+@lru_cache(maxsize=8)
+def shared_services(memory: str | None) -> Services:
+    """The process's services for a memory, for runs that bring none: a graph server's.
+
+    Every string is taken for one that a model chose, so `RAR_ROOTS` says what may be read.
+
+    Raises:
+        ConfigurationError: A setting is not valid.
+    """
+    return Services(load_settings(memory=memory))

@@ -1,0 +1,50 @@
+"""What the graph remembers: plain data that any checkpointer can store, never image bytes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from typing_extensions import NotRequired, TypedDict
+
+
+def merge(old: dict[str, float], new: dict[str, float]) -> dict[str, float]:
+    """Reducer of the timings: each node adds its own."""
+    return {**old, **new}
+
+
+class RecognizeInput(TypedDict):
+    """What a run is given."""
+
+    image: str
+    """Content hash of an image in the store, a path under a root, or an allowed https URL."""
+    source: NotRequired[str]
+    """The image's name for people; default: `image`."""
+
+
+class RecognizeOutput(TypedDict):
+    """What a run answers."""
+
+    recognition: dict[str, Any]
+    """A dumped `Recognition`."""
+
+
+class RecognizeState(TypedDict, total=False):
+    """What travels between the nodes."""
+
+    image: str
+    source: str
+    sha256: str
+    """Content hash of the admitted image."""
+    candidates: list[dict[str, Any]]
+    """Dumped `Candidate`s, most probable first."""
+    ranking: dict[str, Any]
+    """Dumped `Ranking`; absent where nothing was ranked."""
+    abstain: str
+    """Why the answer is abstained whatever is ranked; empty otherwise."""
+    reason: str
+    """Why it was not ranked, or is degraded."""
+    degraded: bool
+    memory: str
+    generation: int
+    timings_ms: Annotated[dict[str, float], merge]
+    recognition: dict[str, Any]

@@ -1,0 +1,55 @@
+"""From `provider:name` and an optional `base_url` to a chat model."""
+
+from __future__ import annotations
+
+import os
+
+from langchain.chat_models import init_chat_model
+
+from rar_agent.errors import ConfigurationError
+from rar_agent.models.ask import ChatModel
+from rar_agent.settings import Settings
+
+
+def load_chat_model(settings: Settings) -> ChatModel:
+    """The model that the settings name.
+
+    With a `base_url` the server is taken to speak the OpenAI protocol, as Ollama, vLLM,
+    llama.cpp and LM Studio do, and is asked without a key if OPENAI_API_KEY is not set.
+
+    Raises:
+        ConfigurationError: No model is named, the provider is unknown, or its package or key is
+            missing.
+    """
+    name = settings.model
+    if name is None:
+        server = f", but RAR_BASE_URL is {settings.base_url}" if settings.base_url else ""
+        raise ConfigurationError(
+            f"No model is named{server}.", "Set RAR_MODEL (or --model) to one that takes images."
+        )
+    options: dict[str, object] = {
+        "timeout": settings.model_timeout_s,
+        "max_retries": settings.model_retries,
+    }
+    if settings.base_url:
+        options["base_url"] = settings.base_url
+        options["api_key"] = os.environ.get("OPENAI_API_KEY") or "none"
+        # Ollama's names have colons of their own (qwen2.5vl:7b), so only openai: is a provider.
+        name = name if name.startswith("openai:") else f"openai:{name}"
+    elif ":" not in name:
+        raise ConfigurationError(
+            f"Model '{name}' names no provider.",
+            f"Write openai:{name} or another provider, or set RAR_BASE_URL for a local server.",
+        )
+    try:
+        return ChatModel(name, init_chat_model(name, **options))
+    except ImportError as error:
+        raise ConfigurationError(
+            f"Model '{name}' needs a package that is not installed: {error}.", ""
+        ) from error
+    except Exception as error:  # each provider's package refuses missing keys its own way
+        raise ConfigurationError(
+            f"Model '{name}' cannot be set up: {error}",
+            "Set the provider's key (OPENAI_API_KEY for openai), or RAR_BASE_URL for a local "
+            "server.",
+        ) from error

@@ -1,0 +1,141 @@
+"""From a model's answer to a permutation: total, and it says how much it repaired.
+
+It never raises, and never loses, invents or repeats an option: what the answer leaves out comes
+after what it names, in retrieval order.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+LETTERS = list(string.ascii_uppercase)
+"""Letters of the options, in the order shown."""
+
+LONGEST = 20_000
+"""Characters of an answer that are read."""
+
+_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
+_LINE = re.compile(r"^\W*(?:\d{1,2}\s*[.):\]-]\s*)?(?P<rest>.*)$")
+_LETTERED = re.compile(r"^\W*(?:option\s+)?(?P<letter>[A-Z])(?:\W*$|\s*[.):\]-]\s+\S)", re.IGNORECASE)
+_SEPARATED = re.compile(r"(?<![A-Za-z'])([A-Z])(?![A-Za-z'])")
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What an answer says.
+
+    Attributes:
+        options: Distinct options it names, best first; may be fewer than were shown.
+        status: `exact`: each option once and nothing else; `failed`: none.
+        repairs: Options missing, repeated or not shown.
+    """
+
+    options: tuple[int, ...]
+    status: Literal["exact", "repaired", "failed"]
+    repairs: int
+
+
+def parse_ranking(text: str, names: Sequence[Sequence[str]]) -> Parsed:
+    """Read a ranking out of an answer in JSON, or in whatever it came.
+
+    Args:
+        text: The answer.
+        names: Of each option, in the order shown: its name and aliases.
+    """
+    text = _THOUGHT.sub(" ", text[:LONGEST])
+    for read in (_from_json, _from_letters, _from_lines, _from_names):
+        found = read(text, names)
+        options = tuple(dict.fromkeys(option for option in found if option is not None))
+        if options:
+            extra = len(found) - len(options)  # repeated or never shown
+            repairs = extra + len(names) - len(options)
+            return Parsed(options, "repaired" if repairs else "exact", repairs)
+    return Parsed((), "failed", len(names))
+
+
+def _resolve(token: object, names: Sequence[Sequence[str]]) -> int | None:
+    """The option that a token means: its letter, its name or an alias."""
+    text = str(token).strip()
+    folded = _fold(text)
+    for option, own in enumerate(names):
+        if folded and folded in {_fold(name) for name in own}:
+            return option
+    lettered = _LETTERED.match(text)
+    if lettered:
+        position = LETTERS.index(lettered["letter"].upper())
+        return position if position < len(names) else None
+    return None
+
+
+def _from_json(text: str, names: Sequence[Sequence[str]]) -> list[int | None]:
+    decoder = json.JSONDecoder()
+    for start in (m.start() for m in re.finditer(r"[\[{]", text)):
+        try:
+            value = decoder.raw_decode(text, start)[0]
+        except (ValueError, RecursionError):
+            continue
+        tokens = _tokens(value)
+        if any(_resolve(token, names) is not None for token in tokens):
+            return [_resolve(token, names) for token in tokens]
+    return []
+
+
+def _tokens(value: object) -> list[object]:
+    """The list in a decoded value: itself, its `ranking`, or its first list."""
+    if isinstance(value, dict):
+        lists = [v for v in (value.get("ranking"), *value.values()) if isinstance(v, list)]
+        value = lists[0] if lists else []
+    return list(value) if isinstance(value, list) else []
+
+
+def _from_letters(text: str, names: Sequence[Sequence[str]]) -> list[int | None]:
+    """An answer that is letters and separators, such as `B > A > C` or `[B, A, C]`."""
+    for part in (text, *re.findall(r"\[([^\[\]]*)\]", text), *text.splitlines()):
+        words = re.findall(r"[^\W\d_]+", part)
+        if words and all(len(word) == 1 for word in words) and (len(words) > 1 or part is text):
+            return [_resolve(word, names) for word in words]
+        chain = re.search(r"[A-Z](?:\s*(?:>|→|,|;)\s*[A-Z])+(?![A-Za-z])", part)
+        if chain:
+            return [_resolve(letter, names) for letter in _SEPARATED.findall(chain[0])]
+    return []
+
+
+def _from_lines(text: str, names: Sequence[Sequence[str]]) -> list[int | None]:
+    """A list with one option a line, numbered or lettered; other lines are talk."""
+    rests = (_LINE.match(line) for line in text.splitlines())
+    found = [_resolve(rest["rest"], names) for rest in rests if rest]
+    options = [option for option in found if option is not None]
+    return list(options) if len(options) > 1 else []
+
+
+def _from_names(text: str, names: Sequence[Sequence[str]]) -> list[int | None]:
+    """Names in running text, by where each is first mentioned; longer names hide shorter ones."""
+    folded = _fold(text)
+    spoken = sorted(
+        ((_fold(name), option) for option, own in enumerate(names) for name in own),
+        key=lambda pair: -len(pair[0]),
+    )
+    places: list[tuple[int, int]] = []
+    for name, option in spoken:
+        if not name:
+            continue
+        pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
+        found = re.search(pattern, folded)
+        if found:
+            places.append((found.start(), option))
+            folded = re.sub(pattern, lambda m: "\0" * len(m[0]), folded)
+    return list(_distinct(option for _, option in sorted(places)))
+
+
+def _distinct(options: Iterable[int]) -> list[int]:
+    return list(dict.fromkeys(options))
+
+
+def _fold(text: str) -> str:
+    text = text.casefold().replace("’", "'").replace("_", " ")
+    return re.sub(r"\s+", " ", text).strip(" \"'`.*")

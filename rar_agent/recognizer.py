@@ -1,0 +1,140 @@
+"""The façade for Python users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from rar_agent.errors import ImageError
+from rar_agent.graph import Context, Services, build_recognize
+from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit, source_name
+from rar_agent.memory.memory import Memory, Method
+from rar_agent.settings import Settings, load_settings
+from rar_agent.types import Failure, Recognition
+
+_ASKED_AT_ONCE = 8  # requests to a model in a batch
+
+
+class Recognizer:
+    """Recognises images against one memory; thread-safe, loads what it needs when first asked.
+
+    Args:
+        memory: Name of the memory; default: the settings' one (`imagenet-1k`).
+        model: Multimodal LLM that ranks, as `provider:name`; default: the settings' one, or none.
+        settings: Everything else; default: read from rar.toml and the environment.
+        **overrides: Single settings, such as `k=3`.
+
+    Raises:
+        ConfigurationError: A setting is not valid.
+
+    Example:
+        >>> Recognizer().recognize("cat.jpg").label  # doctest: +SKIP
+        'Egyptian cat'
+    """
+
+    def __init__(
+        self,
+        memory: str | None = None,
+        model: str | None = None,
+        settings: Settings | None = None,
+        **overrides: Any,  # noqa: ANN401
+    ) -> None:
+        given = {"memory": memory, "model": model, **overrides}
+        if settings is not None:
+            changed = {k: v for k, v in given.items() if v is not None}
+            given = {**settings.model_dump(), **changed}
+        self.settings = load_settings(**given)
+        self.services = Services(self.settings, authority="caller", store=ImageStore())
+
+    @cached_property
+    def _graph(self) -> Any:  # noqa: ANN401 - langgraph's generics do not survive invoke
+        return build_recognize()
+
+    @property
+    def memory(self) -> Memory:
+        """The memory that is asked.
+
+        Raises:
+            NotFoundError: There is none of that name.
+        """
+        return self.services.memory
+
+    def recognize(
+        self, image: ImageSource, k: int | None = None, method: Method = "fitted"
+    ) -> Recognition:
+        """Recognise one image.
+
+        Args:
+            image: Path, https URL (if allowed), data URI, base64, bytes, file object, PIL image
+                or (H, W, 3) uint8 array.
+            k: Candidates; default: the settings' number.
+            method: `fitted`, or the paper's `knn`.
+
+        Raises:
+            ImageError: It is no image within the limits.
+            NotFoundError: There is no such memory.
+            ConfigurationError: Encoder or model cannot be loaded.
+        """
+        return self._run(self._admit(image), k, method)
+
+    async def arecognize(
+        self, image: ImageSource, k: int | None = None, method: Method = "fitted"
+    ) -> Recognition:
+        """Like `recognize`, without blocking the event loop."""
+        import asyncio
+
+        admitted = await asyncio.to_thread(self._admit, image)
+        answer = await self._graph.ainvoke(_input(admitted), context=self._context(k, method))
+        return Recognition.model_validate(answer["recognition"])
+
+    def stream(
+        self, images: Iterable[ImageSource], k: int | None = None, method: Method = "fitted"
+    ) -> Iterator[Recognition | Failure]:
+        """Recognise many images, in order, encoding them in batches.
+
+        An image that cannot be read is one `Failure`; the others go on. Settings and memory
+        errors are raised, since they would fail every image.
+        """
+        workers = _ASKED_AT_ONCE if self.services.ranker.asks else 1
+        waiting = iter(images)
+        with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(workers) as runners:
+            while batch := list(islice(waiting, self.settings.batch_size)):
+                read = list(readers.map(self._try_admit, batch))
+                admitted = [image for image in read if isinstance(image, AdmittedImage)]
+                self.services.embed_all(admitted)
+                yield from runners.map(
+                    lambda image: image if isinstance(image, Failure) else self._run(image, k, method),
+                    read,
+                )
+
+    def recognize_batch(
+        self, images: Sequence[ImageSource], k: int | None = None, method: Method = "fitted"
+    ) -> list[Recognition | Failure]:
+        """Recognise many images; one result each, in order. See `stream`."""
+        return list(self.stream(images, k, method))
+
+    def _admit(self, image: ImageSource) -> AdmittedImage:
+        admitted = admit(image, Policy.of(self.settings))
+        self.services.store.put(admitted)
+        return admitted
+
+    def _try_admit(self, image: ImageSource) -> AdmittedImage | Failure:
+        try:
+            return admit(image, Policy.of(self.settings))
+        except ImageError as error:
+            return Failure(source=source_name(image), error=str(error), kind=type(error).__name__)
+
+    def _run(self, image: AdmittedImage, k: int | None, method: Method) -> Recognition:
+        self.services.store.put(image)
+        answer = self._graph.invoke(_input(image), context=self._context(k, method))
+        return Recognition.model_validate(answer["recognition"])
+
+    def _context(self, k: int | None, method: Method) -> Context:
+        return Context(k=k, method=method, services=self.services)
+
+
+def _input(image: AdmittedImage) -> dict[str, str]:
+    return {"image": image.sha256, "source": image.name}
