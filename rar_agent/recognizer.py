@@ -63,13 +63,13 @@ class Recognizer:
         return self.services.memory
 
     def recognize(
-        self, image: ImageSource, k: int | None = None, method: Method = "fitted"
+        self, image: ImageSource | AdmittedImage, k: int | None = None, method: Method = "fitted"
     ) -> Recognition:
         """Recognise one image.
 
         Args:
-            image: Path, https URL (if allowed), data URI, base64, bytes, file object, PIL image
-                or (H, W, 3) uint8 array.
+            image: Path, https URL (if allowed), data URI, base64, bytes, file object, PIL image,
+                (H, W, 3) uint8 array, or what `images.admit` returned.
             k: Candidates; default: the settings' number.
             method: `fitted`, or the paper's `knn`.
 
@@ -81,7 +81,7 @@ class Recognizer:
         return self._run(self._admit(image), k, method)
 
     async def arecognize(
-        self, image: ImageSource, k: int | None = None, method: Method = "fitted"
+        self, image: ImageSource | AdmittedImage, k: int | None = None, method: Method = "fitted"
     ) -> Recognition:
         """Like `recognize`, without blocking the event loop."""
         import asyncio
@@ -116,8 +116,9 @@ class Recognizer:
         """Recognise many images; one result each, in order. See `stream`."""
         return list(self.stream(images, k, method))
 
-    def _admit(self, image: ImageSource) -> AdmittedImage:
-        admitted = admit(image, Policy.of(self.settings))
+    def _admit(self, image: ImageSource | AdmittedImage) -> AdmittedImage:
+        known = isinstance(image, AdmittedImage)
+        admitted = image if known else admit(image, Policy.of(self.settings))
         self.services.store.put(admitted)
         return admitted
 

@@ -18,8 +18,9 @@ from pydantic_settings import (
 
 from rar_agent.errors import ConfigurationError
 
-NOT_SETTINGS = frozenset({"RAR_DATA"})
-"""RAR_ variables that are no settings: RAR_DATA names the images for tests and benchmarks."""
+NOT_SETTINGS = frozenset({"RAR_DATA", "RAR_DEBUG"})
+"""RAR_ variables that are no settings: RAR_DATA names the images for tests and benchmarks,
+RAR_DEBUG makes the command line show tracebacks."""
 
 
 class Settings(BaseSettings):

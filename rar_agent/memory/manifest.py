@@ -16,9 +16,11 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from rar_agent.types import Modality
+
 FORMAT_VERSION = 1
 
-MODALITIES = ("image", "text", "head")
+MODALITIES: tuple[Modality, ...] = ("image", "text", "head")
 """An entry's modality is stored as its position here."""
 
 ENTRY = np.dtype(

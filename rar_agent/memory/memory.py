@@ -46,6 +46,21 @@ class SearchResult:
 
 
 @dataclass(frozen=True)
+class EntryInfo:
+    """One entry, for people.
+
+    Attributes:
+        id: Stable id, as `remove_from_memory` takes it.
+        modality: What its vector was made from.
+        source: Path, text or row name.
+    """
+
+    id: int
+    modality: Modality
+    source: str
+
+
+@dataclass(frozen=True)
 class Entries:
     """The live entries of a memory, row by row.
 
@@ -139,6 +154,17 @@ class Memory:
     def evidence(self, column: int) -> tuple[Modality, ...]:
         """Modalities of the entries of the category at a position."""
         return self._evidence[column]
+
+    def entries_of(self, column: int) -> list[EntryInfo]:
+        """The live entries of the category at a position."""
+        return [
+            EntryInfo(
+                int(self.entries.ids[row]),
+                MODALITIES[self.entries.modalities[row]],
+                self.entries.source(int(row)),
+            )
+            for row in np.flatnonzero(self.entries.columns == column)
+        ]
 
     def describe_method(self, method: Method = "fitted") -> str:
         """How categories are scored, in a few words."""

@@ -1,0 +1,138 @@
+"""`rar-agent recognize`."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rar_agent.errors import InputError
+
+if TYPE_CHECKING:
+    from rar_agent.memory.memory import Method
+    from rar_agent.recognizer import Recognizer
+    from rar_agent.types import Failure, Recognition
+
+
+def recognize(
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="IMAGE...", help="Image files, folders, globs or https URLs."),
+    ] = None,
+    example: Annotated[bool, typer.Option("--example", help="Use the bundled sample photo.")] = False,
+    memory: Annotated[str | None, typer.Option(help="Memory to ask.")] = None,
+    k: Annotated[int | None, typer.Option(help="Candidates, 1 to 26.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Multimodal LLM that ranks, such as openai:gpt-5-mini.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible server: Ollama, vLLM, llama.cpp.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="fitted, or the paper's knn.")] = "fitted",
+    json: Annotated[bool, typer.Option("--json", help="One JSON line an image.")] = False,
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet to this PNG.")] = None,
+) -> None:
+    """Recognise images: the best categories of a memory, with probabilities and evidence."""
+    sources = list(_sources(images or [], example))
+    if method not in ("fitted", "knn"):
+        raise InputError(f"--method {method} is unknown.", "Choose fitted or knn.")
+    from rar_agent.recognizer import Recognizer
+
+    recognizer = Recognizer(memory, model, k=k, base_url=base_url)
+    results = _run(recognizer, sources, "knn" if method == "knn" else "fitted", json)
+    _show(results, json, "--example" if example else _quoted(sources[0]))
+    if sheet:
+        _write_sheet(results, sheet)
+    if any(not _recognised(result) for result in results):
+        raise typer.Exit(1)
+
+
+def _recognised(result: Recognition | Failure) -> bool:
+    from rar_agent.types import Recognition
+
+    return isinstance(result, Recognition)
+
+
+def _sources(images: list[str], example: bool) -> Iterator[str]:
+    from rar_agent.memory.readers import SUFFIXES
+
+    if example:
+        from rar_agent.example import example_photo
+
+        yield str(example_photo())
+    if not images and not example:
+        raise InputError("No image is named.", "Name one, or try: rar-agent recognize --example")
+    for image in images:
+        path = Path(image)
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            if not found:
+                raise InputError(f"'{image}' has no images.", f"Read are {', '.join(sorted(SUFFIXES))}.")
+            yield from map(str, found)
+        elif not path.exists() and glob.has_magic(image) and "://" not in image:
+            matches = sorted(glob.glob(image, recursive=True))
+            if not matches:
+                raise InputError(f"'{image}' matches no file.", "Check the pattern.")
+            yield from matches
+        else:
+            yield image
+
+
+def _run(
+    recognizer: Recognizer, sources: list[str], method: Method, json: bool
+) -> list[Recognition | Failure]:
+    from rar_agent.cli.show import progress_bar
+
+    if len(sources) == 1:  # an error here is the user's to read, not a row of a table
+        result = recognizer.recognize(sources[0], method=method)
+        if json:
+            typer.echo(result.model_dump_json())
+        return [result]
+    results = []
+    with progress_bar() as bar:
+        task = bar.add_task("recognising", total=len(sources))
+        for result in recognizer.stream(sources, method=method):
+            if json:  # each line as soon as it is there, so that an interruption keeps them
+                typer.echo(result.model_dump_json())
+            results.append(result)
+            bar.advance(task)
+    return results
+
+
+def _show(results: list[Recognition | Failure], json: bool, image: str) -> None:
+    from rar_agent.cli.show import many, next_steps, one, out
+    from rar_agent.types import Recognition
+
+    if json:
+        return
+    if len(results) == 1 and isinstance(results[0], Recognition):
+        out.print(one(results[0]))
+    else:
+        out.print(many(results))
+    first = next((result for result in results if isinstance(result, Recognition)), None)
+    if first:
+        out.print(next_steps(first, image), soft_wrap=True)
+
+
+def _write_sheet(results: list[Recognition | Failure], path: Path) -> None:
+    from rar_agent.cli.show import err
+    from rar_agent.images import admit
+    from rar_agent.sheet import MOST_ROWS, contact_sheet
+    from rar_agent.types import Recognition
+
+    good = [result for result in results if isinstance(result, Recognition)][:MOST_ROWS]
+    sheet = contact_sheet(good, [admit(Path(result.source)).rgb for result in good])
+    try:
+        sheet.save(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{path}' cannot be written: {error}.", "Name a .png file.") from error
+    err.print(f"contact sheet: {path}")
+
+
+def _quoted(source: str) -> str:
+    import shlex
+
+    return shlex.quote(source)

@@ -1,0 +1,120 @@
+"""How results look in a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from rar_agent.types import Failure, Recognition
+
+out = Console()
+err = Console(stderr=True)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "–/s", style="dim")
+
+
+def progress_bar() -> Progress:
+    """A bar on standard error with count, rate and remaining time; it leaves no trace."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    )
+
+
+def one(recognition: Recognition) -> Group:
+    """A recognition in full."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("", justify="right")
+    table.add_column("category")
+    table.add_column("probability", justify="right")
+    table.add_column("nearest exemplar")
+    for place, ranked in enumerate(recognition.categories, start=1):
+        exemplar = ranked.exemplars[0] if ranked.exemplars else None
+        nearest = f"{_tail(exemplar.source)} ({exemplar.similarity:.2f})" if exemplar else ""
+        style = "bold" if place == 1 and recognition.decision == "accepted" else ""
+        share = f"{100 * ranked.probability:.1f} %"
+        table.add_row(str(place), ranked.category.name, share, nearest, style=style)
+    return Group(Text(recognition.source, style="dim"), table, *_notes(recognition))
+
+
+def _notes(recognition: Recognition) -> list[Text]:
+    trace = recognition.trace
+    notes = []
+    if recognition.decision == "abstained":
+        notes.append(Text(f"abstained: {trace.reason}; the above are best guesses", style="yellow"))
+    elif trace.degraded:
+        notes.append(Text(f"degraded to the retrieval order: {trace.reason}", style="yellow"))
+    elif trace.reason:
+        notes.append(Text(trace.reason, style="dim"))
+    notes.append(Text(f"probability: {trace.probability_means}", style="dim"))
+    if not any(ranked.exemplars for ranked in recognition.categories):
+        notes.append(Text(f"memory: {trace.memory}, names without exemplars", style="dim"))
+    else:
+        notes.append(Text(f"memory: {trace.memory}, scored by {trace.method}", style="dim"))
+    if trace.model:
+        tokens = f"{trace.usage.input_tokens}+{trace.usage.output_tokens} tokens"
+        status = f"answer {trace.parse_status}"
+        notes.append(Text(f"ranked by {trace.model}, {trace.prompt}, {tokens}, {status}", style="dim"))
+    else:
+        notes.append(Text("ranked by: retrieval alone, no model was asked", style="dim"))
+    return notes
+
+
+def many(results: list[Recognition | Failure]) -> Table:
+    """Recognitions, one a row."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("image", "category", "probability", "runner-up", ""):
+        table.add_column(column, justify="right" if column == "probability" else "left")
+    for result in results:
+        if isinstance(result, Failure):
+            table.add_row(_tail(result.source), Text(result.error, style="red"))
+            continue
+        first, *others = result.categories
+        runner = f"{others[0].category.name} {100 * others[0].probability:.1f} %" if others else ""
+        share = f"{100 * first.probability:.1f} %"
+        state = "abstained" if result.decision == "abstained" else ""
+        state = "degraded" if result.trace.degraded else state
+        table.add_row(_tail(result.source), first.category.name, share, runner, state)
+    return table
+
+
+def next_steps(recognition: Recognition, image: str) -> Group:
+    """The two next commands: teach from a folder, switch a multimodal LLM on."""
+    lines = [Text()]
+    if not any(ranked.exemplars for ranked in recognition.categories):
+        lines += [
+            Text("Teach it your own categories, from a folder with a folder a category:"),
+            Text("  rar-agent memory create mine --images FOLDER"),
+        ]
+    if not recognition.trace.model and not recognition.trace.degraded:
+        lines += [
+            Text("Let a multimodal LLM rank the candidates (needs OPENAI_API_KEY; a local server:"),
+            Text("--base-url http://localhost:11434/v1 --model NAME):"),
+            Text(f"  rar-agent recognize {image} --model openai:gpt-5-mini"),
+        ]
+    return Group(*lines) if len(lines) > 1 else Group()
+
+
+def _tail(path: str) -> str:
+    parts = Path(path).parts
+    return str(Path(*parts[-2:])) if len(parts) > 2 else path

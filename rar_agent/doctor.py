@@ -1,0 +1,118 @@
+"""What is installed, which encoder, which memory, which model; and what to do about each no."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from rar_agent.encoders import choose_encoder
+from rar_agent.errors import RarError
+from rar_agent.graph.conclusion import versions
+from rar_agent.memory import list_memories, open_memory
+from rar_agent.prompts import load_prompt
+from rar_agent.settings import Settings, unknown_variables
+
+State = Literal["ok", "note", "broken"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's report.
+
+    Attributes:
+        what: What was looked at.
+        state: `ok`; `note`: works, could be better; `broken`: has to be mended.
+        found: What was found.
+        fix: What to do; empty where nothing is needed.
+    """
+
+    what: str
+    state: State
+    found: str
+    fix: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Look at everything that `recognize` needs, one check at a time."""
+    yield Check("installed", "ok", ", ".join(f"{k} {v}" for k, v in versions().items()))
+    yield Check("machine", "ok", f"Python {platform.python_version()}, {platform.platform()}")
+    checks: list[tuple[str, Callable[[Settings], Check]]] = [
+        ("home", _home),
+        ("device", _device),
+        ("encoder", _encoder),
+        ("memory", _memory),
+        ("prompt", _prompt),
+        ("model", _model),
+    ]
+    for what, check in checks:
+        try:
+            yield check(settings)
+        except RarError as error:
+            yield Check(what, "broken", error.message, error.fix)
+    for variable in unknown_variables():
+        yield Check("settings", "note", f"{variable} sets nothing", "Check its spelling.")
+
+
+def _home(settings: Settings) -> Check:
+    home = settings.home.expanduser()
+    place = next(p for p in (home, *home.parents) if p.exists())
+    if not os.access(place, os.W_OK):
+        return Check("home", "broken", f"{home} cannot be written", "Set RAR_HOME to a folder.")
+    return Check("home", "ok", str(home))
+
+
+def _device(settings: Settings) -> Check:
+    from rar_agent.encoders.torch_encoder import pick_device
+
+    return Check("device", "ok", f"{pick_device(settings.device)}, {settings.precision}")
+
+
+def _encoder(settings: Settings) -> Check:
+    choice = choose_encoder(settings.encoder)
+    found = f"memory create takes {choice.name}: {choice.reason}"
+    return Check("encoder", "note" if choice.stronger else "ok", found, choice.stronger)
+
+
+def _memory(settings: Settings) -> Check:
+    memory = open_memory(settings.home, settings.memory)
+    wrong = memory.verify()
+    if wrong:
+        return Check("memory", "broken", " ".join(wrong), "Restore it from a copy.")
+    others = [name for name in list_memories(settings.home) if name != memory.name]
+    found = (
+        f"{memory.name}: {len(memory.categories)} categories, {len(memory.entries.ids)} entries, "
+        f"{memory.describe_method()}"
+    )
+    if others:
+        found += f"; also {', '.join(others)}"
+    if memory.manifest.fixed and not others:
+        fix = "Teach your own: rar-agent memory create NAME --images FOLDER"
+        return Check("memory", "note", found, fix)
+    return Check("memory", "ok", found)
+
+
+def _prompt(settings: Settings) -> Check:
+    prompt = load_prompt(settings.prompt, settings.home)
+    return Check("prompt", "ok", f"{prompt.reference} ({prompt.sha256})")
+
+
+def _model(settings: Settings) -> Check:
+    if settings.model is None and settings.base_url is None:
+        return Check(
+            "model",
+            "note",
+            "none: answers are in retrieval order",
+            "Set RAR_MODEL=openai:gpt-5-mini and OPENAI_API_KEY, or RAR_BASE_URL and RAR_MODEL "
+            "for a local server (Ollama, vLLM, llama.cpp).",
+        )
+    from rar_agent.models import load_chat_model
+    from rar_agent.models.probe import unreachable
+
+    chat = load_chat_model(settings)
+    reason = unreachable(chat)
+    if reason:
+        return Check("model", "broken", f"{chat.name} cannot be used: {reason}", "Mend that.")
+    return Check("model", "ok", chat.name)

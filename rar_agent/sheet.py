@@ -1,0 +1,83 @@
+"""Contact sheets: each query beside its candidates, their nearest exemplars and probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from rar_agent.errors import ImageError
+from rar_agent.images import admit
+from rar_agent.types import RankedCategory, Recognition
+
+CELL = 168
+"""Side of a picture in pixels."""
+MOST_ROWS = 200
+"""Recognitions on one sheet."""
+_CAPTION, _GAP = 44, 10
+_INK, _QUIET, _PAPER, _EMPTY = "#1b1b1b", "#777777", "#ffffff", "#e9e9e9"
+_ACCEPTED, _ABSTAINED = "#1a7f37", "#b35900"
+
+
+def contact_sheet(recognitions: Sequence[Recognition], queries: Sequence[Image.Image]) -> Image.Image:
+    """Draw a sheet.
+
+    Args:
+        recognitions: One a row; the first `MOST_ROWS` are drawn.
+        queries: Their images, RGB.
+
+    Returns:
+        RGB image: the query first, then the candidates, best first; the answer is framed. A
+        candidate without a readable exemplar has an empty cell.
+    """
+    shown = list(zip(recognitions, queries, strict=True))[:MOST_ROWS]
+    columns = 1 + max((len(r.categories) for r, _ in shown), default=0)
+    size = (_GAP + columns * (CELL + _GAP), _GAP + max(1, len(shown)) * (CELL + _CAPTION + _GAP))
+    sheet = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for row, (recognition, query) in enumerate(shown):
+        top = _GAP + row * (CELL + _CAPTION + _GAP)
+        _cell(sheet, draw, (_GAP, top), query, Path(recognition.source).name, recognition.decision)
+        for column, ranked in enumerate(recognition.categories, start=1):
+            left = _GAP + column * (CELL + _GAP)
+            caption = f"{100 * ranked.probability:.1f} %"
+            _cell(sheet, draw, (left, top), _exemplar(ranked), ranked.category.name, caption)
+            if column == 1:
+                colour = _ACCEPTED if recognition.decision == "accepted" else _ABSTAINED
+                draw.rectangle((left - 3, top - 3, left + CELL + 2, top + CELL + 2), None, colour, 3)
+    return sheet
+
+
+def _exemplar(ranked: RankedCategory) -> Image.Image | None:
+    for exemplar in ranked.exemplars:
+        try:
+            return admit(Path(exemplar.source)).rgb
+        except ImageError:  # moved or deleted since it was learnt
+            continue
+    return None
+
+
+def _cell(
+    sheet: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    place: tuple[int, int],
+    picture: Image.Image | None,
+    title: str,
+    caption: str,
+) -> None:
+    left, top = place
+    if picture is None:
+        draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), _EMPTY)
+        _text(draw, (left + 8, top + CELL // 2 - 8), "no exemplar", _QUIET)
+    else:
+        sheet.paste(ImageOps.pad(picture, (CELL, CELL), color=_EMPTY), place)
+    _text(draw, (left, top + CELL + 4), title, _INK)
+    _text(draw, (left, top + CELL + 22), caption, _QUIET)
+
+
+def _text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, colour: str) -> None:
+    font = ImageFont.load_default(14)
+    while text and draw.textlength(text, font) > CELL:
+        text = text[:-2].rstrip("…") + "…"
+    draw.text(place, text, colour, font)
