@@ -119,7 +119,9 @@ def _variables(template: str, path: Path) -> set[str]:
     try:
         tokens = list(tokenize(template))
     except ChevronError as error:
-        raise ConfigurationError(f"Prompt {path} is not mustache: {error}.", "Correct it.") from error
+        raise ConfigurationError(
+            f"Prompt {path} is not mustache: {error}.", "Correct it."
+        ) from error
     for kind, key in tokens:
         if kind == "variable":
             raise ConfigurationError(

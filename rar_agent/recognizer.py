@@ -106,7 +106,9 @@ class Recognizer:
                 admitted = [image for image in read if isinstance(image, AdmittedImage)]
                 self.services.embed_all(admitted)
                 yield from runners.map(
-                    lambda image: image if isinstance(image, Failure) else self._run(image, k, method),
+                    lambda image: (
+                        image if isinstance(image, Failure) else self._run(image, k, method)
+                    ),
                     read,
                 )
 
@@ -117,10 +119,10 @@ class Recognizer:
         return list(self.stream(images, k, method))
 
     def _admit(self, image: ImageSource | AdmittedImage) -> AdmittedImage:
-        known = isinstance(image, AdmittedImage)
-        admitted = image if known else admit(image, Policy.of(self.settings))
-        self.services.store.put(admitted)
-        return admitted
+        if not isinstance(image, AdmittedImage):
+            image = admit(image, Policy.of(self.settings))
+        self.services.store.put(image)
+        return image
 
     def _try_admit(self, image: ImageSource) -> AdmittedImage | Failure:
         try:

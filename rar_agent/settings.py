@@ -100,8 +100,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, environment, rar.toml."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
@@ -126,7 +126,9 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401
             f"Correct it in the command, in RAR_{name.upper()}, or in rar.toml.",
         ) from error
     except ValueError as error:  # a rar.toml that is not TOML
-        raise ConfigurationError(f"rar.toml cannot be read: {error}.", "Correct the file.") from error
+        raise ConfigurationError(
+            f"rar.toml cannot be read: {error}.", "Correct the file."
+        ) from error
 
 
 def unknown_variables() -> list[str]:

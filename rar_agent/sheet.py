@@ -20,7 +20,9 @@ _INK, _QUIET, _PAPER, _EMPTY = "#1b1b1b", "#777777", "#ffffff", "#e9e9e9"
 _ACCEPTED, _ABSTAINED = "#1a7f37", "#b35900"
 
 
-def contact_sheet(recognitions: Sequence[Recognition], queries: Sequence[Image.Image]) -> Image.Image:
+def contact_sheet(
+    recognitions: Sequence[Recognition], queries: Sequence[Image.Image]
+) -> Image.Image:
     """Draw a sheet.
 
     Args:
@@ -45,7 +47,9 @@ def contact_sheet(recognitions: Sequence[Recognition], queries: Sequence[Image.I
             _cell(sheet, draw, (left, top), _exemplar(ranked), ranked.category.name, caption)
             if column == 1:
                 colour = _ACCEPTED if recognition.decision == "accepted" else _ABSTAINED
-                draw.rectangle((left - 3, top - 3, left + CELL + 2, top + CELL + 2), None, colour, 3)
+                draw.rectangle(
+                    (left - 3, top - 3, left + CELL + 2, top + CELL + 2), None, colour, 3
+                )
     return sheet
 
 

@@ -18,7 +18,9 @@ def doctor() -> None:
     for check in examine(load_settings()):
         word, colour = marks[check.state]
         broken = broken or check.state == "broken"
-        line = Text(f"{word:7} ", style=colour).append(f"{check.what}: {check.found}", style="default")
+        line = Text(f"{word:7} ", style=colour).append(
+            f"{check.what}: {check.found}", style="default"
+        )
         out.print(line, soft_wrap=True)
         if check.fix:
             out.print(Text(f"        → {check.fix}", style="dim"), soft_wrap=True)

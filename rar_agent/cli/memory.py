@@ -125,7 +125,9 @@ def show(
 def remove(
     name: str,
     categories: Annotated[list[str] | None, typer.Argument(help="Categories to forget.")] = None,
-    entry: Annotated[list[int] | None, typer.Option(help="Entry to forget; may be repeated.")] = None,
+    entry: Annotated[
+        list[int] | None, typer.Option(help="Entry to forget; may be repeated.")
+    ] = None,
 ) -> None:
     """Forget whole categories, or single entries."""
     from rar_agent.cli.show import out
@@ -134,7 +136,9 @@ def remove(
     if not categories and not entry:
         raise InputError("Nothing to forget is named.", "Name categories, or --entry ID.")
     memory = remove_from_memory(_settings().home, name, categories or [], entry or [])
-    out.print(f"{name}: {len(memory.categories)} categories, {len(memory.entries.ids)} entries left")
+    out.print(
+        f"{name}: {len(memory.categories)} categories, {len(memory.entries.ids)} entries left"
+    )
 
 
 @app.command()
@@ -157,12 +161,18 @@ def _settings(**given: object) -> Settings:
 
 
 def _inputs(
-    images: Path | None, names: Path | None, shots: int | None, seed: int, encoder: str | None = None
+    images: Path | None,
+    names: Path | None,
+    shots: int | None,
+    seed: int,
+    encoder: str | None = None,
 ) -> tuple[list, list, Settings]:  # type: ignore[type-arg]
     from rar_agent.memory import read_folder, read_names
 
     if images is None and names is None:
-        raise InputError("There is nothing to learn.", "Give --images FOLDER, --names FILE, or both.")
+        raise InputError(
+            "There is nothing to learn.", "Give --images FOLDER, --names FILE, or both."
+        )
     taught = read_folder(images, shots, seed) if images else []
     return taught, read_names(names) if names else [], _settings(encoder=encoder)
 
@@ -222,7 +232,9 @@ def _show_memory(memory: Memory, limit: int) -> None:
     from rar_agent.cli.show import out
 
     manifest = memory.manifest
-    out.print(f"{memory.name}: {len(memory.categories)} categories, {len(memory.entries.ids)} entries")
+    out.print(
+        f"{memory.name}: {len(memory.categories)} categories, {len(memory.entries.ids)} entries"
+    )
     out.print(
         f"generation {manifest.generation} of {manifest.created}, encoder {manifest.encoder.name} "
         f"{memory.fingerprint.identity}, domain '{manifest.domain}'",

@@ -22,7 +22,9 @@ def recognize(
         list[str] | None,
         typer.Argument(metavar="IMAGE...", help="Image files, folders, globs or https URLs."),
     ] = None,
-    example: Annotated[bool, typer.Option("--example", help="Use the bundled sample photo.")] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="Use the bundled sample photo.")
+    ] = False,
     memory: Annotated[str | None, typer.Option(help="Memory to ask.")] = None,
     k: Annotated[int | None, typer.Option(help="Candidates, 1 to 26.")] = None,
     model: Annotated[
@@ -70,10 +72,12 @@ def _sources(images: list[str], example: bool) -> Iterator[str]:
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
             if not found:
-                raise InputError(f"'{image}' has no images.", f"Read are {', '.join(sorted(SUFFIXES))}.")
+                raise InputError(
+                    f"'{image}' has no images.", f"Read are {', '.join(sorted(SUFFIXES))}."
+                )
             yield from map(str, found)
         elif not path.exists() and glob.has_magic(image) and "://" not in image:
-            matches = sorted(glob.glob(image, recursive=True))
+            matches = sorted(glob.glob(image, recursive=True))  # noqa: PTH207 - absolute patterns too
             if not matches:
                 raise InputError(f"'{image}' matches no file.", "Check the pattern.")
             yield from matches
@@ -87,11 +91,11 @@ def _run(
     from rar_agent.cli.show import progress_bar
 
     if len(sources) == 1:  # an error here is the user's to read, not a row of a table
-        result = recognizer.recognize(sources[0], method=method)
+        only = recognizer.recognize(sources[0], method=method)
         if json:
-            typer.echo(result.model_dump_json())
-        return [result]
-    results = []
+            typer.echo(only.model_dump_json())
+        return [only]
+    results: list[Recognition | Failure] = []
     with progress_bar() as bar:
         task = bar.add_task("recognising", total=len(sources))
         for result in recognizer.stream(sources, method=method):

@@ -25,7 +25,7 @@ err = Console(stderr=True)
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "–/s", style="dim")
+        return Text(f"{task.speed:.1f}/s" if task.speed else "?/s", style="dim")
 
 
 def progress_bar() -> Progress:
@@ -74,7 +74,9 @@ def _notes(recognition: Recognition) -> list[Text]:
     if trace.model:
         tokens = f"{trace.usage.input_tokens}+{trace.usage.output_tokens} tokens"
         status = f"answer {trace.parse_status}"
-        notes.append(Text(f"ranked by {trace.model}, {trace.prompt}, {tokens}, {status}", style="dim"))
+        notes.append(
+            Text(f"ranked by {trace.model}, {trace.prompt}, {tokens}, {status}", style="dim")
+        )
     else:
         notes.append(Text("ranked by: retrieval alone, no model was asked", style="dim"))
     return notes

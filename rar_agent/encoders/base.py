@@ -50,11 +50,8 @@ class Fingerprint:
         if self.identity == other.identity:
             return
         keys = sorted({*self.details, *other.details})
-        differing = [
-            f"{key} ({self.details.get(key, 'absent')} there, {other.details.get(key, 'absent')} here)"
-            for key in keys
-            if self.details.get(key) != other.details.get(key)
-        ]
+        pairs = ((key, self.details.get(key), other.details.get(key)) for key in keys)
+        differing = [f"{key} ({mine} there, {its} here)" for key, mine, its in pairs if mine != its]
         raise FingerprintMismatchError(
             f"{owner} was made by another encoder: they differ in {', '.join(differing)}.", fix
         )

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ class BuiltinEncoder(TorchEncoder):
         super().__init__(
             "builtin", DIMENSION, pick_device(device), Fingerprint(details, precision), batch_size
         )
-        self._net = build_network(state).to(self.device, memory_format=torch.channels_last)
+        self._net: Any = build_network(state).to(self.device)
         self.head_weights: FloatArray = state["_fc.weight"].numpy()
         self.head_bias: FloatArray = state["_fc.bias"].numpy()
         # Makes logits of cosines as large as the head's own: mean length of features (10.5 over
@@ -73,12 +74,8 @@ class BuiltinEncoder(TorchEncoder):
         size = (round(image.width * scale), round(image.height * scale))
         left, top = (size[0] - _CROP) // 2, (size[1] - _CROP) // 2
         # Only the part that the crop keeps is resized: exact, and bounded for extreme shapes.
-        box = tuple(
-            edge * full / new
-            for edge, full, new in zip(
-                (left, top, left + _CROP, top + _CROP), image.size * 2, size * 2, strict=True
-            )
-        )
+        across, down = image.width / size[0], image.height / size[1]
+        box = (left * across, top * down, (left + _CROP) * across, (top + _CROP) * down)
         cropped = image.resize((_CROP, _CROP), Image.Resampling.BICUBIC, box=box)
         pixels = np.asarray(cropped, dtype=np.float32).transpose(2, 0, 1)
         return torch.from_numpy((pixels - 127.0) / 128.0)
@@ -129,13 +126,14 @@ def read_weights() -> dict[str, torch.Tensor]:
 
 
 def build_network(state: dict[str, torch.Tensor]) -> torch.nn.Module:
-    """timm's tf_efficientnet_lite2 with the package's weights, ready to infer."""
+    """The tf_efficientnet_lite2 of timm with the package's weights, ready to infer."""
     import timm
 
-    net: torch.nn.Module = timm.create_model("tf_efficientnet_lite2", pretrained=False)
+    net = timm.create_model("tf_efficientnet_lite2", pretrained=False)
     blocks = [f"blocks.{i}.{j}." for i, stage in enumerate(net.blocks) for j in range(len(stage))]
     net.load_state_dict({_timm_key(key, blocks): value for key, value in state.items()})
-    return net.eval()
+    network: torch.nn.Module = net.eval()
+    return network
 
 
 def _timm_key(key: str, blocks: list[str]) -> str:

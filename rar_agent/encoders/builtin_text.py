@@ -45,7 +45,9 @@ class TextBridge:
         self._model = SentenceTransformer(str(get_model_path()), device="cpu")
         logging.enable_progress_bar()
         self._rows = normalize(head_weights - head_weights.mean(axis=0))[0]
-        self._names = self._sentences([", ".join((c.name, *c.aliases)) for c in imagenet_categories()])
+        self._names = self._sentences(
+            [", ".join((c.name, *c.aliases)) for c in imagenet_categories()]
+        )
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """(n, d) float32, not normalised."""

@@ -74,7 +74,9 @@ class OpenClipEncoder(TorchEncoder):
         return features
 
     def _text_features(self, texts: Sequence[str]) -> torch.Tensor:
-        features: torch.Tensor = self._model.encode_text(self._tokenizer(list(texts)).to(self.device))
+        features: torch.Tensor = self._model.encode_text(
+            self._tokenizer(list(texts)).to(self.device)
+        )
         return features
 
 
@@ -102,7 +104,10 @@ def _details(model: Any, tokenizer: Any) -> dict[str, str]:  # noqa: ANN401
     parts: list[bytes | memoryview] = []
     for key in sorted(weights):
         value = weights[key].detach().float().cpu().contiguous().numpy()
-        parts += [f"{key}{value.shape}".encode(), memoryview(value).cast("B") if value.size else b""]
+        parts += [
+            f"{key}{value.shape}".encode(),
+            memoryview(value).cast("B") if value.size else b"",
+        ]
     preprocessing = open_clip.get_model_preprocess_cfg(model)
     layers = sorted({type(module).__name__ for module in model.modules()})
     tokens = np.asarray(tokenizer(list(_PROBES)), dtype=np.int64)

@@ -75,7 +75,9 @@ def _missing_weights(weights: dict[str, str]) -> list[str]:
         file = Path("~/.cache/clip").expanduser() / Path(weights["url"]).name
         return [] if file.is_file() else [weights["url"]]
     repository, _, file_name = hub.rpartition("/")
-    names = [file_name] if file_name else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+    names = (
+        [file_name] if file_name else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+    )
     if file_name.endswith((".bin", ".pth")):
         names.append(file_name[:-4] + ".safetensors")
     return [] if any(_cached(repository, name) for name in names) else [f"weights {repository}"]

@@ -46,7 +46,9 @@ def conclusion(
     decision: Decision = "abstained" if abstain or not candidates else "accepted"
     means = memory.probability_means(method)
     if answered:
-        means = f"retrieval ({means}) times a fixed share by place in the model's order, uncalibrated"
+        means = (
+            f"retrieval ({means}) times a fixed share by place in the model's order, uncalibrated"
+        )
     reasons = [reason for reason in (abstain, state.get("reason", "")) if reason]
     return Recognition(
         image=state["sha256"],

@@ -10,8 +10,8 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Command
 
 from rar_agent.errors import ProviderError
-from rar_agent.graph.context import Context, context_of, services_of
 from rar_agent.graph.conclusion import conclusion
+from rar_agent.graph.context import Context, context_of, services_of
 from rar_agent.graph.services import Services
 from rar_agent.graph.state import RecognizeState
 from rar_agent.images import admit as admit_image

@@ -176,7 +176,9 @@ def _read_file(path: Path, name: str, limit: int) -> bytes:
         with path.open("rb") as file:
             return _bounded(file.read(limit + 1), name, limit)
     except OSError as error:
-        raise ImageError(f"'{name}' cannot be read: {error.strerror}.", "Check the file.") from error
+        raise ImageError(
+            f"'{name}' cannot be read: {error.strerror}.", "Check the file."
+        ) from error
 
 
 def _bounded(data: bytes, name: str, limit: int) -> bytes:

@@ -38,7 +38,11 @@ def fetch(url: str, max_bytes: int) -> bytes:
         raise ImageError(f"'{url}' is not a plain https URL.", "Only https is fetched.")
     deadline = time.monotonic() + TIMEOUT_S
     timeout = {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": 5.0}
-    headers = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "rar-agent"}
+    headers: dict[bytes | str, bytes | str] = {
+        "Accept": "image/*",
+        "Accept-Encoding": "identity",
+        "User-Agent": "rar-agent",
+    }
     try:
         with (
             httpcore.ConnectionPool(

@@ -84,4 +84,5 @@ class SharedGaussian:
         along = (turned * vectors).sum(axis=1)[:, None] - turned @ means.T
         squared = squared + gain[:, None] * along**2
         squared[np.arange(len(rows)), labels] = ratio**2 * (reach + gain * reach**2)
-        return -0.5 * squared
+        scores: Array = -0.5 * squared
+        return scores

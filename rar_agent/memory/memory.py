@@ -142,10 +142,7 @@ class Memory:
     def _evidence(self) -> tuple[tuple[Modality, ...], ...]:
         seen = np.zeros((len(self.categories), len(MODALITIES)), bool)
         seen[self.entries.columns, self.entries.modalities] = True
-        return tuple(
-            tuple(MODALITIES[m] for m in np.flatnonzero(row))  # type: ignore[misc]
-            for row in seen
-        )
+        return tuple(tuple(MODALITIES[m] for m in np.flatnonzero(row)) for row in seen)
 
     def exemplar_count(self, column: int) -> int:
         """Number of exemplars of the category at a position."""
@@ -242,7 +239,10 @@ class Memory:
         floor = self.manifest.fit.similarity_floor if self.manifest.fit else None
         return [
             SearchResult(
-                tuple(self._candidate(q, int(c), float(s), exemplars) for c, s in zip(*best, strict=True)),
+                tuple(
+                    self._candidate(q, int(c), float(s), exemplars)
+                    for c, s in zip(*best, strict=True)
+                ),
                 None if nearest is None else float(nearest[i]),
                 nearest is None or floor is None or float(nearest[i]) >= floor,
             )

@@ -100,7 +100,9 @@ def _entries(folder: Path, manifest: Manifest, category_ids: np.ndarray) -> Entr
     if whole:
         vectors = segments[0].vectors  # stays on disk until it is read
     else:
-        vectors = np.concatenate([empty, *(s.vectors[k] for s, k in zip(segments, kept, strict=True))])
+        vectors = np.concatenate(
+            [empty, *(s.vectors[k] for s, k in zip(segments, kept, strict=True))]
+        )
 
     def column(field: str, dtype: str) -> np.ndarray:
         parts = [s.entries[field][k] for s, k in zip(segments, kept, strict=True)]

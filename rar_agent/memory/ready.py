@@ -64,5 +64,3 @@ def make_ready(home: Path, name: str) -> None:
         draft.next_entry = len(entries)
         draft.fixed = True
         draft.commit("ready")
-
-

@@ -61,7 +61,7 @@ def write_segment(
     raw = np.ascontiguousarray(vectors, dtype="<f4")
     return SegmentRef(
         count=len(entries),
-        vectors=write_file(folder, memoryview(raw).cast("B"), "vectors"),
+        vectors=write_file(folder, raw.tobytes(), "vectors"),
         entries=write_file(folder, rows.tobytes(), "entries"),
         sources=write_file(folder, b"".join(sources), "sources"),
     )

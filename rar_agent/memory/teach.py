@@ -207,7 +207,7 @@ class _Teacher:
         self._draft = draft
         self._encoder = encoder
         self._policy = policy or Policy()
-        self._progress = progress or (lambda done, total: None)
+        self._progress = progress
         self._building = building
         self._report = Report()
         self._known, self._has_text, self._any_text = self._live()
@@ -247,7 +247,8 @@ class _Teacher:
                         for category, image in batch
                     ]
                 done += size
-                self._progress(done, len(todo))
+                if self._progress:
+                    self._progress(done, len(todo))
                 if len(entries) >= SEGMENT:
                     self._write(entries, vectors)
                     if self._building:

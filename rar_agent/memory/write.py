@@ -57,9 +57,7 @@ class Draft:
     next_entry: int = 0
 
     @classmethod
-    def new(
-        cls, folder: Path, encoder: EncoderRecord, dimension: int, domain: str = ""
-    ) -> Draft:
+    def new(cls, folder: Path, encoder: EncoderRecord, dimension: int, domain: str = "") -> Draft:
         """The draft of a memory's first generation."""
         return cls(folder, encoder, dimension, domain)
 

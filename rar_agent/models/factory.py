@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from langchain.chat_models import init_chat_model
 
@@ -27,7 +28,7 @@ def load_chat_model(settings: Settings) -> ChatModel:
         raise ConfigurationError(
             f"No model is named{server}.", "Set RAR_MODEL (or --model) to one that takes images."
         )
-    options: dict[str, object] = {
+    options: dict[str, Any] = {
         "timeout": settings.model_timeout_s,
         "max_retries": settings.model_retries,
     }

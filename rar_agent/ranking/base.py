@@ -36,5 +36,7 @@ class Ranker(Protocol):
             ProviderError: The model could not be asked.
         """
 
-    async def arank(self, image: Image.Image, candidates: Sequence[Candidate], seed: int) -> Ranking:
+    async def arank(
+        self, image: Image.Image, candidates: Sequence[Candidate], seed: int
+    ) -> Ranking:
         """Like `rank`, without blocking the event loop while the model thinks."""

@@ -45,9 +45,13 @@ class ListwiseRanker:
     def rank(self, image: Image.Image, candidates: Sequence[Candidate], seed: int) -> Ranking:
         """See `Ranker.rank`."""
         shown = _shown_order(len(candidates), seed)
-        return self._ranking(candidates, shown, self._model.ask(*self._ask(image, candidates, shown)))
+        return self._ranking(
+            candidates, shown, self._model.ask(*self._ask(image, candidates, shown))
+        )
 
-    async def arank(self, image: Image.Image, candidates: Sequence[Candidate], seed: int) -> Ranking:
+    async def arank(
+        self, image: Image.Image, candidates: Sequence[Candidate], seed: int
+    ) -> Ranking:
         """See `Ranker.arank`."""
         shown = _shown_order(len(candidates), seed)
         answer = await self._model.aask(*self._ask(image, candidates, shown))
@@ -82,9 +86,7 @@ class ListwiseRanker:
     def _ranking(
         self, candidates: Sequence[Candidate], shown: Sequence[int], answer: Answer
     ) -> Ranking:
-        names = [
-            (candidates[p].category.name, *candidates[p].category.aliases) for p in shown
-        ]
+        names = [(candidates[p].category.name, *candidates[p].category.aliases) for p in shown]
         parsed = parse_ranking(answer.text, names)
         named = [shown[option] for option in parsed.options]
         order = (*named, *(p for p in range(len(candidates)) if p not in named))

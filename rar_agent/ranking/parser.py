@@ -21,7 +21,9 @@ LONGEST = 20_000
 
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 _LINE = re.compile(r"^\W*(?:\d{1,2}\s*[.):\]-]\s*)?(?P<rest>.*)$")
-_LETTERED = re.compile(r"^\W*(?:option\s+)?(?P<letter>[A-Z])(?:\W*$|\s*[.):\]-]\s+\S)", re.IGNORECASE)
+_LETTERED = re.compile(
+    r"^\W*(?:option\s+)?(?P<letter>[A-Z])(?:\W*$|\s*[.):\]-]\s+\S)", re.IGNORECASE
+)
 _SEPARATED = re.compile(r"(?<![A-Za-z'])([A-Z])(?![A-Za-z'])")
 
 
@@ -137,5 +139,5 @@ def _distinct(options: Iterable[int]) -> list[int]:
 
 
 def _fold(text: str) -> str:
-    text = text.casefold().replace("’", "'").replace("_", " ")
+    text = text.casefold().replace("\u2019", "'").replace("_", " ")
     return re.sub(r"\s+", " ", text).strip(" \"'`.*")

@@ -19,7 +19,9 @@ class RetrievalRanker:
         """See `Ranker.rank`; never fails."""
         return retrieval_order(candidates)
 
-    async def arank(self, image: Image.Image, candidates: Sequence[Candidate], seed: int) -> Ranking:
+    async def arank(
+        self, image: Image.Image, candidates: Sequence[Candidate], seed: int
+    ) -> Ranking:
         """See `Ranker.arank`."""
         return self.rank(image, candidates, seed)
 

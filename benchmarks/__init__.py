@@ -1,0 +1,1 @@
+"""What is measured, and the commands that measure it: `python -m benchmarks.accuracy`."""

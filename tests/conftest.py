@@ -1,0 +1,91 @@
+"""What all tests share. No test reaches anything but loopback: see `addopts` in pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from rar_agent.encoders import Encoder, load_encoder
+from rar_agent.example import example_photo
+from rar_agent.settings import Settings, load_settings
+from tests.openai_server import OpenAIServer
+
+COLOURS = ("red", "green", "blue", "orange", "purple", "black")
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    """RAR_HOME of the session, so that the ready memory is made once."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(home, tmp_path, monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("RAR_") and name != "RAR_DATA":
+            monkeypatch.delenv(name)
+        if name.endswith("_API_KEY"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RAR_HOME", str(home))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)  # no rar.toml of the developer's is read
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings()
+
+
+@pytest.fixture
+def server():
+    with OpenAIServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def builtin() -> Encoder:
+    return load_encoder("builtin", Settings(device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def photo() -> Path:
+    return example_photo()
+
+
+def draw(colour: str, seed: int, side: int = 96) -> Image.Image:
+    """A seeded picture of one colour's discs: categories that any encoder tells apart."""
+    random = np.random.default_rng(seed)
+    image = Image.new("RGB", (side, side), "white")
+    pen = ImageDraw.Draw(image)
+    for _ in range(6):
+        x, y = random.integers(0, side, 2)
+        r = int(random.integers(8, 24))
+        pen.ellipse((x - r, y - r, x + r, y + r), fill=colour)
+    return image.filter(ImageFilter.GaussianBlur(0.6))
+
+
+@pytest.fixture(scope="session")
+def discs(tmp_path_factory) -> Path:
+    """A folder of folders: 6 categories of 6 drawings."""
+    folder = tmp_path_factory.mktemp("discs")
+    for c, colour in enumerate(COLOURS):
+        (folder / f"{colour}_discs").mkdir()
+        for i in range(6):
+            draw(colour, 100 * c + i).save(folder / f"{colour}_discs" / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real images, or a skip that says why."""
+    place = os.environ.get("RAR_DATA")
+    if not place:
+        pytest.skip("RAR_DATA is not set: it names a folder with cub100/ and caltech100/")
+    folder = Path(place)
+    if not folder.is_dir():
+        pytest.skip(f"RAR_DATA is {place}, which is no folder")
+    return folder.resolve()

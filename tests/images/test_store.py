@@ -1,0 +1,50 @@
+import os
+import time
+
+import numpy as np
+import pytest
+
+from rar_agent.errors import NotFoundError
+from rar_agent.images import ImageStore, admit
+from tests.conftest import draw
+
+
+def test_what_is_put_is_got():
+    store, image = ImageStore(), admit(draw("red", 1))
+    assert store.get(store.put(image)) is image
+    assert image.sha256 in store
+
+
+def test_unknown_hashes_and_paths_are_not_found(tmp_path):
+    draw("red", 1).save(tmp_path / "x.png")
+    for store in (ImageStore(), ImageStore(tmp_path)):
+        for name in ("0" * 64, "x", "../x", str(tmp_path / "x.png")):
+            assert name not in store
+            with pytest.raises(NotFoundError):
+                store.get(name)
+
+
+def test_memory_is_bounded_and_the_last_image_stays():
+    store = ImageStore(max_pixels=2 * 96 * 96)
+    hashes = [store.put(admit(draw("red", i))) for i in range(4)]
+    assert [h in store for h in hashes] == [False, False, True, True]
+    large = store.put(admit(draw("red", 9, side=300)))
+    assert large in store
+
+
+def test_a_place_survives_a_restart_with_the_same_pixels(tmp_path):
+    image = admit(draw("blue", 3))
+    ImageStore(tmp_path / "store").put(image)
+    again = ImageStore(tmp_path / "store").get(image.sha256)
+    assert np.array_equal(np.asarray(again.rgb), np.asarray(image.rgb))
+
+
+def test_files_expire_by_age_and_size(tmp_path):
+    first, second, third = (admit(draw("blue", i)) for i in (1, 2, 3))
+    ImageStore(tmp_path, expiry_s=100).put(first)
+    old = time.time() - 1000
+    os.utime(tmp_path / f"{first.sha256}.png", (old, old))
+    ImageStore(tmp_path, expiry_s=100).put(second)
+    assert first.sha256 not in ImageStore(tmp_path)
+    ImageStore(tmp_path, max_files_bytes=1).put(third)
+    assert [i.sha256 in ImageStore(tmp_path) for i in (second, third)] == [False, True]

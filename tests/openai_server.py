@@ -1,0 +1,116 @@
+"""A real HTTP server on loopback that speaks the OpenAI protocol, with scripted answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Reply:
+    """One scripted answer or fault."""
+
+    text: str | None = ""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+    finish: str = "stop"
+    refusal: str | None = None
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    body: bytes | None = None
+    """Sent as it is, instead of a completion."""
+
+
+def tool_call(name: str, **arguments: Any) -> Reply:
+    call = {
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": name, "arguments": json.dumps(arguments)},
+    }
+    return Reply(text=None, finish="tool_calls", tool_calls=[call])
+
+
+class OpenAIServer:
+    """Answers `script` in order, then its last reply for ever; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.script: list[Reply] = [Reply("hello")]
+        self.requests: list[dict[str, Any]] = []
+        self.models = ["test-model"]
+        self.refuses_schema = False
+        self._lock = threading.Lock()
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_port}/v1"
+
+    def __enter__(self) -> OpenAIServer:
+        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def _next(self, request: dict[str, Any]) -> Reply:
+        with self._lock:
+            self.requests.append(request)
+            if self.refuses_schema and "response_format" in request:
+                return Reply(status=400)
+            return self.script.pop(0) if len(self.script) > 1 else self.script[0]
+
+    def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                models = [{"id": m, "object": "model"} for m in server.models]
+                self._send(200, json.dumps({"object": "list", "data": models}).encode(), {})
+
+            def do_POST(self) -> None:
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                reply = server._next(request)
+                time.sleep(reply.delay_s)
+                if reply.status != 200:
+                    error = {"error": {"message": f"scripted {reply.status}", "type": "fault"}}
+                    self._send(reply.status, json.dumps(error).encode(), reply.headers)
+                    return
+                body = reply.body or json.dumps(_completion(request, reply)).encode()
+                self._send(200, body, reply.headers)
+
+            def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+                try:
+                    self.send_response(status)
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Content-Length", str(len(body)))
+                    for name, value in headers.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(body)
+                except (BrokenPipeError, ConnectionResetError):  # the client timed out
+                    pass
+
+        return Handler
+
+
+def _completion(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": reply.refusal}
+    if reply.tool_calls:
+        message["tool_calls"] = reply.tool_calls
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": request["model"],
+        "choices": [{"index": 0, "message": message, "finish_reason": reply.finish}],
+        "usage": {"prompt_tokens": 300, "completion_tokens": 12, "total_tokens": 312},
+    }
