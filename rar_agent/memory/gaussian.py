@@ -34,10 +34,10 @@ class SharedGaussian:
         self._deviations: Array = rows - self.means[labels]
         self.freedom = count - len(self.counts)
         self.dimension = dimension
-        # In the eigenbasis every shrunken covariance is diagonal.
-        values, self._basis = np.linalg.eigh(self._deviations.T @ self._deviations)
-        self._values = np.maximum(values, 0.0)
+        # In the eigenbasis every shrunken covariance is diagonal, and outside it, spherical.
+        self._values, self._basis = _principal_axes(self._deviations)
         self._turned_means: Array = self.means @ self._basis
+        self._outside: Array = self.means - self._turned_means @ self._basis.T
 
     def linear(self, shrinkage: float) -> tuple[FloatArray, FloatArray]:
         """Linear classifier equal to the Gaussian posterior with equal priors.
@@ -50,7 +50,7 @@ class SharedGaussian:
         """
         spherical = shrinkage * self._values.sum() / self.freedom / self.dimension
         precision = 1.0 / ((1 - shrinkage) * self._values / self.freedom + spherical)
-        weights = (self._turned_means * precision) @ self._basis.T
+        weights = (self._turned_means * precision) @ self._basis.T + self._outside / spherical
         biases = -0.5 * (weights * self.means).sum(axis=1)
         return weights.astype(np.float32), biases.astype(np.float32)
 
@@ -83,6 +83,25 @@ class SharedGaussian:
         squared = squared - 2.0 * (inverse * vectors) @ means.T + inverse @ (means**2).T
         along = (turned * vectors).sum(axis=1)[:, None] - turned @ means.T
         squared = squared + gain[:, None] * along**2
+        squared = squared + self._apart_outside()[labels] / spherical[:, None]
         squared[np.arange(len(rows)), labels] = ratio**2 * (reach + gain * reach**2)
         scores: Array = -0.5 * squared
         return scores
+
+    def _apart_outside(self) -> Array:
+        """(c, c) squared distances of the means outside the eigenbasis; deviations have none."""
+        dots = self._outside @ self._outside.T
+        lengths = dots.diagonal()
+        apart: Array = np.maximum(lengths[:, None] + lengths[None, :] - 2.0 * dots, 0.0)
+        return apart
+
+
+def _principal_axes(deviations: Array) -> tuple[Array, Array]:
+    """Eigenvalues (r,) and eigenvectors (d, r) of the scatter, from the smaller Gram matrix."""
+    count, dimension = deviations.shape
+    if count >= dimension:
+        values, basis = np.linalg.eigh(deviations.T @ deviations)
+        return np.maximum(values, 0.0), basis
+    values, turned = np.linalg.eigh(deviations @ deviations.T)
+    kept = values > 1e-9 * max(float(values[-1]), 1e-300)
+    return values[kept], deviations.T @ turned[:, kept] / np.sqrt(values[kept])

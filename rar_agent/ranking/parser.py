@@ -24,7 +24,9 @@ _LINE = re.compile(r"^\W*(?:\d{1,2}\s*[.):\]-]\s*)?(?P<rest>.*)$")
 _LETTERED = re.compile(
     r"^\W*(?:option\s+)?(?P<letter>[A-Z])(?:\W*$|\s*[.):\]-]\s+\S)", re.IGNORECASE
 )
-_SEPARATED = re.compile(r"(?<![A-Za-z'])([A-Z])(?![A-Za-z'])")
+# Also what is left of a JSON list that was cut off.
+_CHAIN = re.compile(r"(?<![A-Za-z'])[A-Z][\"']?(?:\s*[>→,;]\s*[\"']?[A-Z][\"']?)+(?![A-Za-z])")
+_SEPARATED = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _from_letters(text: str, names: Sequence[Sequence[str]]) -> list[int | None]
         words = re.findall(r"[^\W\d_]+", part)
         if words and all(len(word) == 1 for word in words) and (len(words) > 1 or part is text):
             return [_resolve(word, names) for word in words]
-        chain = re.search(r"[A-Z](?:\s*(?:>|→|,|;)\s*[A-Z])+(?![A-Za-z])", part)
+        chain = _CHAIN.search(part)
         if chain:
             return [_resolve(letter, names) for letter in _SEPARATED.findall(chain[0])]
     return []

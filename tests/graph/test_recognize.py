@@ -1,0 +1,181 @@
+import json
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+
+from rar_agent.errors import ImageError, NotFoundError
+from rar_agent.graph import Context, Services, build_recognize
+from rar_agent.images import ImageStore, admit
+from rar_agent.memory import create_memory, read_folder
+from rar_agent.settings import load_settings
+from rar_agent.types import Recognition
+from tests.conftest import draw
+from tests.openai_server import Reply
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory, builtin, discs):
+    place = tmp_path_factory.mktemp("graph-home")
+    create_memory(place, "discs", builtin, read_folder(discs), domain="discs")
+    return place
+
+
+def services(taught, **options):
+    given = {"home": taught, "memory": "discs", "device": "cpu", **options}
+    return Services(load_settings(**given), authority="caller")
+
+
+def run(parts, image, graph=None, config=None, **context):
+    sha256 = parts.store.put(admit(image))
+    answer = (graph or build_recognize()).invoke(
+        {"image": sha256, "source": "query"}, config, context=Context(services=parts, **context)
+    )
+    return Recognition.model_validate(answer["recognition"])
+
+
+def test_admit_retrieve_rank_conclude(taught):
+    found = run(services(taught), draw("red", 99), k=3)
+    assert found.label == "red discs"
+    assert len(found.categories) == 3
+    assert found.source == "query"
+    assert found.trace.ranker == "retrieval"
+    assert found.trace.parse_status == "not_asked"
+    assert set(found.trace.timings_ms) == {"admit", "encode", "search", "rank"}
+    assert found.trace.versions["rar-agent"]
+    assert not found.trace.degraded
+
+
+def test_the_model_reorders_and_the_trace_says_by_what(taught, server):
+    parts = services(taught, model="m", base_url=server.url, skip_ranking_at=1.01)
+    server.script = [Reply('{"ranking": ["A", "B", "C"]}')]
+    found = run(parts, draw("red", 98), k=3)
+    trace = found.trace
+    assert (trace.ranker, trace.parse_status, trace.model) == ("listwise", "exact", "m")
+    assert (trace.prompt, len(trace.prompt_hash)) == ("rank@1", 12)
+    assert not trace.calibrated
+    assert "uncalibrated" in trace.probability_means
+    assert trace.usage.input_tokens == 300
+    assert sum(c.probability for c in found.categories) == pytest.approx(
+        sum(c.retrieval_probability for c in found.categories)
+    )
+    assert "discs" in server.requests[0]["messages"][0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (Reply(status=500), "scripted 500"),
+        (Reply("I would rather not."), "names none of the options"),
+        (Reply("no", refusal="no"), "names none of the options"),
+    ],
+)
+def test_where_ranking_fails_the_retrieval_order_stays_degraded(taught, server, reply, says):
+    server.script = [reply]
+    asked = services(
+        taught, model="m", base_url=server.url, model_retries=0, skip_ranking_at=1.01
+    )
+    found, plain = run(asked, draw("blue", 97)), run(services(taught), draw("blue", 97))
+    assert found.trace.degraded
+    assert says in found.trace.reason
+    assert [c.category for c in found.categories] == [c.category for c in plain.categories]
+    assert [c.probability for c in found.categories] == pytest.approx(
+        [c.probability for c in plain.categories]
+    )
+
+
+def test_nothing_similar_abstains_without_asking(taught, server, photo):
+    parts = services(taught, model="m", base_url=server.url)
+    found = run(parts, photo)
+    assert found.decision == "abstained"
+    assert found.label is None
+    assert "nothing similar enough" in found.trace.reason
+    assert found.categories  # best guesses
+    assert server.requests == []
+
+
+def test_sure_and_calibrated_retrieval_is_not_ranked(taught, server, tmp_path, builtin):
+    folder = tmp_path / "many"
+    for colour in ("red", "green", "blue"):
+        (folder / colour).mkdir(parents=True)
+        for i in range(40):
+            draw(colour, i, 48).save(folder / colour / f"{i}.png")
+    create_memory(tmp_path, "many", builtin, read_folder(folder))
+    parts = services(tmp_path, memory="many", model="m", base_url=server.url, skip_ranking_at=0.6)
+    found = run(parts, draw("red", 1_000, 48))
+    assert found.trace.calibrated
+    assert found.label == "red"
+    assert "not ranked" in found.trace.reason
+    assert server.requests == []
+
+
+def test_unsure_calibrated_answers_are_abstained(taught, tmp_path, builtin):
+    folder = tmp_path / "same"
+    for name in "abcdef":  # six categories that look alike
+        (folder / name).mkdir(parents=True)
+        for i in range(20):
+            draw("red", 1_000 * ord(name) + i, 48).save(folder / name / f"{i}.png")
+    create_memory(tmp_path, "same", builtin, read_folder(folder))
+    parts = services(tmp_path, memory="same", abstain_below=0.9)
+    found = run(parts, draw("red", 5, 48))
+    assert found.decision == "abstained"
+    assert "not sure enough" in found.trace.reason
+
+
+def test_checkpoints_hold_handles_and_stay_small(taught):
+    saver = InMemorySaver()
+    graph = build_recognize(saver)
+    config = {"configurable": {"thread_id": "1"}}
+    run(services(taught), draw("red", 96, side=2_000), graph, config)
+    states = list(saver.list(config))
+    assert len(states) >= 4
+    for state in states:
+        text = json.dumps(state.checkpoint["channel_values"], default=repr)
+        assert len(text) < 10_000
+        assert "object at" not in text  # plain data only
+
+
+async def test_async_gives_the_same(taught, server):
+    server.script = [Reply("B > A > C > D > E")]
+    parts = services(taught, model="m", base_url=server.url, skip_ranking_at=1.01)
+    sha256 = parts.store.put(admit(draw("red", 99)))
+    answer = await build_recognize().ainvoke({"image": sha256}, context=Context(services=parts))
+    found = Recognition.model_validate(answer["recognition"])
+    again = run(parts, draw("red", 99))
+    assert found.categories == again.categories
+    assert found.trace.parse_status == "exact"
+
+
+def test_strings_in_a_run_without_services_are_a_models(home, tmp_path, monkeypatch):
+    from rar_agent.graph import services as module
+
+    draw("red", 1).save(tmp_path / "in.png")
+    graph = build_recognize()
+    module.shared_services.cache_clear()
+    with pytest.raises(ImageError, match="RAR_ROOTS"):
+        graph.invoke({"image": str(tmp_path / "in.png")})
+    monkeypatch.setenv("RAR_ROOTS", str(tmp_path))
+    module.shared_services.cache_clear()
+    answer = graph.invoke({"image": "in.png"}, context=Context(k=2))
+    assert len(answer["recognition"]["categories"]) == 2
+    assert answer["recognition"]["trace"]["memory"] == "imagenet-1k"
+    with pytest.raises(NotFoundError, match="no memory 'nosuch'"):
+        graph.invoke({"image": "in.png"}, context=Context(memory="nosuch"))
+    module.shared_services.cache_clear()
+
+
+def test_services_sent_as_data_are_ignored():
+    from rar_agent.graph.context import services_of
+
+    assert isinstance(services_of(Context(services={"memory": "x"})), Services)
+
+
+def test_a_hash_that_is_not_in_the_store_reads_nothing(taught):
+    parts = Services(load_settings(home=taught, memory="discs"), store=ImageStore())
+    with pytest.raises(ImageError):
+        build_recognize().invoke({"image": "0" * 64}, context=Context(services=parts))
+
+
+def test_the_drawing_in_the_docs_is_the_graph(request):
+    text = (request.config.rootpath / "docs" / "architecture.md").read_text()
+    drawn = build_recognize().get_graph().draw_mermaid().strip()
+    assert drawn in text, f"put this into docs/architecture.md:\n{drawn}"

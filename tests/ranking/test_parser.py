@@ -1,0 +1,121 @@
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rar_agent.ranking import parse_ranking
+from rar_agent.ranking.parser import LETTERS
+
+BIRDS = [
+    ("Bachman's Sparrow",),
+    ("Chipping Sparrow", "Spizella passerina"),
+    ("Sparrow",),
+    ("A-frame, old",),
+    ("Field Sparrow",),
+]
+
+
+def parsed(text, names=BIRDS):
+    result = parse_ranking(text, names)
+    return list(result.options), result.status, result.repairs
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ('{"ranking": ["B", "A", "C", "E", "D"]}', [1, 0, 2, 4, 3]),
+        ('```json\n{"ranking": ["B","A","C","E","D"]}\n```', [1, 0, 2, 4, 3]),
+        ('Sure! Here it is: {"ranking": ["B","A","C","E","D"]}. Hope it helps!', [1, 0, 2, 4, 3]),
+        ('["b", "a", "c", "e", "d"]', [1, 0, 2, 4, 3]),
+        ('{"answer": {"x": 1}, "order": ["B","A","C","E","D"]}', [1, 0, 2, 4, 3]),
+        ("B > A > C > E > D", [1, 0, 2, 4, 3]),
+        ("B, A, C, E, D", [1, 0, 2, 4, 3]),
+        ("[B, A, C, E, D]", [1, 0, 2, 4, 3]),
+        ("I would sort them as B > A > C > E > D.", [1, 0, 2, 4, 3]),
+        ("1. B\n2. A\n3. C\n4. E\n5. D", [1, 0, 2, 4, 3]),
+        (
+            "1. Chipping Sparrow\n2. Bachman’s sparrow\n3. Sparrow\n4. Field Sparrow\n"
+            "5. A-frame, old",
+            [1, 0, 2, 4, 3],
+        ),
+        (
+            "B. Chipping Sparrow\nA. Bachman's Sparrow\nC. Sparrow\nE. Field Sparrow\nD. A-frame, old",
+            [1, 0, 2, 4, 3],
+        ),
+        (
+            "['Chipping Sparrow', 'Bachman's Sparrow', 'Sparrow', 'Field Sparrow', 'A-frame, old']",
+            [1, 0, 2, 4, 3],
+        ),
+        (
+            '<think>Maybe A? ["A"]</think>{"ranking": ["B","A","C","E","D"]}',
+            [1, 0, 2, 4, 3],
+        ),
+        (
+            '{"ranking": ["spizella passerina", "A", "C", "E", "D"]}',
+            [1, 0, 2, 4, 3],
+        ),
+    ],
+)
+def test_answers_that_name_every_option_once_are_exact(text, options):
+    assert parsed(text) == (options, "exact", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "repairs"),
+    [
+        ('{"ranking": ["B", "A"]}', [1, 0], 3),  # lost three
+        ('{"ranking": ["B", "B", "A", "C", "E", "D"]}', [1, 0, 2, 4, 3], 1),  # repeated one
+        ('{"ranking": ["B", "House Finch", "A", "C", "E", "D"]}', [1, 0, 2, 4, 3], 1),  # invented
+        ('{"ranking": ["B", "Z", "A", "C", "E", "D"]}', [1, 0, 2, 4, 3], 1),  # beyond the letters
+        ("B", [1], 4),
+        ("It is surely a Chipping Sparrow, not a Field Sparrow.", [1, 4], 3),
+        ('{"ranking": ["B", "A", "C"', [1, 0, 2], 2),  # cut off
+    ],
+)
+def test_what_is_missing_repeated_or_invented_is_counted(text, options, repairs):
+    assert parsed(text) == (options, "repaired", repairs)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "I cannot help with that.", "{}", "[]", "null", '{"ranking": []}', "A photo of a house.", "<think>B"],
+)
+def test_answers_that_name_nothing_fail(text):
+    assert parsed(text) == ([], "failed", 5)
+
+
+def test_a_short_name_inside_a_longer_one_is_not_counted():
+    assert parsed("Most likely the field sparrow, then the chipping sparrow.")[0] == [4, 1]
+
+
+NOISE = st.text(max_size=200) | st.sampled_from(
+    ["[" * 5_000, "{" * 5_000, '["A"' * 300, "\0", "A" * 30_000, "[[[[]]]]", '{"ranking": {"a": []}}']
+)
+NAMES = st.lists(
+    st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=3), min_size=1, max_size=26
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=NOISE, names=NAMES)
+def test_the_parser_is_total(text, names):
+    result = parse_ranking(text, names)
+    assert len(set(result.options)) == len(result.options)
+    assert all(0 <= option < len(names) for option in result.options)
+    assert (result.status == "failed") == (not result.options)
+    assert (result.status == "exact") == (result.repairs == 0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.permutations(range(8)), st.sampled_from(["json", "chain", "lines", "list"]))
+def test_any_permutation_survives_any_form(order, form):
+    letters = [LETTERS[option] for option in order]
+    text = {
+        "json": json.dumps({"ranking": letters}),
+        "chain": " > ".join(letters),
+        "lines": "\n".join(f"{i}. {letter}" for i, letter in enumerate(letters, 1)),
+        "list": f"My ranking: [{', '.join(letters)}]",
+    }[form]
+    result = parse_ranking(text, [(f"name {i}",) for i in range(8)])
+    assert (list(result.options), result.status) == (list(order), "exact")

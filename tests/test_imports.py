@@ -1,0 +1,73 @@
+"""Who may import whom. The rule is this test; docs/architecture.md explains it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "rar_agent"
+EVERYONE = {"types", "errors", "settings"}
+BELOW = {
+    "types": set(),
+    "errors": set(),
+    "settings": set(),
+    "content": set(),
+    "example": set(),
+    "images": set(),
+    "encoders": {"images"},
+    "memory": {"encoders", "images"},
+    "prompts": {"content"},
+    "models": set(),
+    "ranking": {"models", "prompts", "images"},
+    "graph": {"memory", "ranking", "encoders", "images", "models", "prompts"},
+    "recognizer": {"graph", "memory", "images"},
+    "sheet": {"images"},
+    "doctor": {"graph", "memory", "encoders", "prompts", "models"},
+    "agents": {"recognizer", "images"},
+    "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"},
+}
+
+
+def imports():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative import"
+                names = [node.module or ""]
+            for name in names:
+                if name.startswith("rar_agent."):
+                    yield path, part, name.split(".")[1]
+
+
+def test_imports_go_down_only():
+    for path, part, imported in imports():
+        if part in ("__init__", imported):
+            continue
+        assert imported in BELOW[part] | EVERYONE, f"{path} ({part}) imports {imported}"
+
+
+def test_every_part_is_in_the_rule():
+    parts = {
+        p.name.removesuffix(".py")
+        for p in PACKAGE.iterdir()
+        if not p.name.startswith("_") and (p.suffix == ".py" or (p / "__init__.py").exists())
+    }
+    assert parts == set(BELOW)
+
+
+@pytest.mark.parametrize("library", ["pickle", "joblib", "shelve", "marshal"])
+def test_nothing_is_pickled(library):
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                assert library not in [alias.name for alias in node.names], path
+
+
+def test_modules_stay_short():
+    lengths = sorted(len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py"))
+    assert lengths[-1] <= 400
+    assert lengths[len(lengths) // 2] <= 150
