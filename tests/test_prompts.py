@@ -37,7 +37,10 @@ def test_values_are_put_in_as_they_are(tmp_path):
     write(tmp_path, VALID)
     values = {
         "domain": "birds & <bees>",
-        "options": [{"letter": "A", "name": "Bachman's {{{domain}}}"}, {"letter": "B", "name": "b"}],
+        "options": [
+            {"letter": "A", "name": "Bachman's {{{domain}}}"},
+            {"letter": "B", "name": "b"},
+        ],
     }
     system, user = load_prompt("rank@2", tmp_path).render(values)
     assert system == "Sort birds & <bees>."

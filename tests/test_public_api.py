@@ -24,7 +24,9 @@ def run(code):
 
 def test_importing_is_light():
     heavy = "'torch', 'faiss', 'langchain', 'langgraph', 'pydantic', 'PIL', 'numpy'"
-    assert run(f"import sys, rar_agent; print([m for m in ({heavy}) if m in sys.modules])") == "[]\n"
+    assert (
+        run(f"import sys, rar_agent; print([m for m in ({heavy}) if m in sys.modules])") == "[]\n"
+    )
 
 
 def test_recognizing_with_the_builtin_encoder_leaves_other_encoders_alone(photo):

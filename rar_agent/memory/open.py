@@ -54,7 +54,8 @@ def open_generation(folder: Path, manifest: Manifest) -> Memory:
     ids, categories = read_categories(folder, manifest)
     entries = _entries(folder, manifest, ids)
     fit = _fit(folder, manifest)
-    columns = np.searchsorted(ids, fit.categories) if fit else np.empty(0, np.int64)
+    fit_ids = fit.categories.astype(np.int64) if fit else np.empty(0, np.int64)
+    columns = _columns(ids, fit_ids, manifest)
     scorer = Scorer(
         count=len(categories),
         text_scale=manifest.encoder.text_scale,
@@ -108,24 +109,28 @@ def _entries(folder: Path, manifest: Manifest, category_ids: np.ndarray) -> Entr
         parts = [s.entries[field][k] for s, k in zip(segments, kept, strict=True)]
         return np.concatenate([np.empty(0, dtype), *parts]).astype(dtype)
 
-    categories = column("category", "i8")
-    columns = np.searchsorted(category_ids, categories)
-    known = columns < len(category_ids)
-    known[known] = category_ids[columns[known]] == categories[known]
-    if not known.all():
-        raise DamagedDataError(
-            f"Memory '{manifest.name}' has entries of unknown categories.",
-            f"Run: rar-agent memory verify {manifest.name}",
-        )
     places = [np.column_stack((np.full(len(k), i), k)) for i, k in enumerate(kept)]
     return Entries(
         vectors=vectors,
         ids=column("id", "i8"),
-        columns=columns,
+        columns=_columns(category_ids, column("category", "i8"), manifest),
         modalities=column("modality", "u1"),
         places=np.concatenate([np.empty((0, 2), np.int64), *places]),
         segments=segments,
     )
+
+
+def _columns(category_ids: np.ndarray, wanted: np.ndarray, manifest: Manifest) -> np.ndarray:
+    """Positions of category ids."""
+    columns = np.searchsorted(category_ids, wanted)
+    known = columns < len(category_ids)
+    known[known] = category_ids[columns[known]] == wanted[known]
+    if not known.all():
+        raise DamagedDataError(
+            f"Memory '{manifest.name}' names categories that it does not have.",
+            f"Run: rar-agent memory verify {manifest.name}",
+        )
+    return columns
 
 
 def _tombstones(folder: Path, manifest: Manifest) -> np.ndarray:

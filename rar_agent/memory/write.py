@@ -140,7 +140,6 @@ class Draft:
             vectors,
             ids[columns],
             texts,
-            self.encoder.text_scale,
             names_help=self.encoder.names_help,
         )
 

@@ -60,7 +60,9 @@ def test_embeddings_are_unit_float32_and_batches_agree_with_singles(builtin):
 
 def test_canonical_vectors_pin_the_numerics(builtin, photo):
     vector, norm = builtin.encode_images_with_norms([admit(photo).rgb])
-    assert vector[0][[1132, 386, 1093, 1204, 1214]] == pytest.approx([0.2703, 0.2573, 0.1808, 0.1756, 0.1645], abs=1e-3)
+    assert vector[0][[1132, 386, 1093, 1204, 1214]] == pytest.approx(
+        [0.2703, 0.2573, 0.1808, 0.1756, 0.1645], abs=1e-3
+    )
     assert norm[0] == pytest.approx(11.765, abs=0.02)
 
 

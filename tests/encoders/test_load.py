@@ -12,7 +12,9 @@ from rar_agent.settings import Settings
 def test_an_encoder_is_loaded_once_by_many_threads(builtin):
     found = []
     threads = [
-        threading.Thread(target=lambda: found.append(load_encoder("builtin", Settings(device="cpu"))))
+        threading.Thread(
+            target=lambda: found.append(load_encoder("builtin", Settings(device="cpu")))
+        )
         for _ in range(8)
     ]
     for thread in threads:

@@ -71,9 +71,7 @@ def test_the_model_reorders_and_the_trace_says_by_what(taught, server):
 )
 def test_where_ranking_fails_the_retrieval_order_stays_degraded(taught, server, reply, says):
     server.script = [reply]
-    asked = services(
-        taught, model="m", base_url=server.url, model_retries=0, skip_ranking_at=1.01
-    )
+    asked = services(taught, model="m", base_url=server.url, model_retries=0, skip_ranking_at=1.01)
     found, plain = run(asked, draw("blue", 97)), run(services(taught), draw("blue", 97))
     assert found.trace.degraded
     assert says in found.trace.reason

@@ -76,7 +76,7 @@ def test_names_never_hold_image_data(tmp_path):
     ],
 )
 def test_anything_else_is_one_clear_error(source, says):
-    with pytest.raises(ImageError, match=".") as error:
+    with pytest.raises(ImageError) as error:
         admit(source)
     assert says in str(error.value)
 

@@ -115,8 +115,7 @@ def test_damaged_bytes_are_an_image_or_an_image_error(data):
     damaged = damaged[: data.draw(st.integers(1, len(damaged)))]
     try:
         image = decode(bytes(damaged), "damaged", LIMITS)
-    except ImageError as error:
-        assert "damaged" in str(error)
-    else:
-        assert image.mode == "RGB"
-        assert image.width * image.height <= LIMITS.max_pixels
+    except ImageError:
+        return
+    assert image.mode == "RGB"
+    assert image.width * image.height <= LIMITS.max_pixels

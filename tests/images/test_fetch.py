@@ -46,7 +46,8 @@ def test_spellings_of_loopback_are_refused(host):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://8.8.8.8/a.png", "ftp://8.8.8.8/a", "https://user:pw@8.8.8.8/a.png", "https:///x"]
+    "url",
+    ["http://8.8.8.8/a.png", "ftp://8.8.8.8/a", "https://user:pw@8.8.8.8/a.png", "https:///x"],
 )
 def test_only_plain_https(url):
     with pytest.raises(ImageError):

@@ -27,7 +27,9 @@ def test_a_model_reads_files_under_a_root(root):
     assert admit(str(root / "in.png"), policy).rgb.size == (96, 96)
 
 
-@pytest.mark.parametrize("path", ["../out.png", "link.png", "/etc/passwd", "missing.png", "~/x", "."])
+@pytest.mark.parametrize(
+    "path", ["../out.png", "link.png", "/etc/passwd", "missing.png", "~/x", "."]
+)
 def test_a_model_cannot_leave_the_root(root, path):
     with pytest.raises(ImageError, match="not a file under"):
         admit(path, Policy(authority="model", roots=(root,)))

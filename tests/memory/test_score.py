@@ -29,7 +29,7 @@ def scorer(count, text=True, taught=(), head=None):
     fit = None
     if len(taught):
         labels = np.repeat(taught, 2)
-        fit = fit_exemplars(unit(5, len(labels)), labels, None, 10.0, names_help=True)
+        fit = fit_exemplars(unit(5, len(labels)), labels, None, names_help=True)
     texts = rows(unit(7, count)) if text else None
     return Scorer(count, 10.0, texts, head, fit, taught)
 
@@ -74,7 +74,9 @@ def test_categories_without_photos_keep_what_their_texts_give_them():
 
 
 def test_without_texts_untaught_categories_are_impossible():
-    posterior = scorer(4, text=False, taught=(1, 3)).log_posterior(unit(1, 2), np.ones(2, np.float32))
+    posterior = scorer(4, text=False, taught=(1, 3)).log_posterior(
+        unit(1, 2), np.ones(2, np.float32)
+    )
     assert np.isneginf(posterior[:, [0, 2]]).all()
 
 

@@ -242,9 +242,13 @@ def test_ready_memories_are_fixed(place, builtin, discs):
 
 def test_one_writer_at_a_time_and_who_it_is(place, builtin, discs):
     folder = taught(place, builtin, discs).memory.folder
-    with writer_lock(folder), pytest.raises(BusyError, match=r"process \d+ on .* for 0 s"):
-        with writer_lock(folder, wait_s=0.05):
-            pass
+    says = r"process \d+ on .* for 0 s"
+    with (
+        writer_lock(folder),
+        pytest.raises(BusyError, match=says),
+        writer_lock(folder, wait_s=0.05),
+    ):
+        pass
     open_memory(place, "discs")  # readers do not ask
     with writer_lock(folder):
         open_memory(place, "discs")

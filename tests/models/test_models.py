@@ -20,7 +20,11 @@ def ask(model):
 
 
 def test_the_sdk_alone_retries_and_honours_its_count(server):
-    server.script = [Reply(status=503), Reply(status=429, headers={"retry-after-ms": "10"}), Reply("ok")]
+    server.script = [
+        Reply(status=503),
+        Reply(status=429, headers={"retry-after-ms": "10"}),
+        Reply("ok"),
+    ]
     assert ask(chat(server, model_retries=2)).text == "ok"
     assert len(server.requests) == 3
     server.requests.clear()

@@ -27,7 +27,9 @@ def test_fusion_keeps_the_mass_and_stays_a_probability(shares, random):
 
 
 def test_weight_nothing_changes_nothing():
-    assert fuse([0.5, 0.3, 0.1], place_probabilities([2, 1, 0]), 0.0) == pytest.approx([0.5, 0.3, 0.1])
+    assert fuse([0.5, 0.3, 0.1], place_probabilities([2, 1, 0]), 0.0) == pytest.approx(
+        [0.5, 0.3, 0.1]
+    )
 
 
 def test_a_swap_wins_only_against_close_retrieval():

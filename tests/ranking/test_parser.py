@@ -79,7 +79,17 @@ def test_what_is_missing_repeated_or_invented_is_counted(text, options, repairs)
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "I cannot help with that.", "{}", "[]", "null", '{"ranking": []}', "A photo of a house.", "<think>B"],
+    [
+        "",
+        " ",
+        "I cannot help with that.",
+        "{}",
+        "[]",
+        "null",
+        '{"ranking": []}',
+        "A photo of a house.",
+        "<think>B",
+    ],
 )
 def test_answers_that_name_nothing_fail(text):
     assert parsed(text) == ([], "failed", 5)
@@ -90,7 +100,15 @@ def test_a_short_name_inside_a_longer_one_is_not_counted():
 
 
 NOISE = st.text(max_size=200) | st.sampled_from(
-    ["[" * 5_000, "{" * 5_000, '["A"' * 300, "\0", "A" * 30_000, "[[[[]]]]", '{"ranking": {"a": []}}']
+    [
+        "[" * 5_000,
+        "{" * 5_000,
+        '["A"' * 300,
+        "\0",
+        "A" * 30_000,
+        "[[[[]]]]",
+        '{"ranking": {"a": []}}',
+    ]
 )
 NAMES = st.lists(
     st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=3), min_size=1, max_size=26

@@ -1,0 +1,165 @@
+"""recognize_image under create_agent: with a scripted model, and with ChatOpenAI over HTTP."""
+
+import base64
+import importlib.util
+import io
+import json
+
+import pytest
+from langchain.agents import create_agent
+from langchain.chat_models import init_chat_model
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+
+from rar_agent import Recognition, Recognizer, make_recognize_image, recognize_image
+from rar_agent.memory import create_memory, read_folder
+from tests.conftest import draw
+from tests.openai_server import Reply, tool_call
+
+
+class ScriptedModel(GenericFakeChatModel):
+    """Plays the calling agent; the tool under test is real."""
+
+    def bind_tools(self, tools, **kwargs):
+        return self
+
+
+def block(image):
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return {"type": "image", "base64": data, "mime_type": "image/png"}
+
+
+def calls(**arguments):
+    call = {"name": "recognize_image", "args": arguments, "id": "call_1", "type": "tool_call"}
+    return ScriptedModel(messages=iter([AIMessage("", tool_calls=[call]), AIMessage("done")]))
+
+
+def tool_message(state):
+    [message] = [m for m in state["messages"] if isinstance(m, ToolMessage)]
+    return message
+
+
+@pytest.fixture(scope="module")
+def discs_tool(tmp_path_factory, builtin, discs):
+    place = tmp_path_factory.mktemp("tool-home")
+    create_memory(place, "discs", builtin, read_folder(discs))
+    return make_recognize_image(Recognizer("discs", home=place, device="cpu"))
+
+
+def ask(tool, content, **arguments):
+    agent = create_agent(calls(**arguments), tools=[tool])
+    return tool_message(agent.invoke({"messages": [HumanMessage(content=content)]}))
+
+
+def test_an_attached_image_by_its_handle(discs_tool):
+    content = [{"type": "text", "text": "Which?"}, block(draw("red", 99)), block(draw("blue", 99))]
+    first, second = (ask(discs_tool, content, image=f"image_{i}") for i in (1, 2))
+    assert first.content.startswith("Answer: red discs")
+    assert second.content.startswith("Answer: blue discs")
+    assert "Probability:" in first.content
+    assert len(first.content) < 500
+
+
+def test_the_artifact_is_the_whole_recognition_as_plain_data(discs_tool):
+    message = ask(discs_tool, [block(draw("red", 99))], image="image_1", top_k=2)
+    json.dumps(message.artifact)
+    recognition = Recognition.model_validate(message.artifact)
+    assert recognition.label == "red discs"
+    assert len(recognition.categories) == 2
+    assert recognition.source == "image_1"
+    assert recognition.categories[0].exemplars
+
+
+def test_openai_blocks_and_images_in_tool_messages_count(discs_tool):
+    uri = "data:image/png;base64," + block(draw("green", 99))["base64"]
+    openai_block = {"type": "image_url", "image_url": {"url": uri}}
+    assert "green discs" in ask(discs_tool, [openai_block], image="image_1").content
+    agent = create_agent(calls(image="image_2"), tools=[discs_tool])
+    earlier = [
+        HumanMessage(content=[block(draw("red", 99))]),
+        AIMessage("", tool_calls=[{"name": "camera", "args": {}, "id": "c0", "type": "tool_call"}]),
+        ToolMessage(content=[block(draw("purple", 99))], tool_call_id="c0", name="camera"),
+    ]
+    state = agent.invoke({"messages": [*earlier, HumanMessage("Which is the second?")]})
+    assert "purple discs" in [m for m in state["messages"] if isinstance(m, ToolMessage)][1].content
+
+
+@pytest.mark.parametrize(
+    ("content", "image", "says"),
+    [
+        ("no image", "image_1", "Ask the user to attach"),
+        ([{"type": "text", "text": "x"}], "image_1", "Ask the user to attach"),
+        ([block(draw("red", 1))], "image_2", "It has image_1"),
+        ([block(draw("red", 1))], "image_0", "It has image_1"),
+        ([block(draw("red", 1))], "/etc/passwd", "RAR_ROOTS"),
+        ([block(draw("red", 1))], "https://example.com/x.png", "RAR_ALLOW_URLS"),
+        ([block(draw("red", 1))], "iVBORw0KGgo" * 200, "image_1"),
+        ([{"type": "image", "file_id": "file-1"}], "image_1", "attach the image itself"),
+        (
+            [{"type": "image", "url": "https://example.com/x.png"}],
+            "image_1",
+            "RAR_ALLOW_URLS",
+        ),
+        ([{"type": "image", "base64": "QUJD", "mime_type": "image/png"}], "image_1", "format"),
+    ],
+)
+def test_errors_are_messages_that_say_what_to_do(discs_tool, content, image, says):
+    message = ask(discs_tool, content, image=image)
+    assert message.status == "error"
+    assert says in message.content
+
+
+def test_bad_arguments_are_messages_too(discs_tool):
+    message = ask(discs_tool, [block(draw("red", 1))], image="image_1", top_k=99)
+    assert message.status == "error"
+
+
+def test_what_the_model_is_told():
+    schema = recognize_image.get_input_schema().model_json_schema()
+    assert set(schema["properties"]) == {"image", "top_k"}  # runtime is injected, not asked for
+    assert recognize_image.name == "recognize_image"
+    named = make_recognize_image(name="which_bird", description="Birds only.")
+    assert (named.name, named.description) == ("which_bird", "Birds only.")
+
+
+def test_an_abstention_says_what_would_help(discs_tool, photo):
+    from rar_agent.images import admit
+
+    message = ask(discs_tool, [block(admit(photo).rgb)], image="image_1")
+    assert message.content.startswith("Not recognised: nothing similar enough")
+    assert "would help" in message.content
+
+
+async def test_async_agents(discs_tool):
+    agent = create_agent(calls(image="image_1"), tools=[discs_tool])
+    state = await agent.ainvoke({"messages": [HumanMessage(content=[block(draw("red", 99))])]})
+    assert "red discs" in tool_message(state).content
+
+
+@pytest.fixture
+def example(request):
+    path = request.config.rootpath / "examples" / "agent.py"
+    spec = importlib.util.spec_from_file_location("example_agent", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_example_with_a_scripted_model(example, photo):
+    state = example.ask(calls(image="image_1"), photo, "What is this?")
+    assert "Egyptian cat" in tool_message(state).content
+    assert state["messages"][-1].text == "done"
+
+
+def test_the_example_with_chatopenai_over_http(example, photo, server):
+    server.script = [tool_call("recognize_image", image="image_1"), Reply("It is a cat.")]
+    model = init_chat_model("openai:test-model", base_url=server.url, api_key="none")
+    state = example.ask(model, photo, "What is this?")
+    assert state["messages"][-1].text == "It is a cat."
+    first, second = server.requests
+    [tool] = first["tools"]
+    assert set(tool["function"]["parameters"]["properties"]) == {"image", "top_k"}
+    answer = [m for m in second["messages"] if m["role"] == "tool"]
+    assert "Egyptian cat" in answer[0]["content"]

@@ -1,0 +1,226 @@
+"""The command line as a user meets it: a process of its own, its output and exit status."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import draw
+from tests.openai_server import Reply
+
+COMMAND = Path(sys.executable).parent / "rar-agent"
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "120", "RAR_DEVICE": "cpu", **environment},
+        timeout=300,
+    )
+
+
+def lines(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory, discs):
+    """RAR_HOME with a memory of six colours, made by the command line."""
+    place = tmp_path_factory.mktemp("cli-home")
+    done = run(
+        "memory", "create", "discs", "--images", discs, "--domain", "discs", RAR_HOME=str(place)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "6 categories, 36 images learnt" in done.stdout
+    assert "leaving one out" in done.stdout
+    assert "encoder: builtin" in done.stderr
+    assert "ViT-B-16-SigLIP" in done.stderr
+    return place
+
+
+@pytest.fixture
+def in_taught(taught, monkeypatch):
+    monkeypatch.setenv("RAR_HOME", str(taught))
+    return taught
+
+
+def test_the_example(home):
+    done = run("recognize", "--example")
+    assert done.returncode == 0, done.stderr
+    assert "Egyptian cat" in done.stdout
+    assert "the classifier's own probability, not calibrated" in done.stdout
+    assert "names without exemplars" in done.stdout
+    assert "rar-agent memory create mine --images FOLDER" in done.stdout
+    assert done.stdout.strip().endswith("rar-agent recognize --example --model openai:gpt-5-mini")
+
+
+def test_one_image_with_its_evidence(in_taught, tmp_path):
+    draw("red", 99).save(tmp_path / "it.png")
+    done = run("recognize", "it.png", "--memory", "discs")
+    assert done.returncode == 0, done.stderr
+    first = next(line for line in done.stdout.splitlines() if line.startswith("1 "))
+    assert "red discs" in first
+    assert "red_discs/" in first  # the nearest exemplar
+
+
+def test_many_a_folder_a_glob_and_json(in_taught, tmp_path):
+    (tmp_path / "f" / "g").mkdir(parents=True)
+    draw("red", 99).save(tmp_path / "f" / "a.png")
+    draw("blue", 99).save(tmp_path / "f" / "g" / "b.png")
+    (tmp_path / "f" / "note.txt").write_text("x")
+    for argument in ("f", "f/**/*.png"):
+        done = run("recognize", argument, "--memory", "discs", "--json", "--k", "2")
+        found = lines(done)
+        assert [r["categories"][0]["category"]["name"] for r in found] == [
+            "red discs",
+            "blue discs",
+        ]
+        assert [len(r["categories"]) for r in found] == [2, 2]
+    table = run("recognize", "f", "--memory", "discs").stdout
+    assert "a.png" in table
+    assert "blue discs" in table
+
+
+def test_a_bad_file_among_good_ones_fails_alone(in_taught, tmp_path):
+    draw("red", 99).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no image")
+    done = run("recognize", "a.png", "b.png", "missing.png", "--memory", "discs", "--json")
+    good, bad, missing = lines(done)
+    assert done.returncode == 1
+    assert good["decision"] == "accepted"
+    assert "allowed format" in bad["error"]
+    assert "is not a file" in missing["error"]
+
+
+def test_a_contact_sheet(in_taught, tmp_path):
+    draw("red", 99).save(tmp_path / "a.png")
+    done = run("recognize", "a.png", "--memory", "discs", "--sheet", "sheet.png")
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "sheet.png").size == (10 + 6 * 178, 10 + 222)
+
+
+def test_a_model_over_http(in_taught, tmp_path, server):
+    server.script = [Reply('{"ranking": ["A", "B", "C", "D", "E"]}')]
+    draw("red", 99).save(tmp_path / "a.png")
+    command = ("recognize", "a.png", "--memory", "discs", "--model", "m", "--base-url", server.url)
+    done = run(*command, RAR_SKIP_RANKING_AT="1.01")
+    assert "ranked by m, rank@1, 300+12 tokens, answer exact" in done.stdout
+    server.script = [Reply(status=500)]
+    done = run(*command, RAR_SKIP_RANKING_AT="1.01", RAR_MODEL_RETRIES="0")
+    assert done.returncode == 0
+    assert "degraded to the retrieval order" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["recognize"], 2, "No image is named"),
+        (["recognize", "missing.png"], 2, "is not a file"),
+        (["recognize", "*.nope"], 2, "matches no file"),
+        (["recognize", "."], 2, "has no images"),
+        (["recognize", "--example", "--method", "x"], 2, "Choose fitted or knn"),
+        (["recognize", "--example", "--memory", "nosuch"], 2, "no memory 'nosuch'"),
+        (["recognize", "--example", "--memory", "../x"], 2, "cannot name a memory"),
+        (["recognize", "--example", "--k", "99"], 3, "Setting 'k'"),
+        (["recognize", "--example", "--model", "gpt"], 3, "names no provider"),
+        (["memory", "create", "x"], 2, "nothing to learn"),
+        (["memory", "create", "x", "--images", "nosuch"], 2, "is not a folder"),
+        (["memory", "create", "x", "--names", "nosuch"], 2, "cannot be read"),
+        (["memory", "show", "nosuch"], 2, "no memory 'nosuch'"),
+        (["memory", "remove", "imagenet-1k"], 2, "Nothing to forget"),
+        (["memory", "remove", "imagenet-1k", "tabby"], 2, "ready-made"),
+        (["memory", "add", "nosuch", "--images", "."], 2, ""),
+    ],
+)
+def test_errors_are_one_line_and_what_to_do(arguments, status, says):
+    done = run(*arguments)
+    assert (done.returncode, "Traceback" in done.stderr) == (status, False), done.stderr
+    assert says in done.stderr
+
+
+def test_damaged_data_is_named(in_taught, tmp_path):
+    import shutil
+
+    shutil.copytree(in_taught, tmp_path / "copy")
+    data = tmp_path / "copy" / "memories" / "discs" / "data"
+    vectors = next(data.glob("*.vectors"))
+    damaged = bytearray(vectors.read_bytes())
+    damaged[100] ^= 1
+    vectors.write_bytes(damaged)
+    done = run("memory", "verify", "discs", RAR_HOME=str(tmp_path / "copy"))
+    assert done.returncode == 5
+    assert vectors.name in done.stderr.replace("\n", "")
+    vectors.write_bytes(damaged[:-4])
+    draw("red", 99).save(tmp_path / "a.png")
+    done = run("recognize", "a.png", "--memory", "discs", RAR_HOME=str(tmp_path / "copy"))
+    assert done.returncode == 5
+    assert "Traceback" not in done.stderr
+
+
+def test_list_show_add_remove_verify(taught, tmp_path, monkeypatch):
+    import shutil
+
+    shutil.copytree(taught, tmp_path / "own")
+    monkeypatch.setenv("RAR_HOME", str(tmp_path / "own"))
+    assert "discs" in run("memory", "list").stdout
+    shown = run("memory", "show", "discs", "--limit", "2").stdout
+    assert "6 categories, 36 entries" in shown
+    assert "and 4 more" in shown
+    assert "black_discs/0.png" in run("memory", "show", "discs", "--category", "black discs").stdout
+    folder = tmp_path / "more" / "grey_discs"
+    folder.mkdir(parents=True)
+    draw("grey", 1).save(folder / "1.png")
+    (folder / "2.png").write_bytes(b"no image")
+    added = run("memory", "add", "discs", "--images", tmp_path / "more")
+    assert "7 categories, 1 images learnt" in added.stdout
+    assert "left out" in added.stderr
+    removed = run("memory", "remove", "discs", "grey discs", "--entry", "0")
+    assert "6 categories, 35 entries left" in removed.stdout
+    assert "all as written" in run("memory", "verify", "discs").stdout
+
+
+def test_names_only(in_taught, tmp_path):
+    (tmp_path / "names.txt").write_text("espresso\ntabby cat\nsports car\n")
+    assert run("memory", "create", "names", "--names", "names.txt").returncode == 0
+    done = run("recognize", "--example", "--memory", "names", "--json")
+    assert lines(done)[0]["categories"][0]["category"]["name"] == "tabby cat"
+
+
+def test_doctor(home, server):
+    done = run("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "model: none: answers are in retrieval order" in done.stdout
+    assert "imagenet-1k: 1000 categories" in done.stdout
+    done = run("doctor", RAR_MODEL="test-model", RAR_BASE_URL=server.url, RAR_MODLE="x")
+    assert "model: openai:test-model" in done.stdout
+    assert "RAR_MODLE sets nothing" in done.stdout
+    done = run("doctor", RAR_MODEL="m", RAR_BASE_URL="http://127.0.0.1:9/v1", RAR_MEMORY="nosuch")
+    assert done.returncode == 3
+    assert "broken" in done.stdout
+    assert "no memory 'nosuch'" in done.stdout
+
+
+def test_a_reader_that_leaves_early_is_no_error(in_taught, discs):
+    done = subprocess.run(
+        f"{COMMAND} recognize {discs} --memory discs --json | head -n 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+    )
+    assert len(lines(done)) == 1
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_help_and_version():
+    import rar_agent
+
+    assert run("--version").stdout == f"rar-agent {rar_agent.__version__}\n"
+    for arguments in ([], ["recognize"], ["memory"], ["memory", "create"], ["doctor"]):
+        assert "Usage" in run(*arguments, "--help").stdout
