@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,7 +46,8 @@ def recognize(
 
     recognizer = Recognizer(memory, model, k=k, base_url=base_url)
     results = _run(recognizer, sources, "knn" if method == "knn" else "fitted", json)
-    _show(results, json, "--example" if example else _quoted(sources[0]))
+    named = ["--example"] if example else [sources[0]]
+    _show(results, json, shlex.join([*named, *(["--memory", memory] if memory else [])]))
     if sheet:
         _write_sheet(results, sheet)
     if any(not _recognised(result) for result in results):
@@ -106,7 +108,7 @@ def _run(
     return results
 
 
-def _show(results: list[Recognition | Failure], json: bool, image: str) -> None:
+def _show(results: list[Recognition | Failure], json: bool, asked: str) -> None:
     from rar_agent.cli.show import many, next_steps, one, out
     from rar_agent.types import Recognition
 
@@ -118,7 +120,7 @@ def _show(results: list[Recognition | Failure], json: bool, image: str) -> None:
         out.print(many(results))
     first = next((result for result in results if isinstance(result, Recognition)), None)
     if first:
-        out.print(next_steps(first, image), soft_wrap=True)
+        out.print(next_steps(first, asked), soft_wrap=True)
 
 
 def _write_sheet(results: list[Recognition | Failure], path: Path) -> None:
@@ -134,9 +136,3 @@ def _write_sheet(results: list[Recognition | Failure], path: Path) -> None:
     except (OSError, ValueError) as error:
         raise InputError(f"'{path}' cannot be written: {error}.", "Name a .png file.") from error
     err.print(f"contact sheet: {path}")
-
-
-def _quoted(source: str) -> str:
-    import shlex
-
-    return shlex.quote(source)

@@ -100,8 +100,13 @@ def many(results: list[Recognition | Failure]) -> Table:
     return table
 
 
-def next_steps(recognition: Recognition, image: str) -> Group:
-    """The two next commands: teach from a folder, switch a multimodal LLM on."""
+def next_steps(recognition: Recognition, asked: str) -> Group:
+    """The two next commands: teach from a folder, switch a multimodal LLM on.
+
+    Args:
+        recognition: What was just shown.
+        asked: The arguments it was asked with, to repeat.
+    """
     lines = [Text()]
     if not any(ranked.exemplars for ranked in recognition.categories):
         lines += [
@@ -112,7 +117,7 @@ def next_steps(recognition: Recognition, image: str) -> Group:
         lines += [
             Text("Let a multimodal LLM rank the candidates (needs OPENAI_API_KEY; a local server:"),
             Text("--base-url http://localhost:11434/v1 --model NAME):"),
-            Text(f"  rar-agent recognize {image} --model openai:gpt-5-mini"),
+            Text(f"  rar-agent recognize {asked} --model openai:gpt-5-mini"),
         ]
     return Group(*lines) if len(lines) > 1 else Group()
 

@@ -40,7 +40,8 @@ def parsed(text, names=BIRDS):
             [1, 0, 2, 4, 3],
         ),
         (
-            "B. Chipping Sparrow\nA. Bachman's Sparrow\nC. Sparrow\nE. Field Sparrow\nD. A-frame, old",
+            "B. Chipping Sparrow\nA. Bachman's Sparrow\nC. Sparrow\nE. Field Sparrow\n"
+            "D. A-frame, old",
             [1, 0, 2, 4, 3],
         ),
         (
