@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -38,9 +38,12 @@ class Services:
         self.policy = Policy.of(settings, authority)
         self.store = store or ImageStore()
         self._lock = threading.RLock()
+        self._memory: Memory | None = None
+        self._encoder: Encoder | None = None
+        self._ranker: Ranker | None = None
         self._embeddings: OrderedDict[str, tuple[FloatArray, np.float32]] = OrderedDict()
 
-    @cached_property
+    @property
     def memory(self) -> Memory:
         """The memory that is asked.
 
@@ -48,9 +51,11 @@ class Services:
             NotFoundError: There is none of that name.
         """
         with self._lock:
-            return open_memory(self.settings.home, self.settings.memory)
+            if self._memory is None:
+                self._memory = open_memory(self.settings.home, self.settings.memory)
+            return self._memory
 
-    @cached_property
+    @property
     def encoder(self) -> Encoder:
         """The memory's encoder, checked against its fingerprint.
 
@@ -58,15 +63,17 @@ class Services:
             FingerprintMismatchError: What is on disk is another encoder than the memory's.
         """
         with self._lock:
-            encoder = load_encoder(self.memory.manifest.encoder.name, self.settings)
-            self.memory.fingerprint.require(
-                encoder.fingerprint,
-                f"Memory '{self.memory.name}'",
-                "Restore the weights it was made with, or create the memory again.",
-            )
-            return encoder
+            if self._encoder is None:
+                encoder = load_encoder(self.memory.manifest.encoder.name, self.settings)
+                self.memory.fingerprint.require(
+                    encoder.fingerprint,
+                    f"Memory '{self.memory.name}'",
+                    "Restore the weights it was made with, or create the memory again.",
+                )
+                self._encoder = encoder
+            return self._encoder
 
-    @cached_property
+    @property
     def ranker(self) -> Ranker:
         """The ranker that the settings ask for: listwise with a model, else retrieval.
 
@@ -74,34 +81,35 @@ class Services:
             ConfigurationError: The model or its prompt cannot be loaded.
         """
         with self._lock:
-            if self.settings.model is None and self.settings.base_url is None:
-                return RetrievalRanker()
-            from rar_agent.models import load_chat_model  # a second of imports, where it is used
+            if self._ranker is None:
+                self._ranker = self._load_ranker()
+            return self._ranker
 
-            model = load_chat_model(self.settings)
-            prompt = load_prompt(self.settings.prompt, self.settings.home)
-            return ListwiseRanker(model, prompt, self.memory.manifest.domain)
+    def _load_ranker(self) -> Ranker:
+        if self.settings.model is None and self.settings.base_url is None:
+            return RetrievalRanker()
+        from rar_agent.models import load_chat_model  # a second of imports, where it is used
+
+        prompt = load_prompt(self.settings.prompt, self.settings.home)
+        return ListwiseRanker(load_chat_model(self.settings), prompt, self.memory.manifest.domain)
 
     def embed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
         """Embedding of one image, (1, d), and its length before normalisation, (1,)."""
         with self._lock:
             known = self._embeddings.get(image.sha256)
-        if known is None:
-            self.embed_all([image])
-            with self._lock:
-                known = self._embeddings[image.sha256]
-        return known[0][None], np.array([known[1]], np.float32)
+        if known is not None:
+            return known[0][None], np.array([known[1]], np.float32)
+        return self.embed_all([image])
 
-    def embed_all(self, images: Sequence[AdmittedImage]) -> None:
-        """Encode images in batches and remember their embeddings for `embed`."""
-        if not images:
-            return
+    def embed_all(self, images: Sequence[AdmittedImage]) -> tuple[FloatArray, FloatArray]:
+        """Encode images in batches, (n, d) and (n,), and remember them for `embed`."""
         vectors, norms = self.encoder.encode_images_with_norms([image.rgb for image in images])
         with self._lock:
             for image, vector, norm in zip(images, vectors, norms, strict=True):
                 self._embeddings[image.sha256] = (vector, norm)
             while len(self._embeddings) > max(_REMEMBERED, len(images)):
                 self._embeddings.popitem(last=False)
+        return vectors, norms
 
 
 @lru_cache(maxsize=8)

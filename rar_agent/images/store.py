@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from PIL import Image
 
@@ -31,7 +32,7 @@ class ImageStore:
     def __init__(
         self,
         place: Path | None = None,
-        max_pixels: int = 100_000_000,
+        max_pixels: int = 32_000_000,
         max_files_bytes: int = 1_000_000_000,
         expiry_s: float = 7 * 86_400,
     ) -> None:
@@ -40,6 +41,8 @@ class ImageStore:
         self._max_files_bytes = max_files_bytes
         self._expiry_s = expiry_s
         self._kept: OrderedDict[str, AdmittedImage] = OrderedDict()
+        # An image that somebody still holds, as a running batch does, is found without a copy.
+        self._held: WeakValueDictionary[str, AdmittedImage] = WeakValueDictionary()
         self._lock = threading.Lock()
 
     def put(self, image: AdmittedImage) -> str:
@@ -59,6 +62,9 @@ class ImageStore:
             if sha256 in self._kept:
                 self._kept.move_to_end(sha256)
                 return self._kept[sha256]
+            held = self._held.get(sha256)
+        if held is not None:
+            return held
         image = self._read(sha256)
         if image is None:
             raise NotFoundError(
@@ -69,13 +75,13 @@ class ImageStore:
 
     def __contains__(self, sha256: object) -> bool:
         with self._lock:
-            return sha256 in self._kept or (
+            return sha256 in self._held or (
                 self.place is not None and _is_hash(sha256) and self._file(str(sha256)).is_file()
             )
 
     def _keep(self, image: AdmittedImage) -> None:
         with self._lock:
-            self._kept[image.sha256] = image
+            self._kept[image.sha256] = self._held[image.sha256] = image
             self._kept.move_to_end(image.sha256)
             pixels = sum(kept.rgb.width * kept.rgb.height for kept in self._kept.values())
             while pixels > self._max_pixels and len(self._kept) > 1:

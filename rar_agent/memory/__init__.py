@@ -1,10 +1,11 @@
 """The memory: categories and entries of one encoder, with what was fitted on them."""
 
+from rar_agent.memory.learn import Report
 from rar_agent.memory.location import list_memories, memory_folder
 from rar_agent.memory.memory import Memory, SearchResult
 from rar_agent.memory.open import open_memory
 from rar_agent.memory.readers import read_folder, read_names
-from rar_agent.memory.teach import Report, add_to_memory, create_memory, remove_from_memory
+from rar_agent.memory.teach import add_to_memory, create_memory, remove_from_memory
 
 __all__ = [
     "Memory",

@@ -32,6 +32,14 @@ def test_memory_is_bounded_and_the_last_image_stays():
     assert large in store
 
 
+def test_an_image_that_is_still_held_is_found_beyond_the_bound():
+    store, held = ImageStore(max_pixels=1), admit(draw("red", 1))
+    store.put(held)
+    for i in range(2, 5):
+        store.put(admit(draw("red", i)))
+    assert store.get(held.sha256) is held
+
+
 def test_a_place_survives_a_restart_with_the_same_pixels(tmp_path):
     image = admit(draw("blue", 3))
     ImageStore(tmp_path / "store").put(image)

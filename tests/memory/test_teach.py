@@ -22,7 +22,7 @@ from rar_agent.memory import (
     read_folder,
     remove_from_memory,
 )
-from rar_agent.memory import teach as teach_module
+from rar_agent.memory import learn as learn_module
 from rar_agent.memory.lock import writer_lock
 from rar_agent.types import Category
 from tests.conftest import COLOURS, draw
@@ -305,7 +305,7 @@ def test_an_interrupted_addition_keeps_what_was_encoded(place, builtin, discs, t
 
 
 def test_segments_are_committed_while_building(place, builtin, discs, monkeypatch):
-    monkeypatch.setattr(teach_module, "SEGMENT", 1)
+    monkeypatch.setattr(learn_module, "SEGMENT", 1)
     memory = taught(place, builtin, discs).memory
     assert memory.manifest.generation > 2
     assert np.unique(memory.entries.ids).tolist() == list(range(36))
@@ -330,3 +330,29 @@ def _skimage(name):
     import skimage
 
     return Path(skimage.__file__).parent / "data" / name
+
+
+def test_an_interruption_before_anything_was_learnt_leaves_no_empty_category(
+    place, builtin, discs, tmp_path
+):
+    taught(place, builtin, discs)
+    (tmp_path / "more" / "grey").mkdir(parents=True)
+    draw("grey", 1).save(tmp_path / "more" / "grey" / "1.png")
+    with pytest.raises(KeyboardInterrupt):
+        add_to_memory(place, "discs", Interrupting(builtin, 0), read_folder(tmp_path / "more"))
+    assert len(open_memory(place, "discs").categories) == 6
+
+
+def test_a_memory_from_which_all_was_removed_can_be_taught_again(place, builtin, discs):
+    memory = taught(place, builtin, discs).memory
+    empty = remove_from_memory(place, "discs", names_of(memory))
+    assert len(empty.categories) == 0
+    with pytest.raises(InputError, match="is empty"):
+        ask(empty, builtin, draw("red", 1))
+    assert len(add_to_memory(place, "discs", builtin, read_folder(discs)).memory.categories) == 6
+
+
+def test_a_build_that_learnt_nothing_may_begin_again_with_another_encoder(place, builtin, discs):
+    with pytest.raises(KeyboardInterrupt):
+        create_memory(place, "discs", Interrupting(Renamed(builtin), 0), read_folder(discs))
+    assert len(taught(place, builtin, discs).memory.categories) == 6
