@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from rar_agent.encoders.base import Encoder
+from rar_agent.encoders.open_clip_files import canonical, missing_files
 from rar_agent.errors import ConfigurationError, InputError
 from rar_agent.settings import Settings
 
@@ -36,8 +37,6 @@ def choose_encoder(asked: str) -> Choice:
     """
     if asked != "auto":
         return Choice(asked, "as asked")
-    from rar_agent.encoders.open_clip_files import missing_files
-
     if not missing_files(RECOMMENDED.partition(":")[2]):
         return Choice(RECOMMENDED, "the recommended weights are on disk")
     stronger = (
@@ -63,6 +62,9 @@ def load_encoder(name: str, settings: Settings) -> Encoder:
         InputError: The name is of no known form.
         ConfigurationError: It is not on disk, or the device is not there.
     """
+    family, _, body = name.partition(":")
+    if family == "open_clip" and body:
+        name = f"open_clip:{canonical(body)}"  # a relative path is another one elsewhere
     key = (name, settings.device, settings.precision)
     with _lock:
         if key not in _loaded:

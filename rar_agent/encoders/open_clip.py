@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from PIL import Image
 
 from rar_agent.encoders.base import Fingerprint, sha256_of
-from rar_agent.encoders.open_clip_files import is_folder, missing_files, split_pair
+from rar_agent.encoders.open_clip_files import canonical, is_folder, missing_files, split_pair
 from rar_agent.encoders.torch_encoder import TorchEncoder, pick_device
 from rar_agent.errors import ConfigurationError
 
@@ -46,6 +45,7 @@ class OpenClipEncoder(TorchEncoder):
         batch_size: int = 32,
         download: bool = False,
     ) -> None:
+        body = canonical(body)
         missing = missing_files(body)
         if missing and not download:
             raise ConfigurationError(
@@ -81,12 +81,7 @@ class OpenClipEncoder(TorchEncoder):
 
 
 def _create(body: str) -> tuple[Any, Any, Any]:
-    if is_folder(body):
-        source, pretrained = f"local-dir:{Path(body).expanduser()}", None
-    else:
-        source, pretrained = split_pair(body)
-        file = Path(pretrained).expanduser()
-        pretrained = str(file) if file.is_file() else pretrained
+    source, pretrained = (f"local-dir:{body}", None) if is_folder(body) else split_pair(body)
     try:
         # unlike create_model_and_transforms, it refuses to go on with random weights
         model, transform = open_clip.create_model_from_pretrained(source, pretrained)

@@ -15,6 +15,19 @@ def is_folder(body: str) -> bool:
     return (Path(body).expanduser() / FOLDER_CONFIG).is_file()
 
 
+def canonical(body: str) -> str:
+    """The name with its paths made absolute, so that it means the same from anywhere.
+
+    Raises:
+        InputError: It is neither a folder nor MODEL/PRETRAINED.
+    """
+    if is_folder(body):
+        return str(Path(body).expanduser().resolve())
+    model, pretrained = split_pair(body)
+    file = Path(pretrained).expanduser()
+    return f"{model}/{file.resolve() if file.is_file() else pretrained}"
+
+
 def split_pair(body: str) -> tuple[str, str]:
     """MODEL/PRETRAINED → both; PRETRAINED may itself be a path.
 
