@@ -54,7 +54,7 @@ def one(recognition: Recognition) -> Group:
         style = "bold" if place == 1 and recognition.decision == "accepted" else ""
         share = f"{100 * ranked.probability:.1f} %"
         table.add_row(str(place), ranked.category.name, share, nearest, style=style)
-    return Group(Text(recognition.source, style="dim"), table, *_notes(recognition))
+    return Group(Text(_near(recognition.source), style="dim"), table, *_notes(recognition))
 
 
 def _notes(recognition: Recognition) -> list[Text]:
@@ -120,6 +120,12 @@ def next_steps(recognition: Recognition, asked: str) -> Group:
             Text(f"  rar-agent recognize {asked} --model openai:gpt-5-mini"),
         ]
     return Group(*lines) if len(lines) > 1 else Group()
+
+
+def _near(path: str) -> str:
+    """A path as seen from the working directory, where it lies below it."""
+    place = Path(path)
+    return str(place.relative_to(Path.cwd())) if place.is_relative_to(Path.cwd()) else path
 
 
 def _tail(path: str) -> str:
