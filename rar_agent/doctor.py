@@ -11,7 +11,7 @@ from typing import Literal
 from rar_agent.encoders import choose_encoder
 from rar_agent.errors import RarError
 from rar_agent.graph.conclusion import versions
-from rar_agent.memory import list_memories, open_memory
+from rar_agent.memory import list_memories, open_memory, verify_memory
 from rar_agent.prompts import load_prompt
 from rar_agent.settings import Settings, unknown_variables
 
@@ -78,7 +78,7 @@ def _encoder(settings: Settings) -> Check:
 
 def _memory(settings: Settings) -> Check:
     memory = open_memory(settings.home, settings.memory)
-    wrong = memory.verify()
+    wrong = verify_memory(settings.home, settings.memory)
     if wrong:
         return Check("memory", "broken", " ".join(wrong), "Restore it from a copy.")
     others = [name for name in list_memories(settings.home) if name != memory.name]

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
-from rar_agent.errors import ImageError
 from rar_agent.graph import Context, Services, build_recognize
-from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit, source_name
+from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit, read_batches
 from rar_agent.memory.memory import Memory, Method
 from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Failure, Recognition
@@ -42,11 +40,7 @@ class Recognizer:
         settings: Settings | None = None,
         **overrides: Any,  # noqa: ANN401
     ) -> None:
-        given = {"memory": memory, "model": model, **overrides}
-        if settings is not None:
-            changed = {k: v for k, v in given.items() if v is not None}
-            given = {**settings.model_dump(), **changed}
-        self.settings = load_settings(**given)
+        self.settings = load_settings(settings, memory=memory, model=model, **overrides)
         self.services = Services(self.settings, authority="caller", store=ImageStore())
 
     @cached_property
@@ -99,17 +93,17 @@ class Recognizer:
         errors are raised, since they would fail every image.
         """
         workers = _ASKED_AT_ONCE if self.services.ranker.asks else 1
-        waiting = iter(images)
-        with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(workers) as runners:
-            while batch := list(islice(waiting, self.settings.batch_size)):
-                read = list(readers.map(self._try_admit, batch))
-                admitted = [image for image in read if isinstance(image, AdmittedImage)]
-                self.services.embed_all(admitted)
+        policy = Policy.of(self.settings)
+        with ThreadPoolExecutor(workers) as runners:
+            for batch in read_batches(images, policy, self.settings.batch_size):
+                admitted = [image for image in batch if isinstance(image, AdmittedImage)]
+                if admitted:
+                    self.services.embed_all(admitted)
                 yield from runners.map(
                     lambda image: (
                         image if isinstance(image, Failure) else self._run(image, k, method)
                     ),
-                    read,
+                    batch,
                 )
 
     def recognize_batch(
@@ -123,12 +117,6 @@ class Recognizer:
             image = admit(image, Policy.of(self.settings))
         self.services.store.put(image)
         return image
-
-    def _try_admit(self, image: ImageSource) -> AdmittedImage | Failure:
-        try:
-            return admit(image, Policy.of(self.settings))
-        except ImageError as error:
-            return Failure(source=source_name(image), error=str(error), kind=type(error).__name__)
 
     def _run(self, image: AdmittedImage, k: int | None, method: Method) -> Recognition:
         self.services.store.put(image)

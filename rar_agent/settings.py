@@ -23,6 +23,10 @@ NOT_SETTINGS = frozenset({"RAR_DATA", "RAR_DEBUG"})
 RAR_DEBUG makes the command line show tracebacks."""
 
 
+MOST_CANDIDATES = 26
+"""Options are letters."""
+
+
 class Settings(BaseSettings):
     """What can be chosen without touching code.
 
@@ -54,7 +58,7 @@ class Settings(BaseSettings):
     download: bool = False
     """Whether open_clip may download weights and tokenizers."""
 
-    k: int = Field(default=5, ge=1, le=26)
+    k: int = Field(default=5, ge=1, le=MOST_CANDIDATES)
     """Candidates, that is distinct categories, to retrieve and rank."""
     exemplars: int = Field(default=3, ge=0, le=16)
     """Nearest exemplars shown for each candidate."""
@@ -107,17 +111,19 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401
+def load_settings(base: Settings | None = None, **overrides: Any) -> Settings:  # noqa: ANN401
     """Read the settings; arguments that are None are left to the other sources.
 
     Args:
+        base: Settings to change; nothing is then read from the environment or rar.toml.
         **overrides: Fields of `Settings`.
 
     Raises:
         ConfigurationError: A value is not valid; the message names where it can be set.
     """
+    given = base.model_dump() if base else {}
     try:
-        return Settings(**{k: v for k, v in overrides.items() if v is not None})
+        return Settings(**{**given, **{k: v for k, v in overrides.items() if v is not None}})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "?"

@@ -50,9 +50,9 @@ class Candidate(_Frozen):
 
     category: Category
     score: float
-    """Log-probability under the retrieval's posterior over the whole memory, at most 0."""
+    """Logarithm of `probability`, at most 0."""
     probability: float = Field(ge=0, le=1)
-    """Retrieval's probability of the category, over the whole memory."""
+    """Retrieval's probability, over the whole memory (over 10,000 categories: the shortlist)."""
     evidence: tuple[Modality, ...]
     """Which modalities of entries the memory has for this category."""
     exemplars: tuple[Exemplar, ...] = ()
@@ -89,7 +89,7 @@ class Ranking(_Frozen):
     """First 12 hex digits of the prompt's sha256."""
     usage: Usage = Usage()
     raw: str = ""
-    """The model's answer as received, cut at 4,000 characters."""
+    """The model's answer as received, cut at 1,000 characters."""
 
 
 class RankedCategory(_Frozen):
@@ -130,8 +130,10 @@ class Trace(_Frozen):
     usage: Usage = Usage()
     degraded: bool = False
     """True where ranking was asked for and the retrieval order was returned instead."""
+    abstained: str = ""
+    """Why the answer was abstained; empty where it was accepted."""
     reason: str = ""
-    """Why it is degraded, abstained, or was not ranked."""
+    """Why it is degraded, or was not ranked; may quote the ranking model."""
     timings_ms: dict[str, float] = Field(default_factory=dict)
     """Milliseconds by part: admit, encode, search, rank."""
     versions: dict[str, str] = Field(default_factory=dict)

@@ -111,6 +111,14 @@ def test_models_are_asked_together_without_holding_threads(place, server):
     assert seconds < 18 * 0.4 * 0.6
 
 
+def test_settings_that_are_given_are_taken_as_they_are(place, monkeypatch):
+    from rar_agent.settings import load_settings
+
+    settings = load_settings(home=place)
+    monkeypatch.setenv("RAR_MODEL", "openai:paid")
+    assert Recognizer(settings=settings).settings.model is None
+
+
 def test_settings_and_arguments(place):
     from rar_agent.settings import load_settings
 

@@ -104,7 +104,7 @@ def describe(recognition: Recognition) -> str:
     shares = [f"{c.category.name} {100 * c.probability:.0f} %" for c in recognition.categories]
     trace = recognition.trace
     if recognition.decision == "abstained":
-        lines = [f"Not recognised: {trace.reason}."]
+        lines = [f"Not recognised: {trace.abstained}."]
         if shares:
             lines.append(f"Best guesses: {', '.join(shares)}.")
         lines.append("A sharper or closer photo, or teaching the memory this category, would help.")

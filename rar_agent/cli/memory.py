@@ -38,17 +38,25 @@ def create(
     """Create a memory from images, from names, or from both; interrupted, run it again."""
     from rar_agent.cli.show import err
     from rar_agent.encoders import choose_encoder, load_encoder
+    from rar_agent.images import Policy
     from rar_agent.memory import create_memory
 
     taught, named, settings = _inputs(images, names, shots, seed, encoder)
     choice = choose_encoder(settings.encoder)
-    err.print(f"encoder: {choice.name} ({choice.reason})", style="dim", markup=False)
+    err.print(f"encoder: {choice.name} ({choice.reason})", style="dim")
     if choice.stronger:
-        err.print(choice.stronger, style="dim", markup=False)
+        err.print(choice.stronger, style="dim")
     loaded = load_encoder(choice.name, settings)
     with _Bar() as bar:
         report = create_memory(
-            settings.home, name, loaded, taught, named, domain, progress=bar.update
+            settings.home,
+            name,
+            loaded,
+            taught,
+            named,
+            domain,
+            Policy.of(settings),
+            bar.update,
         )
     _report(report)
 
@@ -59,6 +67,7 @@ def add(
 ) -> None:
     """Teach a memory more categories, or more images of those it has."""
     from rar_agent.encoders import load_encoder
+    from rar_agent.images import Policy
     from rar_agent.memory import add_to_memory, open_memory
 
     taught, named, settings = _inputs(images, names, shots, seed)
@@ -70,7 +79,8 @@ def add(
             load_encoder(record.name, settings),
             taught,
             named,
-            progress=bar.update,
+            Policy.of(settings),
+            bar.update,
         )
     _report(report)
 
@@ -102,7 +112,7 @@ def list_() -> None:
             memory.manifest.encoder.name,
         )
     out.print(table)
-    out.print(f"in {settings.home}", style="dim", markup=False)
+    out.print(f"in {settings.home}", style="dim")
 
 
 @app.command()
@@ -145,13 +155,15 @@ def remove(
 def verify(name: str) -> None:
     """Hash every file of a memory and say what has changed."""
     from rar_agent.cli.show import out
-    from rar_agent.memory import open_memory
+    from rar_agent.memory import memory_folder, verify_memory
 
-    memory = open_memory(_settings().home, name)
-    wrong = memory.verify()
+    settings = _settings()
+    wrong = verify_memory(settings.home, name)
     if wrong:
-        raise DamagedDataError(" ".join(wrong), "Restore them from a copy, or create it again.")
-    out.print(f"{name}: {len(memory.manifest.files())} files, all as written")
+        folder = memory_folder(settings.home, name)
+        fix = f"Restore {folder} from a copy, or delete it and create the memory again."
+        raise DamagedDataError(" ".join(wrong), fix)
+    out.print(f"{name}: every file is as it was written")
 
 
 def _settings(**given: object) -> Settings:
@@ -206,24 +218,23 @@ def _report(report: Report) -> None:
     )
     _print_fit(memory)
     for failure in report.failures[:20]:
-        err.print(f"left out: {failure.error}", style="yellow", markup=False)
+        err.print(f"left out: {failure.error}", style="yellow")
     if len(report.failures) > 20:
         err.print(f"… and {len(report.failures) - 20} more files left out", style="yellow")
-    out.print(f"next: rar-agent recognize IMAGE --memory {memory.name}", style="dim", markup=False)
+    out.print(f"next: rar-agent recognize IMAGE --memory {memory.name}", style="dim")
 
 
 def _print_fit(memory: Memory) -> None:
     from rar_agent.cli.show import out
 
-    out.print(f"scored by {memory.describe_method()}", style="dim", markup=False)
+    out.print(f"scored by {memory.describe_method()}", style="dim")
     fit = memory.manifest.fit
     if fit and fit.loo_top1 is not None:
         out.print(
             f"leaving one out: {100 * fit.loo_top1:.1f} % of {fit.loo_images} exemplars recognised",
             style="dim",
-            markup=False,
         )
-    out.print(f"probability: {memory.probability_means()}", style="dim", markup=False)
+    out.print(f"probability: {memory.probability_means()}", style="dim")
 
 
 def _show_memory(memory: Memory, limit: int) -> None:
@@ -239,7 +250,6 @@ def _show_memory(memory: Memory, limit: int) -> None:
         f"generation {manifest.generation} of {manifest.created}, encoder {manifest.encoder.name} "
         f"{memory.fingerprint.identity}, domain '{manifest.domain}'",
         style="dim",
-        markup=False,
     )
     _print_fit(memory)
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -267,10 +277,10 @@ def _show_category(memory: Memory, name: str) -> None:
             f"See rar-agent memory show {memory.name}",
         )
     category = memory.categories[columns[0]]
-    out.print(category.name, highlight=False, markup=False)
+    out.print(category.name)
     for word, value in (("also", ", ".join(category.aliases)), ("is", category.description)):
         if value:
-            out.print(f"{word}: {value}", style="dim", markup=False)
+            out.print(f"{word}: {value}", style="dim")
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("entry", justify="right")
     table.add_column("modality")

@@ -19,8 +19,9 @@ from rich.text import Text
 
 from rar_agent.types import Failure, Recognition
 
-out = Console()
-err = Console(stderr=True)
+# Names and paths are the user's: nothing in them is markup, nor worth colouring.
+out = Console(markup=False, highlight=False, emoji=False)
+err = Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
 class _Rate(ProgressColumn):
@@ -61,8 +62,9 @@ def _notes(recognition: Recognition) -> list[Text]:
     trace = recognition.trace
     notes = []
     if recognition.decision == "abstained":
-        notes.append(Text(f"abstained: {trace.reason}; the above are best guesses", style="yellow"))
-    elif trace.degraded:
+        why = f"abstained: {trace.abstained}; the above are best guesses"
+        notes.append(Text(why, style="yellow"))
+    if trace.degraded:
         notes.append(Text(f"degraded to the retrieval order: {trace.reason}", style="yellow"))
     elif trace.reason:
         notes.append(Text(trace.reason, style="dim"))

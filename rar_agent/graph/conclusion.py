@@ -49,10 +49,9 @@ def conclusion(
         means = (
             f"retrieval ({means}) times a fixed share by place in the model's order, uncalibrated"
         )
-    reasons = [reason for reason in (abstain, state.get("reason", "")) if reason]
     return Recognition(
         image=state["sha256"],
-        source=state["source"],
+        source=state["name"],
         decision=decision,
         categories=tuple(
             RankedCategory(
@@ -79,7 +78,8 @@ def conclusion(
             prompt_hash=ranking.prompt_hash if ranking else "",
             usage=ranking.usage if ranking else Trace.model_fields["usage"].default,
             degraded=bool(state.get("degraded")),
-            reason="; ".join(reasons),
+            abstained=abstain,
+            reason=state.get("reason", ""),
             timings_ms={part: round(ms, 2) for part, ms in state["timings_ms"].items()},
             versions=versions(),
         ),

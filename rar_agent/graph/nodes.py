@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Command
 
-from rar_agent.errors import ProviderError
+from rar_agent.errors import InputError, NotFoundError, ProviderError
 from rar_agent.graph.conclusion import conclusion
 from rar_agent.graph.context import Context, context_of, services_of
 from rar_agent.graph.services import Services
 from rar_agent.graph.state import RecognizeState
+from rar_agent.images import AdmittedImage
 from rar_agent.images import admit as admit_image
+from rar_agent.memory.memory import Method
+from rar_agent.settings import MOST_CANDIDATES
 from rar_agent.types import Candidate, Ranking
 
 
@@ -25,12 +28,18 @@ def admit(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
         ImageError: It may not be read, or is no image within the limits.
     """
     services, start = services_of(context_of(runtime)), perf_counter()
-    named = state["image"]
-    sha256 = named
-    if named not in services.store:
-        sha256 = services.store.put(admit_image(named, services.policy))
-    source = state.get("source") or services.store.get(sha256).name
-    return {"sha256": sha256, "source": source, "timings_ms": _since(start, "admit")}
+    image = _image(state["image"], state["image"], services)
+    return {
+        "sha256": image.sha256,
+        "name": state.get("source") or image.name,
+        # A thread's earlier run must not answer for this one.
+        "candidates": [],
+        "ranking": None,
+        "abstain": "",
+        "reason": "",
+        "degraded": False,
+        "timings_ms": _since(start, "admit"),
+    }
 
 
 def retrieve(
@@ -40,13 +49,16 @@ def retrieve(
     context = context_of(runtime)
     services = services_of(context)
     settings, memory = services.settings, services.memory
-    image = services.store.get(state["sha256"])
+    k = context.k if context.k is not None else settings.k
+    if not isinstance(k, int) or not 1 <= k <= MOST_CANDIDATES:
+        raise InputError(f"k = {k!r} is not valid.", f"Give 1 to {MOST_CANDIDATES}.")
+    if context.method not in get_args(Method):
+        raise InputError(f"Method {context.method!r} is unknown.", "Give fitted or knn.")
+    image = _image(state["sha256"], state["image"], services)
     start = perf_counter()
     vector, norm = services.embed(image)
     encoded = perf_counter()
-    found = memory.search(
-        vector, norm, context.k or settings.k, settings.exemplars, context.method
-    )[0]
+    found = memory.search(vector, norm, k, settings.exemplars, context.method)[0]
     update: dict[str, Any] = {
         "candidates": [candidate.model_dump(mode="json") for candidate in found.candidates],
         "memory": memory.name,
@@ -64,6 +76,9 @@ def retrieve(
         return Command(goto="conclude", update=update)
     calibrated = memory.calibrated and context.method == "fitted"
     sure = calibrated and found.candidates[0].probability >= settings.skip_ranking_at
+    if services.ranker.asks and len(found.candidates) < 2:
+        update["reason"] = "not ranked: there is one candidate"
+        return Command(goto="conclude", update=update)
     if services.ranker.asks and sure:
         update["reason"] = (
             f"not ranked: retrieval is calibrated and at least {settings.skip_ranking_at:.2f} sure"
@@ -77,7 +92,7 @@ def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
     services, start = services_of(context_of(get_runtime(Context))), perf_counter()
     candidates = _candidates(state)
     try:
-        image = services.store.get(state["sha256"]).rgb
+        image = _image(state["sha256"], state["image"], services).rgb
         ranking = services.ranker.rank(image, candidates, _seed(services, state))
     except ProviderError as error:
         return _degraded(error.message, start)
@@ -89,7 +104,7 @@ async def arank(state: RecognizeState) -> Command[Literal["conclude"]]:
     services, start = services_of(context_of(get_runtime(Context))), perf_counter()
     candidates = _candidates(state)
     try:
-        image = services.store.get(state["sha256"]).rgb
+        image = _image(state["sha256"], state["image"], services).rgb
         ranking = await services.ranker.arank(image, candidates, _seed(services, state))
     except ProviderError as error:
         return _degraded(error.message, start)
@@ -103,7 +118,8 @@ def conclude(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]
     recognition = conclusion(
         state, _candidates(state), ranking, services_of(context), context.method
     )
-    return {"recognition": recognition.model_dump(mode="json")}
+    # The recognition holds them all; the checkpoint need not hold them twice.
+    return {"recognition": recognition.model_dump(mode="json"), "candidates": [], "ranking": None}
 
 
 def _ranked(ranking: Ranking, start: float) -> Command[Literal["conclude"]]:
@@ -122,6 +138,16 @@ def _degraded(reason: str, start: float) -> Command[Literal["conclude"]]:
         goto="conclude",
         update={"degraded": True, "reason": reason, "timings_ms": _since(start, "rank")},
     )
+
+
+def _image(sha256: str, named: str, services: Services) -> AdmittedImage:
+    """The image of a hash; admitted again by name where the store has dropped it meanwhile."""
+    try:
+        return services.store.get(sha256)
+    except NotFoundError:
+        image = admit_image(named, services.policy)
+    services.store.put(image)
+    return image
 
 
 def _candidates(state: RecognizeState) -> Sequence[Candidate]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
@@ -112,7 +111,11 @@ class Services:
         return vectors, norms
 
 
-@lru_cache(maxsize=8)
+_shared: dict[str | None, Services] = {}
+_shared_store = ImageStore()
+_shared_lock = threading.Lock()
+
+
 def shared_services(memory: str | None) -> Services:
     """The process's services for a memory, for runs that bring none: a graph server's.
 
@@ -120,5 +123,11 @@ def shared_services(memory: str | None) -> Services:
 
     Raises:
         ConfigurationError: A setting is not valid.
+        NotFoundError: There is no such memory.
     """
-    return Services(load_settings(memory=memory))
+    with _shared_lock:
+        if memory not in _shared:
+            services = Services(load_settings(memory=memory), store=_shared_store)
+            _ = services.memory  # a name that is no memory's is not kept
+            _shared[memory] = services
+        return _shared[memory]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired
 
+from langgraph.channels import EphemeralValue
 from typing_extensions import TypedDict  # pydantic wants this one under Python 3.12
 
 
 def merge(old: dict[str, float], new: dict[str, float]) -> dict[str, float]:
-    """Reducer of the timings: each node adds its own."""
-    return {**old, **new}
+    """Reducer of the timings: each node adds its own; `admit`, the first, begins anew."""
+    return new if "admit" in new else {**old, **new}
 
 
 class RecognizeInput(TypedDict):
@@ -17,7 +18,7 @@ class RecognizeInput(TypedDict):
 
     image: str
     """Content hash of an image in the store, a path under a root, or an allowed https URL."""
-    source: NotRequired[str]
+    source: Annotated[NotRequired[str], EphemeralValue]
     """The image's name for people; default: `image`."""
 
 
@@ -32,13 +33,15 @@ class RecognizeState(TypedDict, total=False):
     """What travels between the nodes."""
 
     image: str
-    source: str
+    source: Annotated[str, EphemeralValue]  # gone after `admit`, so no later run finds it
+    name: str
+    """The image's name for people."""
     sha256: str
     """Content hash of the admitted image."""
     candidates: list[dict[str, Any]]
     """Dumped `Candidate`s, most probable first."""
-    ranking: dict[str, Any]
-    """Dumped `Ranking`; absent where nothing was ranked."""
+    ranking: dict[str, Any] | None
+    """Dumped `Ranking`; None where nothing was ranked."""
     abstain: str
     """Why the answer is abstained whatever is ranked; empty otherwise."""
     reason: str

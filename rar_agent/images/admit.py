@@ -15,7 +15,7 @@ from PIL import Image
 
 from rar_agent.errors import ImageError
 from rar_agent.images.decode import MAGIC, decode, to_rgb
-from rar_agent.images.policy import Policy
+from rar_agent.images.policy import Policy, printable
 
 ImageSource = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 """Path, https URL, data URI, base64, bytes, file object, PIL image, (H, W, 3) uint8 array."""
@@ -60,11 +60,12 @@ def admit(source: ImageSource, policy: Policy | None = None) -> AdmittedImage:
 def source_name(source: ImageSource) -> str:
     """A short name of a source for messages and results."""
     if isinstance(source, Path):
-        return str(source)
+        return printable(str(source))
     if isinstance(source, str):
         if source.startswith("data:"):
             return source[:5] + source[5:40].split(",")[0].split(";")[0]
-        return source if len(source) <= 300 else f"{source[:24]}… ({len(source)} characters)"
+        name = source if len(source) <= 300 else f"{source[:24]}… ({len(source)} characters)"
+        return printable(name)
     if isinstance(source, bytes):
         return f"{len(source)} bytes"
     if isinstance(source, np.ndarray):

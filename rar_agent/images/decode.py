@@ -75,13 +75,22 @@ def _check_header(image: Image.Image, name: str, limits: Limits) -> None:
             f"{limits.max_pixels:,}.",
             "Scale it down, or raise RAR_MAX_PIXELS.",
         )
-    frames = getattr(image, "n_frames", 1)
-    if frames > limits.max_frames:
+    if _has_more_frames(image, limits.max_frames):
         raise ImageError(
-            f"'{name}' has {frames:,} frames; the limit is {limits.max_frames:,}.",
+            f"'{name}' has more than {limits.max_frames:,} frames.",
             "Save the frame you mean as an image, or raise RAR_MAX_FRAMES.",
         )
     image.seek(0)  # counting frames may have moved
+
+
+def _has_more_frames(image: Image.Image, limit: int) -> bool:
+    if image.format != "TIFF":
+        return getattr(image, "n_frames", 1) > limit
+    try:
+        image.seek(limit)  # n_frames would walk all directories there are, however many
+    except EOFError:
+        return False
+    return True
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

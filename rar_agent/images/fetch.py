@@ -11,13 +11,17 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import httpcore
 
 from rar_agent.errors import ImageError
 
 TIMEOUT_S = 20.0
-"""Seconds for the whole fetch."""
+"""Seconds for the whole fetch, from connecting to the last byte."""
+
+_STEP_S = 5.0  # for one connect, read or write
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 def fetch(url: str, max_bytes: int) -> bytes:
@@ -37,7 +41,7 @@ def fetch(url: str, max_bytes: int) -> bytes:
     if parsed.scheme != b"https" or b"@" in parsed.host or "@" in url.split("/")[2]:
         raise ImageError(f"'{url}' is not a plain https URL.", "Only https is fetched.")
     deadline = time.monotonic() + TIMEOUT_S
-    timeout = {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": 5.0}
+    timeout = dict.fromkeys(("connect", "read", "write", "pool"), _STEP_S)
     headers: dict[bytes | str, bytes | str] = {
         "Accept": "image/*",
         "Accept-Encoding": "identity",
@@ -46,7 +50,7 @@ def fetch(url: str, max_bytes: int) -> bytes:
     try:
         with (
             httpcore.ConnectionPool(
-                ssl_context=ssl.create_default_context(), network_backend=_PinnedBackend()
+                ssl_context=ssl.create_default_context(), network_backend=_PinnedBackend(deadline)
             ) as pool,
             pool.stream("GET", url, headers=headers, extensions={"timeout": timeout}) as response,
         ):
@@ -60,8 +64,6 @@ def fetch(url: str, max_bytes: int) -> bytes:
                 body += chunk
                 if len(body) > max_bytes:
                     raise ImageError(f"'{url}' is larger than {max_bytes:,} bytes.", "")
-                if time.monotonic() > deadline:
-                    raise ImageError(f"'{url}' took longer than {TIMEOUT_S:.0f} s.", "Try again.")
             return bytes(body)
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
         raise ImageError(
@@ -73,6 +75,9 @@ def fetch(url: str, max_bytes: int) -> bytes:
 class _PinnedBackend(httpcore.SyncBackend):
     """Connects to an address that was checked to be public; TLS still names the host."""
 
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+
     def connect_tcp(
         self,
         host: str,
@@ -81,9 +86,44 @@ class _PinnedBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        return super().connect_tcp(
-            public_address(host, port), port, timeout, local_address, socket_options
-        )
+        address = public_address(host, port)
+        stream = super().connect_tcp(address, port, timeout, local_address, socket_options)
+        return _TimedStream(stream, self._deadline)
+
+
+class _TimedStream(httpcore.NetworkStream):
+    """A stream that no peer keeps open beyond the deadline by sending a byte now and then."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def _left(self, timeout: float | None) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout(f"took longer than {TIMEOUT_S:.0f} s")
+        return min(left, _STEP_S if timeout is None else timeout)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._left(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        secure = self._stream.start_tls(ssl_context, server_hostname, self._left(timeout))
+        return _TimedStream(secure, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401
+        return self._stream.get_extra_info(info)
 
 
 def public_address(host: str, port: int) -> str:
@@ -114,4 +154,6 @@ def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
             carried = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if carried is not None:
             return _is_public(carried)
+        if ip not in _GLOBAL_UNICAST:
+            return False
     return ip.is_global and not ip.is_multicast

@@ -14,6 +14,11 @@ Authority = Literal["caller", "model"]
 that came over a network; it may name only files under a root and allowed URLs."""
 
 
+def printable(name: str) -> str:
+    """A name without the half characters that undecodable file names are read as."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds that are checked before anything is decoded."""
@@ -51,6 +56,14 @@ class Policy:
         Raises:
             ImageError: The authority may not read it, or it is no regular file.
         """
+        try:
+            return self._resolve(path)
+        except (OSError, ValueError, RuntimeError) as error:  # too long, a loop, no such home, …
+            raise ImageError(
+                f"'{printable(str(path))}' is no usable path: {error}.", "Check it."
+            ) from error
+
+    def _resolve(self, path: Path) -> Path:
         if self.authority == "model" and not self.roots:
             raise ImageError(
                 f"'{path}' may not be read: no folder is open to models.",

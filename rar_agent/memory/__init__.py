@@ -3,7 +3,7 @@
 from rar_agent.memory.learn import Report
 from rar_agent.memory.location import list_memories, memory_folder
 from rar_agent.memory.memory import Memory, SearchResult
-from rar_agent.memory.open import open_memory
+from rar_agent.memory.open import open_memory, verify_memory
 from rar_agent.memory.readers import read_folder, read_names
 from rar_agent.memory.teach import add_to_memory, create_memory, remove_from_memory
 
@@ -19,4 +19,5 @@ __all__ = [
     "read_folder",
     "read_names",
     "remove_from_memory",
+    "verify_memory",
 ]

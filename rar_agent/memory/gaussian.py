@@ -7,6 +7,8 @@ nu its degrees of freedom.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,11 +85,13 @@ class SharedGaussian:
         squared = squared - 2.0 * (inverse * vectors) @ means.T + inverse @ (means**2).T
         along = (turned * vectors).sum(axis=1)[:, None] - turned @ means.T
         squared = squared + gain[:, None] * along**2
-        squared = squared + self._apart_outside()[labels] / spherical[:, None]
+        if self._basis.shape[1] < self.dimension:
+            squared = squared + self._apart_outside[labels] / spherical[:, None]
         squared[np.arange(len(rows)), labels] = ratio**2 * (reach + gain * reach**2)
         scores: Array = -0.5 * squared
         return scores
 
+    @cached_property
     def _apart_outside(self) -> Array:
         """(c, c) squared distances of the means outside the eigenbasis; deviations have none."""
         dots = self._outside @ self._outside.T

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from rar_agent.errors import DamagedDataError, NotFoundError
+from rar_agent.errors import ConfigurationError, DamagedDataError, NotFoundError
 from rar_agent.memory.location import CURRENT
 from rar_agent.memory.manifest import FORMAT_VERSION, FileRef, Manifest
 
@@ -37,13 +37,18 @@ def read_manifest(folder: Path) -> Manifest:
             raise DamagedDataError(
                 f"Manifest {number} of memory '{folder.name}' does not have the sha256 that "
                 "CURRENT names.",
-                "Restore the folder from a copy, or create the memory again.",
+                advice(folder),
             )
         return _parse(data, folder.name)
     raise DamagedDataError(
         f"Memory '{folder.name}' names a generation that is not there.",
-        "Restore the folder from a copy, or create the memory again.",
+        advice(folder),
     )
+
+
+def advice(folder: Path) -> str:
+    """What to do about damage."""
+    return f"Restore {folder} from a copy, or delete it and create the memory again."
 
 
 def _read_current(folder: Path) -> tuple[int, str]:
@@ -58,7 +63,7 @@ def _read_current(folder: Path) -> tuple[int, str]:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedDataError(
-            f"{folder / CURRENT} is damaged: {error}.", "Restore the folder from a copy."
+            f"{folder / CURRENT} is damaged: {error}.", advice(folder)
         ) from error
 
 
@@ -69,7 +74,7 @@ def _parse(data: bytes, name: str) -> Manifest:
             raise DamagedDataError(
                 f"Memory '{name}' has format version {version}; this rar-agent reads "
                 f"{FORMAT_VERSION}.",
-                "Install the rar-agent that wrote it, or create the memory again.",
+                "Install the rar-agent that wrote it, or delete the memory and create it again.",
             )
         return Manifest.model_validate_json(data)
     except (ValidationError, ValueError) as error:
@@ -82,7 +87,6 @@ def write_file(folder: Path, data: bytes | memoryview, kind: str) -> FileRef:
     ref = FileRef(name=f"{digest}.{kind}", size=len(data))
     path = folder / "data" / ref.name
     if not (path.exists() and path.stat().st_size == ref.size):
-        path.parent.mkdir(parents=True, exist_ok=True)
         _write_durably(path, data)
     return ref
 
@@ -91,7 +95,6 @@ def commit(folder: Path, manifest: Manifest) -> None:
     """Make a generation the valid one, then remove what no kept generation needs."""
     data = manifest.model_dump_json(indent=1).encode()
     path = _manifest_path(folder, manifest.generation)
-    path.parent.mkdir(parents=True, exist_ok=True)
     _write_durably(path, data)
     digest = hashlib.sha256(data).hexdigest()
     current = json.dumps({"generation": manifest.generation, "sha256": digest})
@@ -118,6 +121,17 @@ def _manifest_path(folder: Path, number: int) -> Path:
 
 
 def _write_durably(path: Path, data: bytes | memoryview) -> None:
+    try:
+        _write_and_sync(path, data)
+    except OSError as error:
+        raise ConfigurationError(
+            f"'{path}' cannot be written: {error.strerror}.",
+            "Make room, or set RAR_HOME to a folder that can be written.",
+        ) from error
+
+
+def _write_and_sync(path: Path, data: bytes | memoryview) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".tmp")
     with draft.open("wb") as file:
         file.write(data)

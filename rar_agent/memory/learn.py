@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from rar_agent.encoders import Encoder, FloatArray
-from rar_agent.errors import ImageError, InputError
-from rar_agent.images import AdmittedImage, Policy, admit
+from rar_agent.errors import InputError
+from rar_agent.images import AdmittedImage, Policy, read_batches
 from rar_agent.memory.generation import read_manifest
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.open import open_generation
@@ -27,6 +25,8 @@ Progress = Callable[[int, int], None]
 Taught = Sequence[tuple[Category, Sequence[Path]]]
 """Categories and their images."""
 
+BATCH = 64
+"""Images read before they are encoded, fewer where they are large."""
 SEGMENT = 2_048
 """Images in a segment, and the most that an interrupted build has to encode again."""
 
@@ -75,7 +75,6 @@ class Learner:
         self._report = Report()
         self._pending: list[tuple[list[NewEntry], FloatArray]] = []
         self._known, self._has_text = self._live()
-        self._any_text = bool(self._has_text)
         self._taught = self._has_text | {category for category, _ in self._known}
 
     def teach(self, images: Taught, names: Sequence[Category]) -> Report:
@@ -87,35 +86,33 @@ class Learner:
         ids = self._draft.add_categories([*(c for c, _ in images), *names])
         try:
             self._teach_images([(ids[c.name], path) for c, paths in images for path in paths])
-            if self._any_text or names or self._encoder.names_help:
-                self._teach_texts()
         except KeyboardInterrupt:
             # What was encoded stays: a build is committed as incomplete, an addition as it is.
-            self._finish("building" if self._building else "ready")
+            if self._taught:
+                self._drop_untaught(())
+                self._teach_texts(with_names=bool(names))
+                self._draft.commit("building" if self._building else "ready")
             raise
-        return self._finish("ready")
-
-    def _finish(self, state: Literal["building", "ready"]) -> Report:
-        draft = self._draft
-        draft.categories = {i: c for i, c in draft.categories.items() if i in self._taught}
-        if not draft.categories and state == "ready":
+        self._drop_untaught([ids[category.name] for category in names])
+        if not self._draft.categories:
             first = self._report.failures[0].error if self._report.failures else "no images."
             raise InputError(f"Nothing could be learnt: {first}")
-        self._report.memory = draft.commit(state)
+        self._teach_texts(with_names=bool(names))
+        self._report.memory = self._draft.commit("ready")
         return self._report
+
+    def _drop_untaught(self, named: Sequence[int]) -> None:
+        """Drop categories of which nothing is known: no entry, and no name that was given."""
+        kept = self._taught | set(named)
+        self._draft.categories = {i: c for i, c in self._draft.categories.items() if i in kept}
 
     def _teach_images(self, todo: list[tuple[int, Path]]) -> None:
         done = 0
         try:
-            for batch, size in self._admitted(todo):
-                if batch:
-                    vectors = self._encoder.encode_images([image.rgb for _, image in batch])
-                    self._keep(
-                        [NewEntry(c, "image", image.sha256, image.name) for c, image in batch],
-                        vectors,
-                    )
-                    self._report.added += len(batch)
-                done += size
+            for read in read_batches((path for _, path in todo), self._policy, BATCH):
+                categories = [category for category, _ in todo[done : done + len(read)]]
+                self._learn(list(zip(categories, read, strict=True)))
+                done += len(read)
                 if self._progress:
                     self._progress(done, len(todo))
                 if sum(len(entries) for entries, _ in self._pending) >= SEGMENT:
@@ -125,35 +122,27 @@ class Learner:
         finally:
             self._write()
 
-    def _admitted(
-        self, todo: list[tuple[int, Path]]
-    ) -> Iterator[tuple[list[tuple[int, AdmittedImage]], int]]:
-        """Batches of new images with how many files each took; failures go to the report."""
-        size = 64
-        with ThreadPoolExecutor(2) as pool:
-            for start in range(0, len(todo), size):
-                part = todo[start : start + size]
-                batch = []
-                for (category, _), image in zip(
-                    part, pool.map(self._try_admit, (path for _, path in part)), strict=True
-                ):
-                    if isinstance(image, Failure):
-                        self._report.failures.append(image)
-                    elif (category, image.sha256) in self._known:
-                        self._report.known += 1
-                    else:
-                        self._known.add((category, image.sha256))
-                        batch.append((category, image))
-                yield batch, len(part)
+    def _learn(self, read: list[tuple[int, AdmittedImage | Failure]]) -> None:
+        """Encode those of a batch that are new; failures go to the report."""
+        new: dict[tuple[int, str], AdmittedImage] = {}
+        for category, image in read:
+            if isinstance(image, Failure):
+                self._report.failures.append(image)
+            elif (category, image.sha256) in self._known or (category, image.sha256) in new:
+                self._report.known += 1
+            else:
+                new[category, image.sha256] = image
+        if new:
+            vectors = self._encoder.encode_images([image.rgb for image in new.values()])
+            entries = [NewEntry(c, "image", sha256, i.name) for (c, sha256), i in new.items()]
+            self._keep(entries, vectors)
+            self._known |= set(new)
+            self._report.added += len(new)
 
-    def _try_admit(self, path: Path) -> AdmittedImage | Failure:
-        try:
-            return admit(path, self._policy)
-        except ImageError as error:
-            return Failure(source=str(path), error=str(error), kind=type(error).__name__)
-
-    def _teach_texts(self) -> None:
+    def _teach_texts(self, with_names: bool) -> None:
         """Give every category without one a text entry: all or none, so that texts compare."""
+        if not (with_names or self._has_text or self._encoder.names_help):
+            return
         todo = [i for i in sorted(self._draft.categories) if i not in self._has_text]
         if not todo:
             return
@@ -189,6 +178,8 @@ class Learner:
 
     def _live(self) -> tuple[set[tuple[int, str]], set[int]]:
         """Known images by category and content hash, and categories with a text."""
+        if not self._draft.generation:
+            return set(), set()
         memory: Memory = open_generation(self._draft.folder, read_manifest(self._draft.folder))
         images: set[tuple[int, str]] = set()
         texts: set[int] = set()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from rar_agent.errors import BusyError
+from rar_agent.errors import BusyError, ConfigurationError
 
 
 @contextmanager
@@ -25,15 +25,21 @@ def writer_lock(folder: Path, wait_s: float = 2.0) -> Iterator[None]:
 
     Raises:
         BusyError: Another writer kept it; the message says who and for how long.
+        ConfigurationError: The folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock, owner = FileLock(folder / "writer.lock"), folder / "writer.json"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=wait_s)
     except Timeout as error:
         raise BusyError(
             f"Memory '{folder.name}' is being written by {_describe(owner)}.",
             "Wait until it is done.",
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"'{folder}' cannot be written: {error.strerror}.",
+            "Set RAR_HOME to a folder that can be written.",
         ) from error
     try:
         claim = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from rar_agent.encoders import Fingerprint, FloatArray
 from rar_agent.errors import InputError
 from rar_agent.memory.exact import ExactIndex
-from rar_agent.memory.generation import verify_files
 from rar_agent.memory.manifest import MODALITIES, Manifest
 from rar_agent.memory.score import Scorer
 from rar_agent.memory.segment import Segment
@@ -24,7 +23,9 @@ from rar_agent.types import Candidate, Category, Exemplar, Modality
 ALL_SCORED = 10_000
 """Up to this many categories all are scored; above, those of the shortlist."""
 SHORTLIST = 1_000
-"""Entries that FAISS shortlists then."""
+"""Entries of each modality that FAISS shortlists then."""
+
+_IMAGE = MODALITIES.index("image")
 
 Method = Literal["fitted", "knn"]
 """`knn` is the paper's: the nearest exemplar (or text) of a category is its score."""
@@ -111,7 +112,7 @@ class Memory:
         self.entries = entries
         self.scorer = scorer
         self._lock = threading.Lock()
-        self._indexes: dict[bool, ExactIndex] = {}
+        self._indexes: dict[int, tuple[NDArray[np.int64], ExactIndex]] = {}
 
     @property
     def name(self) -> str:
@@ -130,7 +131,7 @@ class Memory:
 
     @cached_property
     def _rows_of(self) -> dict[int, NDArray[np.int64]]:
-        rows = np.flatnonzero(self.entries.modalities == MODALITIES.index("image"))
+        rows = self._image_rows
         columns = self.entries.columns[rows]
         order = np.argsort(columns, kind="stable")
         rows, columns = rows[order], columns[order]
@@ -250,14 +251,19 @@ class Memory:
         ]
 
     def shortlist(self, query: FloatArray) -> NDArray[np.int64]:
-        """Positions of the categories of the `SHORTLIST` entries nearest to one query (1, d)."""
-        rows = self._index(images_only=False).nearest(query, SHORTLIST)[1][0]
-        found: NDArray[np.int64] = np.unique(self.entries.columns[rows])
-        return found
+        """Positions of the categories of the `SHORTLIST` nearest entries of each modality.
 
-    def verify(self) -> list[str]:
-        """Hash every file; returns what is wrong, one sentence each."""
-        return verify_files(self.folder, self.manifest)
+        Of each: an image is always nearer to photos than to texts, whatever they say.
+
+        Args:
+            query: (1, d) unit row.
+        """
+        columns = [
+            self.entries.columns[rows[index.nearest(query, SHORTLIST)[1][0]]]
+            for rows, index in (self._index(m) for m in np.unique(self.entries.modalities))
+        ]
+        found: NDArray[np.int64] = np.unique(np.concatenate(columns))
+        return found
 
     def _from_shortlist(
         self, query: FloatArray, norm: FloatArray, k: int
@@ -269,8 +275,8 @@ class Memory:
         self, query: FloatArray, k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Best entry of each category; the probability is a softmax over those retrieved."""
-        index = self._index(images_only=bool(self._rows_of))
-        rows_of_index = self._image_rows if self._rows_of else np.arange(len(self.entries.ids))
+        by_image = len(self._image_rows) > 0
+        rows_of_index, index = self._index(_IMAGE if by_image else self.entries.modalities[0])
         wanted = min(k, len(np.unique(self.entries.columns[rows_of_index])))
         count = 10 * k
         while True:
@@ -286,19 +292,20 @@ class Memory:
 
     @cached_property
     def _image_rows(self) -> NDArray[np.int64]:
-        return np.flatnonzero(self.entries.modalities == MODALITIES.index("image"))
+        return np.flatnonzero(self.entries.modalities == _IMAGE)
 
-    def _index(self, images_only: bool) -> ExactIndex:
+    def _index(self, modality: int) -> tuple[NDArray[np.int64], ExactIndex]:
+        """Rows of a modality, and an index over them."""
         with self._lock:
-            if images_only not in self._indexes:
-                rows = self._image_rows if images_only else slice(None)
-                self._indexes[images_only] = ExactIndex(self.entries.vectors[rows])
-            return self._indexes[images_only]
+            if modality not in self._indexes:
+                rows = np.flatnonzero(self.entries.modalities == modality)
+                self._indexes[modality] = rows, ExactIndex(self.entries.vectors[rows])
+            return self._indexes[modality]
 
     def _nearest_similarity(self, queries: FloatArray) -> FloatArray | None:
         if not len(self._image_rows):
             return None
-        return self._index(images_only=True).nearest(queries, 1)[0][:, 0]
+        return self._index(_IMAGE)[1].nearest(queries, 1)[0][:, 0]
 
     def _candidate(self, query: FloatArray, column: int, score: float, count: int) -> Candidate:
         rows = self._rows_of.get(column, np.empty(0, np.int64))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from rar_agent.errors import ConfigurationError, DamagedDataError
 from rar_agent.memory.fit import Fit
-from rar_agent.memory.generation import read_manifest
+from rar_agent.memory.generation import read_manifest, verify_files
 from rar_agent.memory.location import CURRENT, memory_folder
 from rar_agent.memory.manifest import MODALITIES, Manifest
 from rar_agent.memory.memory import Entries, Memory
@@ -43,6 +43,20 @@ def open_memory(home: Path, name: str) -> Memory:
             "Run the same rar-agent memory create again; it goes on where it stopped.",
         )
     return memory
+
+
+def verify_memory(home: Path, name: str) -> list[str]:
+    """Hash every file of a memory, without opening it.
+
+    Returns:
+        What is wrong, one sentence each.
+
+    Raises:
+        NotFoundError: There is none of that name.
+        DamagedDataError: CURRENT or the manifest is damaged.
+    """
+    folder = memory_folder(home, name)
+    return verify_files(folder, read_manifest(folder))
 
 
 def open_generation(folder: Path, manifest: Manifest) -> Memory:
@@ -81,13 +95,13 @@ def read_categories(folder: Path, manifest: Manifest) -> tuple[np.ndarray, list[
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise DamagedDataError(
             f"The categories of memory '{manifest.name}' are damaged: {error}.",
-            f"Run: rar-agent memory verify {manifest.name}",
+            f"Run: rar-agent memory verify {manifest.name}, which says which file.",
         ) from error
     if len(ids) != manifest.category_count or (np.diff(ids) <= 0).any():
         raise DamagedDataError(
             f"Memory '{manifest.name}' has {len(ids)} categories; its manifest says "
             f"{manifest.category_count}.",
-            f"Run: rar-agent memory verify {manifest.name}",
+            f"Run: rar-agent memory verify {manifest.name}, which says which file.",
         )
     return ids, categories
 
@@ -128,7 +142,7 @@ def _columns(category_ids: np.ndarray, wanted: np.ndarray, manifest: Manifest) -
     if not known.all():
         raise DamagedDataError(
             f"Memory '{manifest.name}' names categories that it does not have.",
-            f"Run: rar-agent memory verify {manifest.name}",
+            f"Run: rar-agent memory verify {manifest.name}, which says which file.",
         )
     return columns
 

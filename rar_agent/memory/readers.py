@@ -6,7 +6,10 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from rar_agent.errors import InputError
+from rar_agent.images.policy import printable
 from rar_agent.types import Category
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -29,6 +32,7 @@ def read_folder(
     """
     if not folder.is_dir():
         raise InputError(f"'{folder}' is not a folder.", "Give a folder with a folder a category.")
+    folder = folder.resolve()  # exemplars are found again from anywhere
     found = []
     for place in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
         images = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
@@ -36,7 +40,7 @@ def read_folder(
             draw = random.Random(f"{seed}:{place.name}")
             images = sorted(draw.sample(images, shots))
         if images:
-            found.append((Category(name=place.name.replace("_", " ").strip()), images))
+            found.append((_category(place.name.replace("_", " "), str(folder)), images))
     if not found:
         raise InputError(
             f"'{folder}' has no folders with images.",
@@ -55,17 +59,25 @@ def read_names(file: Path) -> list[Category]:
         InputError: It cannot be read, is empty, or repeats a name.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"'{file}' cannot be read: {error}.", "Give a UTF-8 text file.") from error
     names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not names:
         raise InputError(f"'{file}' has no names.", "Write one name a line.")
     _refuse_repeats(names, str(file))
-    too_long = [name for name in names if len(name) > 200]
-    if too_long:
-        raise InputError(f"'{too_long[0][:40]}…' is longer than 200 characters.", "Shorten it.")
-    return [Category(name=name) for name in names]
+    return [_category(name, str(file)) for name in names]
+
+
+def _category(name: str, where: str) -> Category:
+    try:
+        return Category(name=printable(name).strip())
+    except ValidationError as error:
+        raise InputError(
+            f"'{printable(name)[:60]}' in {where} cannot name a category: "
+            f"{error.errors()[0]['msg'].lower()}.",
+            "Rename it.",
+        ) from error
 
 
 def _refuse_repeats(names: Iterable[str], where: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rar_agent.encoders import FloatArray
 from rar_agent.errors import DamagedDataError
-from rar_agent.memory.generation import write_file
+from rar_agent.memory.generation import advice, write_file
 from rar_agent.memory.manifest import ENTRY, MODALITIES, FileRef, SegmentRef
 from rar_agent.types import Modality
 
@@ -106,7 +106,7 @@ def open_segment(folder: Path, ref: SegmentRef, dimension: int) -> Segment:
     ):
         raise DamagedDataError(
             f"The entries {ref.entries.name[:12]} of memory '{folder.name}' are damaged.",
-            f"Run: rar-agent memory verify {folder.name}",
+            f"Run: rar-agent memory verify {folder.name}, which says which file.",
         )
     return Segment(vectors.reshape(ref.count, dimension), entries, sources)
 
@@ -123,6 +123,6 @@ def map_array(folder: Path, ref: FileRef, dtype: np.dtype, count: int) -> NDArra
         found = f"has {size} bytes" if size >= 0 else "is missing"
         raise DamagedDataError(
             f"{path} {found}; {count * dtype.itemsize} bytes were written.",
-            "Restore the folder from a copy, or create the memory again.",
+            advice(folder),
         )
     return np.memmap(path, dtype=dtype, mode="r") if size else np.empty(0, dtype)

@@ -16,7 +16,7 @@ from rar_agent.memory.generation import read_manifest
 from rar_agent.memory.learn import Learner, Progress, Report, Taught
 from rar_agent.memory.location import CURRENT, memory_folder
 from rar_agent.memory.lock import writer_lock
-from rar_agent.memory.manifest import EncoderRecord
+from rar_agent.memory.manifest import MODALITIES, EncoderRecord
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.open import open_generation
 from rar_agent.memory.write import Draft
@@ -82,7 +82,6 @@ def create_memory(
             )
             draft = Draft.new(folder, record, encoder.dimension, domain)
             draft.generation = begun.manifest.generation if begun else 0
-            draft.commit("building")
         return Learner(draft, encoder, policy, progress, building=True).teach(images, names)
 
 
@@ -135,6 +134,14 @@ def remove_from_memory(
         category_of = order[memory.entries.columns]
         gone = np.isin(memory.entries.ids, list(entries))
         gone |= np.isin(category_of, [id_of[category] for category in categories])
+        texts = gone & (memory.entries.modalities == MODALITIES.index("text"))
+        staying = np.isin(category_of, np.unique(category_of[~gone]))
+        if (texts & staying).any():
+            entry = int(memory.entries.ids[texts & staying][0])
+            raise InputError(
+                f"Entry {entry} is the text of a category that stays.",
+                "Texts compare only where every category has one: remove the category instead.",
+            )
         draft.removed |= {int(i) for i in memory.entries.ids[gone]}
         left = {int(i) for i in np.unique(category_of[~gone])}
         draft.categories = {i: c for i, c in draft.categories.items() if i in left}

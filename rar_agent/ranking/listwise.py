@@ -18,7 +18,7 @@ from rar_agent.types import Candidate, Ranking
 if TYPE_CHECKING:  # the providers' packages take a second to import
     from rar_agent.models import Answer, ChatModel
 
-KEPT_RAW = 4_000
+KEPT_RAW = 1_000
 """Characters of the raw answer that are kept."""
 
 

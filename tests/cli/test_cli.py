@@ -182,7 +182,7 @@ def test_list_show_add_remove_verify(taught, tmp_path, monkeypatch):
     assert "left out" in added.stderr
     removed = run("memory", "remove", "discs", "grey discs", "--entry", "0")
     assert "6 categories, 35 entries left" in removed.stdout
-    assert "all as written" in run("memory", "verify", "discs").stdout
+    assert "as it was written" in run("memory", "verify", "discs").stdout
 
 
 def test_names_only(in_taught, tmp_path):

@@ -3,7 +3,7 @@ import json
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
-from rar_agent.errors import ImageError, NotFoundError
+from rar_agent.errors import ImageError, InputError, NotFoundError
 from rar_agent.graph import Context, Services, build_recognize
 from rar_agent.images import ImageStore, admit
 from rar_agent.memory import create_memory, read_folder
@@ -86,7 +86,7 @@ def test_nothing_similar_abstains_without_asking(taught, server, photo):
     found = run(parts, photo)
     assert found.decision == "abstained"
     assert found.label is None
-    assert "nothing similar enough" in found.trace.reason
+    assert "nothing similar enough" in found.trace.abstained
     assert found.categories  # best guesses
     assert server.requests == []
 
@@ -116,7 +116,7 @@ def test_unsure_calibrated_answers_are_abstained(taught, tmp_path, builtin):
     parts = services(tmp_path, memory="same", abstain_below=0.9)
     found = run(parts, draw("red", 5, 48))
     assert found.decision == "abstained"
-    assert "not sure enough" in found.trace.reason
+    assert "not sure enough" in found.trace.abstained
 
 
 def test_checkpoints_hold_handles_and_stay_small(taught):
@@ -148,17 +148,17 @@ def test_strings_in_a_run_without_services_are_a_models(home, tmp_path, monkeypa
 
     draw("red", 1).save(tmp_path / "in.png")
     graph = build_recognize()
-    module.shared_services.cache_clear()
+    module._shared.clear()
     with pytest.raises(ImageError, match="RAR_ROOTS"):
         graph.invoke({"image": str(tmp_path / "in.png")})
     monkeypatch.setenv("RAR_ROOTS", str(tmp_path))
-    module.shared_services.cache_clear()
+    module._shared.clear()
     answer = graph.invoke({"image": "in.png"}, context=Context(k=2))
     assert len(answer["recognition"]["categories"]) == 2
     assert answer["recognition"]["trace"]["memory"] == "imagenet-1k"
     with pytest.raises(NotFoundError, match="no memory 'nosuch'"):
         graph.invoke({"image": "in.png"}, context=Context(memory="nosuch"))
-    module.shared_services.cache_clear()
+    module._shared.clear()
 
 
 def test_services_sent_as_data_are_ignored():
@@ -177,3 +177,56 @@ def test_the_drawing_in_the_docs_is_the_graph(request):
     text = (request.config.rootpath / "docs" / "architecture.md").read_text()
     drawn = build_recognize().get_graph().draw_mermaid().strip()
     assert drawn in text, f"put this into docs/architecture.md:\n{drawn}"
+
+
+def test_a_threads_second_run_is_not_answered_by_its_first(taught, server, tmp_path):
+    graph, config = build_recognize(InMemorySaver()), {"configurable": {"thread_id": "1"}}
+    asked = services(taught, model="m", base_url=server.url, model_retries=0, skip_ranking_at=1.01)
+    server.script = [Reply(status=500)]
+    first = run(asked, draw("red", 99), graph, config)
+    assert first.trace.degraded
+    server.script = [Reply("A > B > C > D > E")]
+    draw("blue", 99).save(tmp_path / "second.png")
+    context = Context(services=asked)
+    answer = graph.invoke({"image": str(tmp_path / "second.png")}, config, context=context)
+    second = Recognition.model_validate(answer["recognition"])
+    assert not second.trace.degraded
+    assert second.trace.reason == ""
+    assert second.source.endswith("second.png")
+    plain = run(services(taught), draw("green", 99), graph, config)
+    assert plain.trace.model == ""
+    assert plain.categories == run(services(taught), draw("green", 99)).categories
+
+
+def test_an_image_that_the_store_dropped_is_read_again(taught, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    for i in range(6):
+        draw("red", i, 200).save(tmp_path / f"{i}.png")
+    parts = Services(
+        load_settings(home=taught, memory="discs", roots=(tmp_path,)),
+        store=ImageStore(max_pixels=1),
+    )
+    graph = build_recognize()
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(
+            pool.map(
+                lambda i: graph.invoke({"image": f"{i}.png"}, context=Context(services=parts)),
+                range(6),
+            )
+        )
+    assert len({answer["recognition"]["image"] for answer in answers}) == 6
+
+
+@pytest.mark.parametrize("context", [{"k": 0}, {"k": -1}, {"k": 27}, {"k": "5"}, {"method": "x"}])
+def test_what_a_run_chooses_is_checked(taught, context):
+    with pytest.raises(InputError):
+        run(services(taught), draw("red", 99), **context)
+
+
+def test_one_candidate_is_not_ranked(taught, server):
+    found = run(
+        services(taught, model="m", base_url=server.url, skip_ranking_at=1.01), draw("red", 99), k=1
+    )
+    assert len(found.categories) == 1
+    assert server.requests == []

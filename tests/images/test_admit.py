@@ -73,12 +73,21 @@ def test_names_never_hold_image_data(tmp_path):
         (3.5, "float"),
         ("https://example.com/a.png", "RAR_ALLOW_URLS"),
         ("a\0b", "neither"),
+        ("x" * 300, "no usable path"),
+        ("\ud800.jpg", "no usable path"),
+        ("~nosuchuser/x.png", "no usable path"),
     ],
 )
 def test_anything_else_is_one_clear_error(source, says):
     with pytest.raises(ImageError) as error:
         admit(source)
     assert says in str(error.value)
+
+
+def test_a_loop_of_links_is_no_path(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(ImageError):
+        admit(tmp_path / "loop" / "x.png")
 
 
 def test_a_fifo_is_refused_without_blocking(tmp_path):
@@ -110,12 +119,13 @@ def test_pixels_are_checked_before_decoding():
         admit(bytes(bomb))
 
 
-def test_frames_are_limited():
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
+def test_frames_are_limited(kind):
     buffer = io.BytesIO()
     frames = [Image.new("RGB", (16, 16), (i * 40, 0, 0)) for i in range(5)]
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
     assert admit(buffer.getvalue(), Policy(limits=Limits(max_frames=5))).rgb.size == (16, 16)
-    with pytest.raises(ImageError, match="5 frames; the limit is 4"):
+    with pytest.raises(ImageError, match="more than 4 frames"):
         admit(buffer.getvalue(), Policy(limits=Limits(max_frames=4)))
 
 

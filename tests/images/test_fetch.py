@@ -1,8 +1,10 @@
+import contextlib
 import http.server
 import ipaddress
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 
@@ -26,6 +28,9 @@ PRIVATE = [
     "::ffff:127.0.0.1",
     "64:ff9b::7f00:1",  # NAT64 of 127.0.0.1
     "2002:7f00:1::",  # 6to4 of 127.0.0.1
+    "64:ff9b:1::7f00:1",  # local-use NAT64
+    "::127.0.0.1",
+    "fec0::1",
 ]
 
 
@@ -85,6 +90,12 @@ def https_server(tmp_path, monkeypatch):
                 self.send_header("Location", "https://127.0.0.1/secret")
                 self.end_headers()
                 return
+            if self.path == "/drip":
+                with contextlib.suppress(OSError):
+                    for _ in range(100):
+                        self.wfile.write(b"H")
+                        time.sleep(0.1)
+                return
             body = b"x" * (5_000 if self.path == "/large" else 50)
             self.send_response(200)
             self.end_headers()
@@ -122,3 +133,11 @@ def test_a_body_over_the_limit_is_abandoned(https_server):
 def test_redirects_are_not_followed(https_server):
     with pytest.raises(ImageError, match="status 302"):
         fetch(f"{https_server}/moved", 1000)
+
+
+def test_a_peer_that_drips_is_cut_off_at_the_deadline(https_server, monkeypatch):
+    monkeypatch.setattr("rar_agent.images.fetch.TIMEOUT_S", 0.7)
+    start = time.monotonic()
+    with pytest.raises(ImageError, match="ReadTimeout"):
+        fetch(f"{https_server}/drip", 1000)
+    assert time.monotonic() - start < 5

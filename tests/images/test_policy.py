@@ -27,6 +27,12 @@ def test_a_model_reads_files_under_a_root(root):
     assert admit(str(root / "in.png"), policy).rgb.size == (96, 96)
 
 
+@pytest.mark.parametrize("path", ["x" * 300, "\ud800.png", "~nosuchuser/x"])
+def test_a_models_unusable_paths_are_image_errors(root, path):
+    with pytest.raises(ImageError):
+        admit(path, Policy(authority="model", roots=(root,)))
+
+
 @pytest.mark.parametrize(
     "path", ["../out.png", "link.png", "/etc/passwd", "missing.png", "~/x", "."]
 )

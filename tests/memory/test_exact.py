@@ -39,3 +39,30 @@ def test_over_ten_thousand_categories_a_shortlist_is_scored(large):
         assert [c.category.name for c in result.candidates] == expected
         assert sum(c.probability for c in result.candidates) <= 1
     assert len(large.shortlist(queries[:1])) == SHORTLIST
+
+
+def test_the_shortlist_has_categories_known_by_name_only(tmp_path):
+    """Photos are nearer to a photo than any text is: each modality has a shortlist of its own."""
+    from rar_agent.memory.segment import NewEntry, text_content, write_segment
+    from rar_agent.memory.write import Draft
+    from rar_agent.types import Category
+    from tests.memory.test_generation import RECORD
+
+    gap = np.zeros(8, np.float32)
+    gap[0] = 3.0
+    count = 11_000
+    texts, photos = unit(3, count), normalize(unit(4, 2_000) + gap)[0]
+    texts[:, 0] = 0.0  # the gap is a direction of its own
+    texts = normalize(texts)[0]
+    folder = tmp_path / "memories" / "m"
+    draft = Draft.new(folder, RECORD, 8)
+    ids = list(draft.add_categories([Category(name=f"c{i}") for i in range(count)]).values())
+    entries = [NewEntry(i, "text", text_content(str(i)), "t") for i in ids]
+    entries += [NewEntry(i, "image", text_content(f"p{i}"), "p") for i in ids[:2_000]]
+    rows = np.concatenate([texts, photos])
+    draft.segments.append(write_segment(folder, 0, entries, rows))
+    draft.next_entry = len(entries)
+    memory = draft.commit("ready")
+    for wanted in (5_000, 10_999):
+        query = normalize(texts[wanted : wanted + 1] + gap)[0]
+        assert wanted in memory.shortlist(query)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rar_agent.encoders.base import normalize
 from rar_agent.errors import DamagedDataError, NotFoundError, RarError
-from rar_agent.memory import generation, open_memory
+from rar_agent.memory import generation, open_memory, verify_memory
 from rar_agent.memory.generation import read_manifest
 from rar_agent.memory.manifest import EncoderRecord
 from rar_agent.memory.segment import NewEntry, text_content, write_segment
@@ -101,10 +101,10 @@ def test_a_crash_leaves_the_old_or_the_new_generation(memory, tmp_path, monkeypa
     assert found.manifest.generation == (2 if step == "after CURRENT" else 1)
     if step != "after CURRENT":
         assert contents(found) == old
-    assert found.verify() == []
+    assert verify_memory(tmp_path, "m") == []
     # The next writer goes on, and leaves no draft behind.
     extend(memory.folder, seed=2, after=found)
-    assert opened(tmp_path).verify() == []
+    assert verify_memory(tmp_path, "m") == []
     assert not list(memory.folder.rglob("*.tmp"))
 
 
@@ -138,7 +138,7 @@ def test_kill_minus_nine_at_random_points(memory, tmp_path, request):
         # What was said to be committed is there; at most one more was under way.
         assert said <= found.manifest.generation <= said + 1
         assert len(found.categories) == found.manifest.generation + 2
-        assert found.verify() == []
+        assert verify_memory(tmp_path, "m") == []
 
 
 def test_readers_survive_the_writers_clean_up(memory, tmp_path):
@@ -180,7 +180,7 @@ def test_damage_is_an_error_or_changes_nothing(memory, tmp_path, data):
         found.search(vectors, np.ones(1, np.float32))
     except RarError:
         return
-    assert found.verify() or contents(found) == whole
+    assert verify_memory(home, "m") or contents(found) == whole
 
 
 def test_unknown_versions_say_what_to_do(memory, tmp_path):

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from rar_agent.errors import InputError
@@ -48,9 +51,30 @@ def test_names(tmp_path):
     file = tmp_path / "names.txt"
     file.write_text("# birds\nrobin\n\n  Bachman's Sparrow \n", encoding="utf-8")
     assert [category.name for category in read_names(file)] == ["robin", "Bachman's Sparrow"]
+    file.write_text("\ufeffa\n#b", encoding="utf-8")  # a byte order mark is no part of a name
+    assert [category.name for category in read_names(file)] == ["a"]
     for text, says in [("", "no names"), ("a\na\n", "twice"), ("x" * 201, "200 characters")]:
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=says):
             read_names(file)
     with pytest.raises(InputError, match="cannot be read"):
         read_names(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("name", ["_", "x" * 201])
+def test_folders_that_cannot_name_a_category(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "1.png").touch()
+    with pytest.raises(InputError, match="cannot name a category"):
+        read_folder(tmp_path)
+
+
+def test_paths_are_absolute_and_odd_file_names_are_learnt(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "f" / "mushroom [edible]").mkdir(parents=True)
+    odd = os.fsencode(tmp_path / "f" / "mushroom [edible]") + b"/caf\xe9.png"
+    Path(os.fsdecode(odd)).touch()
+    [(category, [image])] = read_folder(Path("f"))
+    assert category.name == "mushroom [edible]"
+    assert image.is_absolute()
+    assert os.fsencode(image) == odd
