@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from rar_agent.errors import ImageError
-from rar_agent.images import admit
+from rar_agent.images import ImageSource, Policy, admit
 from rar_agent.types import RankedCategory, Recognition
 
 CELL = 168
@@ -21,17 +21,20 @@ _ACCEPTED, _ABSTAINED = "#1a7f37", "#b35900"
 
 
 def contact_sheet(
-    recognitions: Sequence[Recognition], queries: Sequence[Image.Image]
+    recognitions: Sequence[Recognition],
+    queries: Sequence[ImageSource],
+    policy: Policy | None = None,
 ) -> Image.Image:
     """Draw a sheet.
 
     Args:
         recognitions: One a row; the first `MOST_ROWS` are drawn.
-        queries: Their images, RGB.
+        queries: Their images, read one at a time.
+        policy: Limits on queries and exemplars.
 
     Returns:
         RGB image: the query first, then the candidates, best first; the answer is framed. A
-        candidate without a readable exemplar has an empty cell.
+        candidate without a readable exemplar has an empty cell, as a query that has gone has.
     """
     shown = list(zip(recognitions, queries, strict=True))[:MOST_ROWS]
     columns = 1 + max((len(r.categories) for r, _ in shown), default=0)
@@ -40,11 +43,14 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     for row, (recognition, query) in enumerate(shown):
         top = _GAP + row * (CELL + _CAPTION + _GAP)
-        _cell(sheet, draw, (_GAP, top), query, Path(recognition.source).name, recognition.decision)
+        name, decision = Path(recognition.source).name, recognition.decision
+        _cell(sheet, draw, (_GAP, top), _picture(query, policy), name, decision)
         for column, ranked in enumerate(recognition.categories, start=1):
             left = _GAP + column * (CELL + _GAP)
             caption = f"{100 * ranked.probability:.1f} %"
-            _cell(sheet, draw, (left, top), _exemplar(ranked), ranked.category.name, caption)
+            _cell(
+                sheet, draw, (left, top), _exemplar(ranked, policy), ranked.category.name, caption
+            )
             if column == 1:
                 colour = _ACCEPTED if recognition.decision == "accepted" else _ABSTAINED
                 draw.rectangle(
@@ -53,13 +59,16 @@ def contact_sheet(
     return sheet
 
 
-def _exemplar(ranked: RankedCategory) -> Image.Image | None:
-    for exemplar in ranked.exemplars:
-        try:
-            return admit(Path(exemplar.source)).rgb
-        except ImageError:  # moved or deleted since it was learnt
-            continue
-    return None
+def _exemplar(ranked: RankedCategory, policy: Policy | None) -> Image.Image | None:
+    pictures = (_picture(Path(exemplar.source), policy) for exemplar in ranked.exemplars)
+    return next((picture for picture in pictures if picture is not None), None)
+
+
+def _picture(source: ImageSource, policy: Policy | None) -> Image.Image | None:
+    try:
+        return admit(source, policy).rgb
+    except ImageError:  # moved or deleted since
+        return None
 
 
 def _cell(
@@ -73,7 +82,7 @@ def _cell(
     left, top = place
     if picture is None:
         draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), _EMPTY)
-        _text(draw, (left + 8, top + CELL // 2 - 8), "no exemplar", _QUIET)
+        _text(draw, (left + 8, top + CELL // 2 - 8), "no image here", _QUIET)
     else:
         sheet.paste(ImageOps.pad(picture, (CELL, CELL), color=_EMPTY), place)
     _text(draw, (left, top + CELL + 4), title, _INK)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import rar_agent
+
 PACKAGE = Path(__file__).parents[1] / "rar_agent"
 EVERYONE = {"types", "errors", "settings"}
 BELOW = {
@@ -41,13 +43,18 @@ def imports():
             for name in names:
                 if name.startswith("rar_agent."):
                     yield path, part, name.split(".")[1]
+                elif name == "rar_agent" and isinstance(node, ast.ImportFrom):
+                    for alias in node.names:  # public names, and modules
+                        yield path, part, rar_agent._HOMES.get(alias.name, alias.name)
 
 
 def test_imports_go_down_only():
     for path, part, imported in imports():
         if part in ("__init__", imported):
             continue
-        assert imported in BELOW[part] | EVERYONE, f"{path} ({part}) imports {imported}"
+        assert imported in BELOW[part] | EVERYONE | {"__version__"}, (
+            f"{path} ({part}) imports {imported}"
+        )
 
 
 def test_every_part_is_in_the_rule():
@@ -65,6 +72,8 @@ def test_nothing_is_pickled(library):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 assert library not in [alias.name for alias in node.names], path
+            if isinstance(node, ast.ImportFrom):
+                assert node.module != library, path
 
 
 def test_modules_stay_short():

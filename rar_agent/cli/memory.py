@@ -166,10 +166,10 @@ def verify(name: str) -> None:
     out.print(f"{name}: every file is as it was written")
 
 
-def _settings(**given: object) -> Settings:
+def _settings(encoder: str | None = None) -> Settings:
     from rar_agent.settings import load_settings
 
-    return load_settings(**given)
+    return load_settings(encoder=encoder)
 
 
 def _inputs(
@@ -186,7 +186,7 @@ def _inputs(
             "There is nothing to learn.", "Give --images FOLDER, --names FILE, or both."
         )
     taught = read_folder(images, shots, seed) if images else []
-    return taught, read_names(names) if names else [], _settings(encoder=encoder)
+    return taught, read_names(names) if names else [], _settings(encoder)
 
 
 class _Bar:

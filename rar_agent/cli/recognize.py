@@ -49,7 +49,7 @@ def recognize(
     named = ["--example"] if example else [sources[0]]
     _show(results, json, shlex.join([*named, *(["--memory", memory] if memory else [])]))
     if sheet:
-        _write_sheet(results, sheet)
+        _write_sheet(recognizer, sources, results, sheet)
     if any(not _recognised(result) for result in results):
         raise typer.Exit(1)
 
@@ -61,8 +61,6 @@ def _recognised(result: Recognition | Failure) -> bool:
 
 
 def _sources(images: list[str], example: bool) -> Iterator[str]:
-    from rar_agent.memory.readers import SUFFIXES
-
     if example:
         from rar_agent.example import example_photo
 
@@ -70,21 +68,30 @@ def _sources(images: list[str], example: bool) -> Iterator[str]:
     if not images and not example:
         raise InputError("No image is named.", "Name one, or try: rar-agent recognize --example")
     for image in images:
-        path = Path(image)
-        if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            if not found:
-                raise InputError(
-                    f"'{image}' has no images.", f"Read are {', '.join(sorted(SUFFIXES))}."
-                )
-            yield from map(str, found)
-        elif not path.exists() and glob.has_magic(image) and "://" not in image:
-            matches = sorted(glob.glob(image, recursive=True))  # noqa: PTH207 - absolute patterns too
-            if not matches:
-                raise InputError(f"'{image}' matches no file.", "Check the pattern.")
-            yield from matches
-        else:
+        try:
+            yield from _expanded(image)
+        except (OSError, ValueError):  # no path at all: the image's own error will say so
             yield image
+
+
+def _expanded(image: str) -> Iterator[str]:
+    from rar_agent.memory.readers import SUFFIXES
+
+    path = Path(image)
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        if not found:
+            raise InputError(
+                f"'{image}' has no images.", f"Read are {', '.join(sorted(SUFFIXES))}."
+            )
+        yield from map(str, found)
+    elif "://" not in image and not path.exists() and glob.has_magic(image):
+        matches = sorted(glob.glob(image, recursive=True))  # noqa: PTH207 - absolute patterns too
+        if not matches:
+            raise InputError(f"'{image}' matches no file.", "Check the pattern.")
+        yield from matches
+    else:
+        yield image
 
 
 def _run(
@@ -92,11 +99,8 @@ def _run(
 ) -> list[Recognition | Failure]:
     from rar_agent.cli.show import progress_bar
 
-    if len(sources) == 1:  # an error here is the user's to read, not a row of a table
-        only = recognizer.recognize(sources[0], method=method)
-        if json:
-            typer.echo(only.model_dump_json())
-        return [only]
+    if len(sources) == 1 and not json:  # its error is the user's to read, not a row of a table
+        return [recognizer.recognize(sources[0], method=method)]
     results: list[Recognition | Failure] = []
     with progress_bar() as bar:
         task = bar.add_task("recognising", total=len(sources))
@@ -123,14 +127,21 @@ def _show(results: list[Recognition | Failure], json: bool, asked: str) -> None:
         out.print(next_steps(first, asked), soft_wrap=True)
 
 
-def _write_sheet(results: list[Recognition | Failure], path: Path) -> None:
+def _write_sheet(
+    recognizer: Recognizer, sources: list[str], results: list[Recognition | Failure], path: Path
+) -> None:
     from rar_agent.cli.show import err
-    from rar_agent.images import admit
-    from rar_agent.sheet import MOST_ROWS, contact_sheet
+    from rar_agent.images import Policy
+    from rar_agent.sheet import contact_sheet
     from rar_agent.types import Recognition
 
-    good = [result for result in results if isinstance(result, Recognition)][:MOST_ROWS]
-    sheet = contact_sheet(good, [admit(Path(result.source)).rgb for result in good])
+    pairs = [
+        (result, source)
+        for result, source in zip(results, sources, strict=True)
+        if isinstance(result, Recognition)
+    ]
+    policy = Policy.of(recognizer.settings)
+    sheet = contact_sheet([r for r, _ in pairs], [source for _, source in pairs], policy)
     try:
         sheet.save(path)
     except (OSError, ValueError) as error:

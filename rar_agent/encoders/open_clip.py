@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,13 @@ import torch
 from PIL import Image
 
 from rar_agent.encoders.base import Fingerprint, sha256_of
-from rar_agent.encoders.open_clip_files import canonical, is_folder, missing_files, split_pair
+from rar_agent.encoders.open_clip_files import (
+    canonical,
+    hub_offline,
+    is_folder,
+    missing_files,
+    split_pair,
+)
 from rar_agent.encoders.torch_encoder import TorchEncoder, pick_device
 from rar_agent.errors import ConfigurationError
 
@@ -52,7 +59,8 @@ class OpenClipEncoder(TorchEncoder):
                 f"open_clip:{body} is not on disk: {', '.join(missing)}.",
                 "Set RAR_DOWNLOAD=1 to download it, or name a local folder: open_clip:FOLDER.",
             )
-        model, self._transform, self._tokenizer = _create(body)
+        with nullcontext() if download else hub_offline():
+            model, self._transform, self._tokenizer = _create(body)
         model.eval().requires_grad_(False)
         self.text_scale = float(model.logit_scale.exp())
         details = _details(model, self._tokenizer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rar_agent.errors import InputError
@@ -77,9 +79,21 @@ def missing_files(body: str) -> list[str]:
             )
         missing += _missing_weights(weights)
     tokenizer = config.get("text_cfg", {}).get("hf_tokenizer_name", "")
-    if tokenizer and not any(_cached(tokenizer, file) for file in _TOKENIZER_FILES):
+    if tokenizer and not all(_cached(tokenizer, file) for file in _TOKENIZER_FILES):
         missing.append(f"tokenizer {tokenizer}")
     return missing
+
+
+@contextmanager
+def hub_offline() -> Iterator[None]:
+    """Keep the hub's client to its cache: it would else ask for newer files at every load."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _missing_weights(weights: dict[str, str]) -> list[str]:

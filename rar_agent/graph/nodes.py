@@ -70,8 +70,8 @@ def retrieve(
     }
     if not found.similar_enough:
         update["abstain"] = (
-            f"nothing similar enough: the nearest exemplar has cosine {found.nearest:.2f}, and "
-            "no exemplar of the memory is that far from its own nearest"
+            f"nothing similar enough: the nearest exemplar has cosine {found.nearest:.2f}, less "
+            "than any exemplar of the memory had with its own nearest"
         )
         return Command(goto="conclude", update=update)
     calibrated = memory.calibrated and context.method == "fitted"

@@ -61,16 +61,18 @@ class ChatModel:
         Raises:
             ProviderError: It failed, after the SDK's retries.
         """
-        messages = _messages(system, text, image)
+        messages, sent = _messages(system, text, image), self._takes_schema
         try:
-            try:
-                return self._answer(self._bound(schema).invoke(messages))
-            except Exception as error:
-                if not self._refuses_schema(error):
-                    raise
-                return self._answer(self.model.invoke(messages))
+            return self._answer((self._bound(schema) if sent else self.model).invoke(messages))
         except Exception as error:  # whatever a provider's package raises
+            if not (sent and _refused(error)):
+                raise self._provider_error(error) from error
+        try:
+            answer = self._answer(self.model.invoke(messages))
+        except Exception as error:
             raise self._provider_error(error) from error
+        self._takes_schema = False  # it was the schema
+        return answer
 
     async def aask(self, system: str, text: str, image: str, schema: dict[str, Any]) -> Answer:
         """Like `ask`, without blocking the event loop.
@@ -78,34 +80,26 @@ class ChatModel:
         Raises:
             ProviderError: It failed, after the SDK's retries.
         """
-        messages = _messages(system, text, image)
+        messages, sent = _messages(system, text, image), self._takes_schema
         try:
-            try:
-                return self._answer(await self._bound(schema).ainvoke(messages))
-            except Exception as error:
-                if not self._refuses_schema(error):
-                    raise
-                return self._answer(await self.model.ainvoke(messages))
+            chosen = self._bound(schema) if sent else self.model
+            return self._answer(await chosen.ainvoke(messages))
         except Exception as error:  # whatever a provider's package raises
+            if not (sent and _refused(error)):
+                raise self._provider_error(error) from error
+        try:
+            answer = self._answer(await self.model.ainvoke(messages))
+        except Exception as error:
             raise self._provider_error(error) from error
+        self._takes_schema = False  # it was the schema
+        return answer
 
     def _bound(self, schema: dict[str, Any]) -> Any:  # noqa: ANN401 - a runnable
-        if not self._takes_schema:
-            return self.model
         form = {"name": "answer", "strict": True, "schema": schema}
         # with_structured_output raises on truncation, refusal and bad JSON; the bare field never.
         return self.model.bind(
             extra_body={"response_format": {"type": "json_schema", "json_schema": form}}
         )
-
-    def _refuses_schema(self, error: Exception) -> bool:
-        refused = isinstance(error, ModelInvalidRequestError) or getattr(
-            error, "status_code", None
-        ) in (400, 422, 501)
-        if not (self._takes_schema and refused):
-            return False
-        self._takes_schema = False
-        return True
 
     def _answer(self, message: AIMessage) -> Answer:
         usage = message.usage_metadata
@@ -127,6 +121,12 @@ class ChatModel:
             f"Model '{self.name}' failed: {type(error).__name__}: {reason}.",
             "Check the model's name, key and server: rar-agent doctor.",
         )
+
+
+def _refused(error: Exception) -> bool:
+    """Whether the request itself was refused, perhaps for its schema."""
+    status = getattr(error, "status_code", None)
+    return isinstance(error, ModelInvalidRequestError) or status in (400, 422, 501)
 
 
 def _messages(system: str, text: str, image: str) -> Sequence[BaseMessage]:

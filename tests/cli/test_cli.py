@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,8 @@ def test_a_model_over_http(in_taught, tmp_path, server):
         (["recognize"], 2, "No image is named"),
         (["recognize", "missing.png"], 2, "is not a file"),
         (["recognize", "*.nope"], 2, "matches no file"),
+        (["recognize", "x" * 300], 2, "no usable path"),
+        (["recognize", "~nosuchuser/x.png"], 2, "no usable path"),
         (["recognize", "."], 2, "has no images"),
         (["recognize", "--example", "--method", "x"], 2, "Choose fitted or knn"),
         (["recognize", "--example", "--memory", "nosuch"], 2, "no memory 'nosuch'"),
@@ -145,8 +148,6 @@ def test_errors_are_one_line_and_what_to_do(arguments, status, says):
 
 
 def test_damaged_data_is_named(in_taught, tmp_path):
-    import shutil
-
     shutil.copytree(in_taught, tmp_path / "copy")
     data = tmp_path / "copy" / "memories" / "discs" / "data"
     vectors = next(data.glob("*.vectors"))
@@ -164,8 +165,6 @@ def test_damaged_data_is_named(in_taught, tmp_path):
 
 
 def test_list_show_add_remove_verify(taught, tmp_path, monkeypatch):
-    import shutil
-
     shutil.copytree(taught, tmp_path / "own")
     monkeypatch.setenv("RAR_HOME", str(tmp_path / "own"))
     assert "discs" in run("memory", "list").stdout
@@ -224,3 +223,39 @@ def test_help_and_version():
     assert run("--version").stdout == f"rar-agent {rar_agent.__version__}\n"
     for arguments in ([], ["recognize"], ["memory"], ["memory", "create"], ["doctor"]):
         assert "Usage" in run(*arguments, "--help").stdout
+
+
+def test_names_with_brackets_and_undecodable_files(tmp_path):
+    folder = tmp_path / "f" / "cat [/small]"
+    folder.mkdir(parents=True)
+    draw("red", 1).save(folder / "1.png")
+    shutil.copy(folder / "1.png", os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))
+    home = {"RAR_HOME": str(tmp_path / "home")}
+    done = run("memory", "create", "odd", "--images", "f", **home)
+    assert done.returncode == 0, done.stderr
+    assert "cat [/small]" in run("memory", "show", "odd", **home).stdout
+    done = run("recognize", "f", "--memory", "odd", "--json", "--sheet", "s.png", **home)
+    assert done.returncode == 0, done.stderr
+    assert len(lines(done)) == 2
+    assert "cat [/small]" in run("recognize", "f", "--memory", "odd", **home).stdout
+
+
+def test_limits_hold_when_teaching(tmp_path):
+    (tmp_path / "f" / "red").mkdir(parents=True)
+    draw("red", 1).save(tmp_path / "f" / "red" / "1.png")
+    done = run("memory", "create", "m", "--images", "f", RAR_MAX_PIXELS="1000")
+    assert done.returncode == 2
+    assert "RAR_MAX_PIXELS" in done.stderr
+
+
+def test_a_home_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("x")
+    done = run("recognize", "--example", RAR_HOME=str(tmp_path / "file"))
+    assert done.returncode == 3, done.stderr
+    assert "RAR_HOME" in done.stderr
+
+
+def test_one_bad_image_is_a_json_line_too(tmp_path):
+    done = run("recognize", "missing.png", "--json")
+    assert done.returncode == 1
+    assert "is not a file" in lines(done)[0]["error"]

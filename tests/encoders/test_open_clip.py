@@ -140,3 +140,45 @@ def test_auto_takes_what_is_on_disk_and_names_the_stronger_one():
     assert "ViT-B-16-SigLIP/webli" in choice.stronger
     assert "MB" in choice.stronger
     assert choose_encoder("builtin").name == "builtin"
+
+
+def test_what_is_in_the_cache_is_loaded_without_asking_the_hub(tmp_path, monkeypatch):
+    """A hub's cache with a checkpoint, and a hub that counts who asks: a server on loopback."""
+    import http.server
+    import threading
+
+    from huggingface_hub import constants
+    from safetensors.torch import save_file
+
+    asked = []
+
+    class Hub(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def do_GET(self):
+            self.do_HEAD()
+
+        def log_message(self, *_):
+            pass
+
+    hub = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=hub.serve_forever, args=(0.02,), daemon=True).start()
+    url = f"http://127.0.0.1:{hub.server_port}"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--laion--CLIP-ViT-B-32-laion2B-s34B-b79K" / "snapshots" / "c0"
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("c0")
+    torch.manual_seed(0)
+    model = open_clip.create_model("ViT-B-32")
+    save_file(model.state_dict(), snapshot / "open_clip_model.safetensors")
+    pair = "ViT-B-32/laion2b_s34b_b79k"
+    assert missing_files(pair) == []
+    assert OpenClipEncoder(pair, device="cpu").dimension == 512
+    assert asked == []
+    hub.shutdown()
+    hub.server_close()

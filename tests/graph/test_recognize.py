@@ -203,10 +203,8 @@ def test_an_image_that_the_store_dropped_is_read_again(taught, tmp_path):
 
     for i in range(6):
         draw("red", i, 200).save(tmp_path / f"{i}.png")
-    parts = Services(
-        load_settings(home=taught, memory="discs", roots=(tmp_path,)),
-        store=ImageStore(max_pixels=1),
-    )
+    settings = load_settings(home=taught, memory="discs", roots=(tmp_path,))
+    parts = Services(settings, store=ImageStore(max_pixels=1))
     graph = build_recognize()
     with ThreadPoolExecutor(6) as pool:
         answers = list(

@@ -81,3 +81,23 @@ def test_reachability_costs_no_answer(server):
     assert server.requests == []
     settings = load_settings(model="x", base_url="http://127.0.0.1:9/v1")
     assert "Connection" in unreachable(load_chat_model(settings))
+
+
+def test_many_at_once_meet_a_server_without_schemas(server):
+    from concurrent.futures import ThreadPoolExecutor
+
+    server.refuses_schema = True
+    server.script = [Reply("ok", delay_s=0.05)]
+    model = chat(server, model_retries=0)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: ask(model).text, range(16)))
+    assert answers == ["ok"] * 16
+
+
+def test_an_unrelated_refusal_does_not_cost_the_schema(server):
+    model = chat(server, model_retries=0)
+    server.script = [Reply(status=400), Reply(status=400), Reply("ok")]
+    with pytest.raises(ProviderError):
+        ask(model)
+    ask(model)
+    assert "response_format" in server.requests[-1]

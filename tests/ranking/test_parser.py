@@ -96,6 +96,37 @@ def test_answers_that_name_nothing_fail(text):
     assert parsed(text) == ([], "failed", 5)
 
 
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (
+            "Comparing A, B, C, D and E: the crest fits C best.\nRanking: C, A, D, B, E",
+            [2, 0, 3, 1, 4],
+        ),
+        ("Options A, B look alike. Final answer: D > C > B > A > E", [3, 2, 1, 0, 4]),
+        (
+            'First idea {"ranking": ["A","B","C","D","E"]}, but no. '
+            'Final: {"ranking": ["E","D","C","B","A"]}',
+            [4, 3, 2, 1, 0],
+        ),
+    ],
+)
+def test_the_conclusion_counts_not_the_thinking(text, options):
+    assert parsed(text) == (options, "exact", 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["Answer: B", "The answer is B.", '{"answer": "B"}', "Final answer: **B**"]
+)
+def test_a_single_answer_comes_first(text):
+    assert parsed(text) == ([1], "repaired", 4)
+
+
+def test_categories_named_by_letters_do_not_claim_them():
+    signs = [("C",), ("A",), ("B",)]
+    assert parsed('{"ranking": ["A", "B", "C"]}', signs) == ([0, 1, 2], "exact", 0)
+
+
 def test_a_short_name_inside_a_longer_one_is_not_counted():
     assert parsed("Most likely the field sparrow, then the chipping sparrow.")[0] == [4, 1]
 
