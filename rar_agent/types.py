@@ -113,6 +113,8 @@ class Trace(_Frozen):
     """Generation of the memory that answered."""
     encoder: str
     """Encoder's name and fingerprint identity."""
+    device: str
+    """Torch device that the encoder ran on."""
     precision: str
     """Precision class the encoder ran at."""
     method: str

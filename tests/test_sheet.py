@@ -10,6 +10,7 @@ def recognition(source, categories, decision="accepted"):
         memory="m",
         generation=1,
         encoder="e",
+        device="cpu",
         precision="fp32",
         method="gda",
         calibrated=False,

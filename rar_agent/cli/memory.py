@@ -47,6 +47,7 @@ def create(
     if choice.stronger:
         err.print(choice.stronger, style="dim")
     loaded = load_encoder(choice.name, settings)
+    err.print(f"device: {loaded.device}, {loaded.fingerprint.precision}", style="dim")
     with _Bar() as bar:
         report = create_memory(
             settings.home,

@@ -67,6 +67,7 @@ def conclusion(
             memory=state["memory"],
             generation=state["generation"],
             encoder=f"{services.encoder.name} {services.encoder.fingerprint.identity}",
+            device=services.encoder.device,
             precision=services.encoder.fingerprint.precision,
             method=memory.describe_method(method),
             calibrated=calibrated,

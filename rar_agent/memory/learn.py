@@ -90,7 +90,8 @@ class Learner:
             # What was encoded stays: a build is committed as incomplete, an addition as it is.
             if self._taught:
                 self._drop_untaught(())
-                self._teach_texts(with_names=bool(names))
+                if not self._building:
+                    self._teach_texts(with_names=bool(names))
                 self._draft.commit("building" if self._building else "ready")
             raise
         self._drop_untaught([ids[category.name] for category in names])

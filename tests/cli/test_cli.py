@@ -226,18 +226,21 @@ def test_help_and_version():
 
 
 def test_names_with_brackets_and_undecodable_files(tmp_path):
-    folder = tmp_path / "f" / "cat [/small]"
+    folder = tmp_path / "f" / "cat [bold]"
     folder.mkdir(parents=True)
     draw("red", 1).save(folder / "1.png")
     shutil.copy(folder / "1.png", os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))
     home = {"RAR_HOME": str(tmp_path / "home")}
-    done = run("memory", "create", "odd", "--images", "f", **home)
+    (tmp_path / "names.txt").write_text("dog [/small]\n")
+    done = run("memory", "create", "odd", "--images", "f", "--names", "names.txt", **home)
     assert done.returncode == 0, done.stderr
-    assert "cat [/small]" in run("memory", "show", "odd", **home).stdout
+    shown = run("memory", "show", "odd", **home).stdout
+    assert "cat [bold]" in shown
+    assert "dog [/small]" in shown
     done = run("recognize", "f", "--memory", "odd", "--json", "--sheet", "s.png", **home)
     assert done.returncode == 0, done.stderr
     assert len(lines(done)) == 2
-    assert "cat [/small]" in run("recognize", "f", "--memory", "odd", **home).stdout
+    assert "cat [bold]" in run("recognize", "f", "--memory", "odd", **home).stdout
 
 
 def test_limits_hold_when_teaching(tmp_path):
