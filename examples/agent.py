@@ -12,28 +12,34 @@ from pathlib import Path
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain.chat_models import init_chat_model
+from langchain_core.exceptions import ModelError
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import HumanMessage
+from langchain_core.tools import BaseTool
 
-from rar_agent import recognize_image
+from rar_agent import RarError, Recognizer, make_recognize_image, recognize_image
 from rar_agent.images import admit, to_data_uri
+from rar_agent.models import load_chat_model
+from rar_agent.settings import load_settings
 
 
-def ask(model: BaseChatModel, photo: Path, question: str) -> dict[str, Any]:
+def ask(
+    model: BaseChatModel, photo: Path, question: str, tool: BaseTool = recognize_image
+) -> dict[str, Any]:
     """Attach a photo to a question and let the agent answer.
 
     Args:
         model: A chat model that calls tools.
         photo: Path of an image.
         question: What the user wants to know.
+        tool: What the agent may call; default: it asks the settings' memory.
 
     Returns:
         The agent's final state; the last of its `messages` is the answer.
     """
     agent: Any = create_agent(
         model,
-        tools=[recognize_image],
+        tools=[tool],
         system_prompt="When a photo shows something whose exact name matters, recognise it first.",
     )
     data = to_data_uri(admit(photo).rgb).partition(",")[2]
@@ -53,13 +59,16 @@ def main() -> None:
     parser.add_argument("photo", type=Path)
     parser.add_argument("--model", default="openai:gpt-5-mini")
     parser.add_argument("--base-url")
+    parser.add_argument("--memory", help="what the tool asks; default: imagenet-1k")
     parser.add_argument("--question", default="What exactly is this?")
     args = parser.parse_args()
-    options = {"base_url": args.base_url, "api_key": "none"} if args.base_url else {}
-    answer = ask(init_chat_model(args.model, **options), args.photo, args.question)
-    last = answer["messages"][-1]
-    assert isinstance(last, AIMessage)  # noqa: S101 - the agent's contract
-    sys.stdout.write(f"{last.text}\n")
+    try:
+        chat = load_chat_model(load_settings(model=args.model, base_url=args.base_url))
+        tool = make_recognize_image(Recognizer(args.memory))
+        answer = ask(chat.model, args.photo, args.question, tool)
+    except (RarError, ModelError) as error:
+        sys.exit(f"error: {error}")
+    sys.stdout.write(f"{answer['messages'][-1].text}\n")
 
 
 if __name__ == "__main__":

@@ -114,5 +114,6 @@ def _model(settings: Settings) -> Check:
     chat = load_chat_model(settings)
     reason = unreachable(chat)
     if reason:
-        return Check("model", "broken", f"{chat.name} cannot be used: {reason}", "Mend that.")
-    return Check("model", "ok", chat.name)
+        fix = "Start the server, or correct RAR_MODEL, RAR_BASE_URL and the provider's key."
+        return Check("model", "broken", f"{chat.name} cannot be used: {reason}", fix)
+    return Check("model", "ok", f"{chat.name} (known to its server; it was not asked anything)")

@@ -75,7 +75,10 @@ def load_prompt(reference: str, home: Path) -> Prompt:
         path = folder / name / f"{int(version)}.yaml"
         if path.is_file():
             return _parse(path, name, int(version))
-    raise NotFoundError(f"There is no prompt '{reference}'.", f"There are {_known(home)}.")
+    own = home.expanduser() / "prompts" / name / f"{int(version)}.yaml"
+    raise NotFoundError(
+        f"There is no prompt '{reference}'.", f"There are {_known(home)}; yours would be {own}."
+    )
 
 
 def list_prompts(home: Path) -> list[str]:

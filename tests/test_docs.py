@@ -44,3 +44,16 @@ def test_modules_and_files_that_are_named_exist():
     for document in DOCUMENTS:
         for name in re.findall(r"`([a-z_]+/[a-z_/]+\.(?:py|yaml))`", document.read_text()):
             assert (ROOT / name).exists() or (ROOT / "rar_agent" / name).exists(), (document, name)
+
+
+def settings_table():
+    rows = ["| setting | environment | default | what it is |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "user data folder" if name == "home" else str(field.default)
+        what = " ".join((field.description or "").split()).replace("|", "/")
+        rows.append(f"| `{name}` | `RAR_{name.upper()}` | {default} | {what} |")
+    return "\n".join(rows)
+
+
+def test_the_table_of_settings_is_complete():
+    assert settings_table() in (ROOT / "docs" / "settings.md").read_text(), settings_table()

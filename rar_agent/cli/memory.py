@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,11 +100,13 @@ def list_() -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("name", "categories", "entries", "domain", "encoder"):
         table.add_column(column, justify="right" if column in ("categories", "entries") else "left")
+    unusable = []
     for name in list_memories(settings.home):
         try:
             memory = open_memory(settings.home, name)
         except RarError as error:
-            table.add_row(name, "", "", error.message, "")
+            table.add_row(name, "", "", "not usable, see below", "")
+            unusable.append(str(error))
             continue
         table.add_row(
             name,
@@ -113,7 +116,9 @@ def list_() -> None:
             memory.manifest.encoder.name,
         )
     out.print(table)
-    out.print(f"in {settings.home}", style="dim")
+    for reason in unusable:
+        out.print(reason, style="yellow", soft_wrap=True)
+    out.print(f"in {settings.home}", style="dim", soft_wrap=True)
 
 
 @app.command()
@@ -162,9 +167,22 @@ def verify(name: str) -> None:
     wrong = verify_memory(settings.home, name)
     if wrong:
         folder = memory_folder(settings.home, name)
-        fix = f"Restore {folder} from a copy, or delete it and create the memory again."
+        fix = f"Restore {folder} from a copy, or begin anew: rar-agent memory delete {name}"
         raise DamagedDataError(" ".join(wrong), fix)
     out.print(f"{name}: every file is as it was written")
+
+
+@app.command()
+def delete(
+    name: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a memory and all it knows."""
+    from rar_agent.memory import delete_memory
+
+    if not yes:
+        typer.confirm(f"Delete memory '{name}' and all it knows?", abort=True)
+    delete_memory(_settings().home, name)
 
 
 def _settings(encoder: str | None = None) -> Settings:
@@ -203,8 +221,12 @@ class _Bar:
     def update(self, done: int, total: int) -> None:
         self._bar.update(self._task, completed=done, total=total)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        from rar_agent.cli.show import err
+
         self._bar.__exit__(None, None, None)
+        if kind is KeyboardInterrupt:
+            err.print("What was encoded is kept: run the same command again, and it goes on.")
 
 
 def _report(report: Report) -> None:
@@ -214,9 +236,11 @@ def _report(report: Report) -> None:
     if memory is None:
         return
     known = f", {report.known} known already" if report.known else ""
-    out.print(
-        f"{memory.name}: {len(memory.categories)} categories, {report.added} images learnt{known}"
-    )
+    learnt = f"{report.added} images learnt{known}" if report.added or report.known else "by name"
+    out.print(f"{memory.name}: {len(memory.categories)} categories, {learnt}")
+    if memory.has_texts and not memory.manifest.encoder.names_help:
+        rough = "texts of this encoder are rough (everyday things only); see docs/encoders.md"
+        err.print(f"note: {rough}", style="yellow")
     _print_fit(memory)
     for failure in report.failures[:20]:
         err.print(f"left out: {failure.error}", style="yellow")
@@ -273,10 +297,11 @@ def _show_category(memory: Memory, name: str) -> None:
 
     columns = [i for i, category in enumerate(memory.categories) if category.name == name]
     if not columns:
-        raise NotFoundError(
-            f"Memory '{memory.name}' has no category '{name}'.",
-            f"See rar-agent memory show {memory.name}",
-        )
+        known = {category.name.casefold(): category.name for category in memory.categories}
+        close = [known[n] for n in difflib.get_close_matches(name.casefold(), known, n=3)]
+        see = f"See rar-agent memory show {memory.name}"
+        hint = f"Did you mean {', '.join(close)}?" if close else see
+        raise NotFoundError(f"Memory '{memory.name}' has no category '{name}'.", hint)
     category = memory.categories[columns[0]]
     out.print(category.name)
     for word, value in (("also", ", ".join(category.aliases)), ("is", category.description)):

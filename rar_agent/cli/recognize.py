@@ -40,6 +40,8 @@ def recognize(
 ) -> None:
     """Recognise images: the best categories of a memory, with probabilities and evidence."""
     sources = list(_sources(images or [], example))
+    if sheet and not (sheet.suffix.lower() == ".png" and sheet.absolute().parent.is_dir()):
+        raise InputError(f"'{sheet}' cannot be written.", "Name a .png file in a folder there is.")
     if method not in ("fitted", "knn"):
         raise InputError(f"--method {method} is unknown.", "Choose fitted or knn.")
     from rar_agent.recognizer import Recognizer

@@ -73,13 +73,13 @@ def _notes(recognition: Recognition) -> list[Text]:
         notes.append(Text(f"memory: {trace.memory}, names without exemplars", style="dim"))
     else:
         notes.append(Text(f"memory: {trace.memory}, scored by {trace.method}", style="dim"))
-    if trace.model:
+    if trace.model and not trace.degraded:
         tokens = f"{trace.usage.input_tokens}+{trace.usage.output_tokens} tokens"
         status = f"answer {trace.parse_status}"
         notes.append(
             Text(f"ranked by {trace.model}, {trace.prompt}, {tokens}, {status}", style="dim")
         )
-    else:
+    elif not trace.degraded:
         notes.append(Text("ranked by: retrieval alone, no model was asked", style="dim"))
     return notes
 

@@ -97,7 +97,7 @@ def _create(body: str) -> tuple[Any, Any, Any]:
     except Exception as error:  # open_clip, hub and torch each raise their own
         raise ConfigurationError(
             f"open_clip:{body} cannot be loaded: {type(error).__name__}: {error}.",
-            "Check the files and that they belong together.",
+            "Check the files and that they belong together; where it downloads, the network.",
         ) from error
 
 

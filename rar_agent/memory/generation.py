@@ -48,7 +48,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def advice(folder: Path) -> str:
     """What to do about damage."""
-    return f"Restore {folder} from a copy, or delete it and create the memory again."
+    return f"Restore {folder} from a copy, or begin anew: rar-agent memory delete {folder.name}"
 
 
 def _read_current(folder: Path) -> tuple[int, str]:

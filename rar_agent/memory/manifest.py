@@ -120,6 +120,8 @@ class Manifest(_Record):
     created_by: str
     """`rar-agent` and its version."""
     state: Literal["building", "ready"]
+    build: str = ""
+    """While building: hash of what is being learnt, so that only the same build goes on."""
     fixed: bool = False
     """A ready memory that may not be taught."""
     domain: str = ""

@@ -125,6 +125,11 @@ class Memory:
         return bool(self.manifest.fit and self.manifest.fit.calibrated)
 
     @property
+    def has_texts(self) -> bool:
+        """Whether its categories are known by their names too."""
+        return self.scorer.text is not None
+
+    @property
     def fingerprint(self) -> Fingerprint:
         """Of the encoder that made the vectors."""
         return Fingerprint(self.manifest.encoder.details, self.manifest.encoder.precision)

@@ -61,7 +61,9 @@ def read_names(file: Path) -> list[Category]:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"'{file}' cannot be read: {error}.", "Give a UTF-8 text file.") from error
+        raise InputError(
+            f"'{file}' cannot be read: {error}.", "Give the path of a UTF-8 text file."
+        ) from error
     names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not names:
         raise InputError(f"'{file}' has no names.", "Write one name a line.")

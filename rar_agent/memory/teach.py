@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,8 +70,15 @@ def create_memory(
                     f"Memory '{name}' exists already.",
                     f"Teach it with rar-agent memory add {name}, or choose another name.",
                 )
+        build = _build_hash(images, names, domain)
         if begun is not None and len(begun.entries.ids):
             _require_encoder(begun, encoder)
+            if begun.manifest.build != build:
+                raise InputError(
+                    f"The interrupted build of memory '{name}' was learning other images, names "
+                    "or options.",
+                    f"Run the same command again, or begin anew: rar-agent memory delete {name}",
+                )
             draft = Draft.after(begun)
         else:
             template = PHOTO_TEMPLATE if encoder.names_help else NAME_TEMPLATE
@@ -82,7 +92,29 @@ def create_memory(
             )
             draft = Draft.new(folder, record, encoder.dimension, domain)
             draft.generation = begun.manifest.generation if begun else 0
+            draft.build = build
         return Learner(draft, encoder, policy, progress, building=True).teach(images, names)
+
+
+def _build_hash(images: Taught, names: Sequence[Category], domain: str) -> str:
+    listed = [[c.name, [str(path) for path in paths]] for c, paths in images]
+    text = json.dumps([listed, [c.name for c in names], domain])
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def delete_memory(home: Path, name: str) -> None:
+    """Delete a memory and all it knows, damaged or incomplete ones too.
+
+    Raises:
+        NotFoundError: There is none of that name.
+        BusyError: Somebody is writing to it.
+    """
+    folder = memory_folder(home, name)
+    if not folder.is_dir():
+        raise NotFoundError(f"There is no memory '{name}' in {folder.parent}.", "See memory list.")
+    with writer_lock(folder):
+        (folder / CURRENT).unlink(missing_ok=True)  # from here on it is no memory
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def add_to_memory(

@@ -36,6 +36,7 @@ class Draft:
         dimension: Length of a vector.
         domain: What kind of categories these are.
         fixed: Whether it may not be taught.
+        build: Hash of what a creation learns.
         generation: The last committed generation; 0 if there is none.
         categories: By id.
         segments: Written segments, the old ones first.
@@ -49,6 +50,7 @@ class Draft:
     dimension: int
     domain: str = ""
     fixed: bool = False
+    build: str = ""
     generation: int = 0
     categories: dict[int, Category] = field(default_factory=dict)
     segments: list[SegmentRef] = field(default_factory=list)
@@ -73,6 +75,7 @@ class Draft:
             manifest.dimension,
             manifest.domain,
             manifest.fixed,
+            manifest.build,
             manifest.generation,
             dict(zip((int(i) for i in ids), categories, strict=True)),
             list(manifest.segments),
@@ -114,6 +117,7 @@ class Draft:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             created_by=f"rar-agent {rar_agent.__version__}",
             state=state,
+            build=self.build if state == "building" else "",
             fixed=self.fixed,
             domain=self.domain,
             encoder=self.encoder,

@@ -116,7 +116,7 @@ class ChatModel:
         )
 
     def _provider_error(self, error: Exception) -> ProviderError:
-        reason = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).split())[:300].rstrip(".")
         return ProviderError(
             f"Model '{self.name}' failed: {type(error).__name__}: {reason}.",
             "Check the model's name, key and server: rar-agent doctor.",

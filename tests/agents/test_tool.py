@@ -163,3 +163,22 @@ def test_the_example_with_chatopenai_over_http(example, photo, server):
     assert set(tool["function"]["parameters"]["properties"]) == {"image", "top_k"}
     answer = [m for m in second["messages"] if m["role"] == "tool"]
     assert "Egyptian cat" in answer[0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("photo_name", "arguments", "says"),
+    [
+        ("nope.jpg", ["--model", "m", "--base-url", "URL"], "is not a file"),
+        (None, [], "OPENAI_API_KEY"),
+        (None, ["--model", "m", "--base-url", "http://127.0.0.1:9/v1"], "onnection"),
+    ],
+)
+def test_the_examples_everyday_mistakes(
+    example, photo, server, monkeypatch, photo_name, arguments, says
+):
+    given = [server.url if a == "URL" else a for a in arguments]
+    monkeypatch.setattr("sys.argv", ["agent.py", photo_name or str(photo), *given])
+    monkeypatch.setenv("RAR_MODEL_RETRIES", "0")
+    with pytest.raises(SystemExit) as stop:
+        example.main()
+    assert says in str(stop.value)

@@ -116,6 +116,7 @@ def test_a_model_over_http(in_taught, tmp_path, server):
     done = run(*command, RAR_SKIP_RANKING_AT="1.01", RAR_MODEL_RETRIES="0")
     assert done.returncode == 0
     assert "degraded to the retrieval order" in done.stdout
+    assert "no model was asked" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,9 @@ def test_a_model_over_http(in_taught, tmp_path, server):
         (["recognize", "x" * 300], 2, "no usable path"),
         (["recognize", "~nosuchuser/x.png"], 2, "no usable path"),
         (["recognize", "."], 2, "has no images"),
+        (["recognize", "--example", "--sheet", "/nope/x.png"], 2, "in a folder there is"),
+        (["recognize", "--example", "--sheet", "x.txt"], 2, "Name a .png file"),
+        (["memory", "delete", "nosuch", "--yes"], 2, "no memory 'nosuch'"),
         (["recognize", "--example", "--method", "x"], 2, "Choose fitted or knn"),
         (["recognize", "--example", "--memory", "nosuch"], 2, "no memory 'nosuch'"),
         (["recognize", "--example", "--memory", "../x"], 2, "cannot name a memory"),
@@ -182,6 +186,10 @@ def test_list_show_add_remove_verify(taught, tmp_path, monkeypatch):
     removed = run("memory", "remove", "discs", "grey discs", "--entry", "0")
     assert "6 categories, 35 entries left" in removed.stdout
     assert "as it was written" in run("memory", "verify", "discs").stdout
+    near = run("memory", "show", "discs", "--category", "Red disc")
+    assert "Did you mean red discs" in near.stderr
+    assert run("memory", "delete", "discs", "--yes").returncode == 0
+    assert "discs " not in run("memory", "list").stdout
 
 
 def test_names_only(in_taught, tmp_path):

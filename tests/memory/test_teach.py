@@ -17,6 +17,7 @@ from rar_agent.images import admit
 from rar_agent.memory import (
     add_to_memory,
     create_memory,
+    delete_memory,
     list_memories,
     open_memory,
     read_folder,
@@ -422,3 +423,29 @@ def test_a_creation_that_learns_nothing_leaves_no_memory(place, builtin, tmp_pat
     with pytest.raises(InputError, match="Nothing could be learnt"):
         create_memory(place, "bad", builtin, read_folder(tmp_path / "bad"))
     assert list_memories(place) == []
+
+
+def test_only_the_same_build_goes_on(place, builtin, tmp_path):
+    folder = tmp_path / "many" / "red"
+    folder.mkdir(parents=True)
+    for i in range(100):
+        draw("red", i, 32).save(folder / f"{i}.png")
+    with pytest.raises(KeyboardInterrupt):
+        create_memory(place, "m", Interrupting(builtin, 1), read_folder(tmp_path / "many"))
+    everything = read_folder(tmp_path / "many")
+    few = read_folder(tmp_path / "many", shots=2)
+    for found, domain in [(few, ""), (everything, "birds")]:
+        with pytest.raises(InputError, match=r"other images.* memory delete m"):
+            create_memory(place, "m", builtin, found, domain=domain)
+    create_memory(place, "m", builtin, everything)
+
+
+def test_delete(place, builtin, discs):
+    folder = taught(place, builtin, discs).memory.folder
+    (folder / "CURRENT").write_text("damaged")
+    delete_memory(place, "discs")
+    assert list_memories(place) == []
+    assert not folder.exists()
+    with pytest.raises(NotFoundError):
+        delete_memory(place, "discs")
+    assert len(taught(place, builtin, discs).memory.categories) == 6
