@@ -46,7 +46,7 @@ def create(
     choice = choose_encoder(settings.encoder)
     err.print(f"encoder: {choice.name} ({choice.reason})", style="dim")
     if choice.stronger:
-        err.print(choice.stronger, style="dim")
+        err.print(choice.stronger, style="dim", soft_wrap=True)
     loaded = load_encoder(choice.name, settings)
     err.print(f"device: {loaded.device}, {loaded.fingerprint.precision}", style="dim")
     with _Bar() as bar:

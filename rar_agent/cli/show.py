@@ -42,6 +42,13 @@ def progress_bar() -> Progress:
     )
 
 
+def percent(probability: float) -> str:
+    """A probability with one decimal; never a certainty that rounding made."""
+    if probability > 0.9995:
+        return ">99.9 %"
+    return "<0.1 %" if probability < 0.0005 else f"{100 * probability:.1f} %"
+
+
 def one(recognition: Recognition) -> Group:
     """A recognition in full."""
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -53,7 +60,7 @@ def one(recognition: Recognition) -> Group:
         exemplar = ranked.exemplars[0] if ranked.exemplars else None
         nearest = f"{_tail(exemplar.source)} ({exemplar.similarity:.2f})" if exemplar else ""
         style = "bold" if place == 1 and recognition.decision == "accepted" else ""
-        share = f"{100 * ranked.probability:.1f} %"
+        share = percent(ranked.probability)
         table.add_row(str(place), ranked.category.name, share, nearest, style=style)
     return Group(Text(_near(recognition.source), style="dim"), table, *_notes(recognition))
 
@@ -94,8 +101,8 @@ def many(results: list[Recognition | Failure]) -> Table:
             table.add_row(_tail(result.source), Text(result.error, style="red"))
             continue
         first, *others = result.categories
-        runner = f"{others[0].category.name} {100 * others[0].probability:.1f} %" if others else ""
-        share = f"{100 * first.probability:.1f} %"
+        runner = f"{others[0].category.name} {percent(others[0].probability)}" if others else ""
+        share = percent(first.probability)
         state = "abstained" if result.decision == "abstained" else ""
         state = "degraded" if result.trace.degraded else state
         table.add_row(_tail(result.source), first.category.name, share, runner, state)
