@@ -168,7 +168,6 @@ def _rows(entries: Entries, modality: str, count: int) -> Rows | None:
         lengths[column], biases[column] = entry["length"], entry["bias"]
     return Rows(
         vectors=sums / np.maximum(norms, 1e-12),
-        present=np.bincount(columns, minlength=count) > 0,
         lengths=lengths,
         biases=biases,
     )

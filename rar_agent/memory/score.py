@@ -23,13 +23,11 @@ class Rows:
 
     Attributes:
         vectors: (c, d) unit rows; zeros where the category has none.
-        present: (c,) whether it has one.
         lengths: (c,) of the rows before normalisation.
         biases: (c,) added to the logits.
     """
 
     vectors: FloatArray
-    present: np.ndarray
     lengths: FloatArray
     biases: FloatArray
 

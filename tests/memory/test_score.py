@@ -18,7 +18,6 @@ def rows(vectors, lengths=None, biases=None):
     count = len(vectors)
     return Rows(
         vectors,
-        np.ones(count, bool),
         np.ones(count, np.float32) if lengths is None else lengths,
         np.zeros(count, np.float32) if biases is None else biases,
     )
