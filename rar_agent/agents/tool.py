@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 from langchain.tools import ToolRuntime
@@ -49,10 +50,13 @@ def make_recognize_image(
     """
     known: list[Recognizer] = [recognizer] if recognizer else []
 
+    lock = threading.Lock()
+
     def ready() -> Recognizer:
-        if not known:
-            known.append(Recognizer())
-        return known[0]
+        with lock:
+            if not known:
+                known.append(Recognizer())
+            return known[0]
 
     def run(
         image: str,
