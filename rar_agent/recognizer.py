@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from rar_agent.graph import Context, Services, build_recognize
 from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit, read_batches
@@ -14,6 +14,21 @@ from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Failure, Recognition
 
 _ASKED_AT_ONCE = 8  # requests to a model in a batch
+
+
+class Asked(TypedDict, total=False):
+    """What may be asked of one image; each may be left out."""
+
+    k: int
+    """Candidates; default: the settings' number."""
+    method: Method
+    """`fitted`, or the paper's `knn`."""
+    coverage: float
+    """Share of images whose category is to be among the candidates, in place of `k`."""
+    only: Sequence[str]
+    """Names of branches or categories that may be answered."""
+    where: dict[str, Any]
+    """Metadata that categories must have to be answered: `{"region": "Europe"}`."""
 
 
 class Recognizer:
@@ -56,36 +71,34 @@ class Recognizer:
         """
         return self.services.memory
 
-    def recognize(
-        self, image: ImageSource | AdmittedImage, k: int | None = None, method: Method = "fitted"
-    ) -> Recognition:
+    def recognize(self, image: ImageSource | AdmittedImage, **asked: Unpack[Asked]) -> Recognition:
         """Recognise one image.
 
         Args:
             image: Path, https URL (if allowed), data URI, base64, bytes, file object, PIL image,
                 (H, W, 3) uint8 array, or what `images.admit` returned.
-            k: Candidates; default: the settings' number.
-            method: `fitted`, or the paper's `knn`.
+            **asked: See `Asked`.
 
         Raises:
             ImageError: It is no image within the limits.
-            NotFoundError: There is no such memory.
+            InputError: What is asked is not valid, or a coverage cannot be promised.
+            NotFoundError: There is no such memory, or a filter names an unknown branch.
             ConfigurationError: Encoder or model cannot be loaded.
         """
-        return self._run(self._admit(image), k, method)
+        return self._run(self._admit(image), asked)
 
     async def arecognize(
-        self, image: ImageSource | AdmittedImage, k: int | None = None, method: Method = "fitted"
+        self, image: ImageSource | AdmittedImage, **asked: Unpack[Asked]
     ) -> Recognition:
         """Like `recognize`, without blocking the event loop."""
         import asyncio
 
         admitted = await asyncio.to_thread(self._admit, image)
-        answer = await self._graph.ainvoke(_input(admitted), context=self._context(k, method))
+        answer = await self._graph.ainvoke(_input(admitted), context=self._context(asked))
         return Recognition.model_validate(answer["recognition"])
 
     def stream(
-        self, images: Iterable[ImageSource], k: int | None = None, method: Method = "fitted"
+        self, images: Iterable[ImageSource], **asked: Unpack[Asked]
     ) -> Iterator[Recognition | Failure]:
         """Recognise many images, in order, encoding them in batches.
 
@@ -95,22 +108,21 @@ class Recognizer:
         workers = _ASKED_AT_ONCE if self.services.ranker.asks else 1
         policy = Policy.of(self.settings)
         with ThreadPoolExecutor(workers) as runners:
-            for batch in read_batches(images, policy, self.settings.batch_size):
+            for read in read_batches(images, policy, self.settings.batch_size, lambda image: image):
+                batch = [image for _, image in read if not isinstance(image, str)]
                 admitted = [image for image in batch if isinstance(image, AdmittedImage)]
                 if admitted:
                     self.services.embed_all(admitted)
                 yield from runners.map(
-                    lambda image: (
-                        image if isinstance(image, Failure) else self._run(image, k, method)
-                    ),
+                    lambda image: image if isinstance(image, Failure) else self._run(image, asked),
                     batch,
                 )
 
     def recognize_batch(
-        self, images: Sequence[ImageSource], k: int | None = None, method: Method = "fitted"
+        self, images: Sequence[ImageSource], **asked: Unpack[Asked]
     ) -> list[Recognition | Failure]:
         """Recognise many images; one result each, in order. See `stream`."""
-        return list(self.stream(images, k, method))
+        return list(self.stream(images, **asked))
 
     def _admit(self, image: ImageSource | AdmittedImage) -> AdmittedImage:
         if not isinstance(image, AdmittedImage):
@@ -118,13 +130,20 @@ class Recognizer:
         self.services.store.put(image)
         return image
 
-    def _run(self, image: AdmittedImage, k: int | None, method: Method) -> Recognition:
+    def _run(self, image: AdmittedImage, asked: Asked) -> Recognition:
         self.services.store.put(image)
-        answer = self._graph.invoke(_input(image), context=self._context(k, method))
+        answer = self._graph.invoke(_input(image), context=self._context(asked))
         return Recognition.model_validate(answer["recognition"])
 
-    def _context(self, k: int | None, method: Method) -> Context:
-        return Context(k=k, method=method, services=self.services)
+    def _context(self, asked: Asked) -> Context:
+        return Context(
+            k=asked.get("k"),
+            method=asked.get("method", "fitted"),
+            coverage=asked.get("coverage"),
+            only=tuple(asked.get("only", ())),
+            where=asked.get("where"),
+            services=self.services,
+        )
 
 
 def _input(image: AdmittedImage) -> dict[str, str]:

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Images encoded at once."""
     download: bool = False
-    """Whether open_clip may download weights and tokenizers."""
+    """Whether open_clip may download weights and tokenizers, and `datasets` data sets."""
 
     k: int = Field(default=5, ge=1, le=MOST_CANDIDATES)
     """Candidates, that is distinct categories, to retrieve and rank."""
@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     """Calibrated probability from which the model is not asked; above 1: always ask."""
     abstain_below: float = Field(default=0.2, ge=0, le=1)
     """Calibrated probability under which the answer is abstained."""
+    error_rate: float | None = Field(default=None, gt=0, lt=1)
+    """Share of accepted answers that may be wrong; takes the place of `abstain_below`."""
+    coverage: float | None = Field(default=None, gt=0, lt=1)
+    """Share of images whose category is to be among the candidates; takes the place of `k`."""
 
     model: str | None = None
     """Multimodal LLM that ranks, as `provider:name` for init_chat_model; none: retrieval order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -10,6 +10,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from rar_agent.errors import ImageError
 from rar_agent.images import ImageSource, Policy, admit
 from rar_agent.types import RankedCategory, Recognition
+
+Thumbnail = Callable[[int], bytes]
+"""From an entry's id to a small JPEG of its image; empty where none is kept."""
 
 CELL = 168
 """Side of a picture in pixels."""
@@ -24,6 +27,7 @@ def contact_sheet(
     recognitions: Sequence[Recognition],
     queries: Sequence[ImageSource],
     policy: Policy | None = None,
+    thumbnail: Thumbnail | None = None,
 ) -> Image.Image:
     """Draw a sheet.
 
@@ -31,10 +35,11 @@ def contact_sheet(
         recognitions: One a row; the first `MOST_ROWS` are drawn.
         queries: Their images, read one at a time.
         policy: Limits on queries and exemplars.
+        thumbnail: The memory's picture of an exemplar, for those whose files have gone.
 
     Returns:
         RGB image: the query first, then the candidates, best first; the answer is framed. A
-        candidate without a readable exemplar has an empty cell, as a query that has gone has.
+        candidate without a picture has an empty cell, as a query that has gone has.
     """
     shown = list(zip(recognitions, queries, strict=True))[:MOST_ROWS]
     columns = 1 + max((len(r.categories) for r, _ in shown), default=0)
@@ -48,9 +53,8 @@ def contact_sheet(
         for column, ranked in enumerate(recognition.categories, start=1):
             left = _GAP + column * (CELL + _GAP)
             caption = f"{100 * ranked.probability:.1f} %"
-            _cell(
-                sheet, draw, (left, top), _exemplar(ranked, policy), ranked.category.name, caption
-            )
+            picture = _exemplar(ranked, policy, thumbnail)
+            _cell(sheet, draw, (left, top), picture, ranked.category.name, caption)
             if column == 1:
                 colour = _ACCEPTED if recognition.decision == "accepted" else _ABSTAINED
                 draw.rectangle(
@@ -59,9 +63,17 @@ def contact_sheet(
     return sheet
 
 
-def _exemplar(ranked: RankedCategory, policy: Policy | None) -> Image.Image | None:
-    pictures = (_picture(Path(exemplar.source), policy) for exemplar in ranked.exemplars)
-    return next((picture for picture in pictures if picture is not None), None)
+def _exemplar(
+    ranked: RankedCategory, policy: Policy | None, thumbnail: Thumbnail | None
+) -> Image.Image | None:
+    """The nearest exemplar whose picture there is."""
+    for exemplar in ranked.exemplars:
+        picture = _picture(Path(exemplar.source), policy)
+        if picture is None and thumbnail and (kept := thumbnail(exemplar.entry)):
+            picture = _picture(kept, policy)
+        if picture is not None:
+            return picture
+    return None
 
 
 def _picture(source: ImageSource, policy: Policy | None) -> Image.Image | None:

@@ -59,6 +59,16 @@ class Candidate(_Frozen):
     """Nearest exemplars, nearest first; empty where only names are known."""
 
 
+class Branch(_Frozen):
+    """A branch of the taxonomy that the image could belong to."""
+
+    name: str
+    probability: float = Field(ge=0, le=1)
+    """Sum of the probabilities of the categories below it."""
+    categories: int
+    """Number of categories below it that were scored."""
+
+
 class Usage(_Frozen):
     """Tokens that a provider billed for one ranking."""
 
@@ -152,6 +162,13 @@ class Recognition(_Frozen):
     decision: Decision
     categories: tuple[RankedCategory, ...]
     """Best first; also where abstained, as best guesses."""
+    branches: tuple[Branch, ...] = ()
+    """Branches of the taxonomy above the candidates, likeliest first, by retrieval."""
+    branch: Branch | None = None
+    """Where no category is sure enough: the smallest branch that is."""
+    familiarity: float | None = Field(default=None, ge=0, le=1)
+    """Share of known images that are no more similar to what the memory knows than this one; None
+    where the memory is too small to say."""
     trace: Trace
 
     @property

@@ -31,6 +31,7 @@ def clean_environment(home, tmp_path, monkeypatch):
         if name.endswith("_API_KEY"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("RAR_HOME", str(home))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)  # no rar.toml of the developer's is read
 

@@ -109,6 +109,9 @@ def describe(recognition: Recognition) -> str:
     trace = recognition.trace
     if recognition.decision == "abstained":
         lines = [f"Not recognised: {trace.abstained}."]
+        if branch := recognition.branch:
+            sure = f"{branch.name} {100 * branch.probability:.0f} %"
+            lines.append(f"Not sure which, but it is one of these: {sure}.")
         if shares:
             lines.append(f"Best guesses: {', '.join(shares)}.")
         lines.append("A sharper or closer photo, or teaching the memory this category, would help.")

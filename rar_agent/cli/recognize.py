@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rar_agent.cli.inputs import pairs
 from rar_agent.errors import InputError
 
 if TYPE_CHECKING:
-    from rar_agent.memory.memory import Method
-    from rar_agent.recognizer import Recognizer
+    from rar_agent.recognizer import Asked, Recognizer
     from rar_agent.types import Failure, Recognition
 
 
@@ -28,6 +28,26 @@ def recognize(
     ] = False,
     memory: Annotated[str | None, typer.Option(help="Memory to ask.")] = None,
     k: Annotated[int | None, typer.Option(help="Candidates, 1 to 26.")] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            help="In place of --k: as many candidates as hold the right one so often: 0.95."
+        ),
+    ] = None,
+    error_rate: Annotated[
+        float | None,
+        typer.Option(help="Abstain so that accepted answers are wrong at most so often: 0.05."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BRANCH", help="Answer only categories below it; may be repeated."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="Answer only categories with this metadata; may be repeated."
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Multimodal LLM that ranks, such as openai:gpt-5-mini.")
     ] = None,
@@ -44,10 +64,15 @@ def recognize(
         raise InputError(f"'{sheet}' cannot be written.", "Name a .png file in a folder there is.")
     if method not in ("fitted", "knn"):
         raise InputError(f"--method {method} is unknown.", "Choose fitted or knn.")
+    asked: Asked = {"method": "knn" if method == "knn" else "fitted", "only": only or ()}
+    if where:
+        asked["where"] = pairs(where, "--where")
     from rar_agent.recognizer import Recognizer
 
-    recognizer = Recognizer(memory, model, k=k, base_url=base_url)
-    results = _run(recognizer, sources, "knn" if method == "knn" else "fitted", json)
+    recognizer = Recognizer(
+        memory, model, k=k, coverage=coverage, error_rate=error_rate, base_url=base_url
+    )
+    results = _run(recognizer, sources, asked, json)
     named = ["--example"] if example else [sources[0]]
     _show(results, json, shlex.join([*named, *(["--memory", memory] if memory else [])]))
     if sheet:
@@ -97,16 +122,16 @@ def _expanded(image: str) -> Iterator[str]:
 
 
 def _run(
-    recognizer: Recognizer, sources: list[str], method: Method, json: bool
+    recognizer: Recognizer, sources: list[str], asked: Asked, json: bool
 ) -> list[Recognition | Failure]:
-    from rar_agent.cli.show import progress_bar
+    from rar_agent.cli.progress import progress_bar
 
     if len(sources) == 1 and not json:  # its error is the user's to read, not a row of a table
-        return [recognizer.recognize(sources[0], method=method)]
+        return [recognizer.recognize(sources[0], **asked)]
     results: list[Recognition | Failure] = []
     with progress_bar() as bar:
         task = bar.add_task("recognising", total=len(sources))
-        for result in recognizer.stream(sources, method=method):
+        for result in recognizer.stream(sources, **asked):
             if json:  # each line as soon as it is there, so that an interruption keeps them
                 typer.echo(result.model_dump_json())
             results.append(result)
@@ -137,13 +162,17 @@ def _write_sheet(
     from rar_agent.sheet import contact_sheet
     from rar_agent.types import Recognition
 
-    pairs = [
+    shown = [
         (result, source)
         for result, source in zip(results, sources, strict=True)
         if isinstance(result, Recognition)
     ]
-    policy = Policy.of(recognizer.settings)
-    sheet = contact_sheet([r for r, _ in pairs], [source for _, source in pairs], policy)
+    sheet = contact_sheet(
+        [result for result, _ in shown],
+        [source for _, source in shown],
+        Policy.of(recognizer.settings),
+        recognizer.memory.thumbnail,
+    )
     try:
         sheet.save(path)
     except (OSError, ValueError) as error:

@@ -5,41 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console, Group
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
-from rar_agent.types import Failure, Recognition
+from rar_agent.types import Branch, Failure, Recognition
+
+MOST_BRANCHES = 5
+UNUSUAL = 0.05
+"""Familiarity under which it is worth saying."""
 
 # Names and paths are the user's: nothing in them is markup, nor worth colouring.
 out = Console(markup=False, highlight=False, emoji=False)
 err = Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "?/s", style="dim")
-
-
-def progress_bar() -> Progress:
-    """A bar on standard error with count, rate and remaining time; it leaves no trace."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
+def grid(*columns: str, title: str = "") -> Table:
+    """A table without lines; columns whose names end in `>` are numbers, to the right."""
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+        title=Text(title, style="bold") if title else None,
+        title_justify="left",
     )
+    for column in columns:
+        table.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left")
+    return table
 
 
 def percent(probability: float) -> str:
@@ -51,18 +42,26 @@ def percent(probability: float) -> str:
 
 def one(recognition: Recognition) -> Group:
     """A recognition in full."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("", justify="right")
-    table.add_column("category")
-    table.add_column("probability", justify="right")
-    table.add_column("nearest exemplar")
+    table = grid(">", "category", "probability>", "nearest exemplar")
     for place, ranked in enumerate(recognition.categories, start=1):
         exemplar = ranked.exemplars[0] if ranked.exemplars else None
         nearest = f"{_tail(exemplar.source)} ({exemplar.similarity:.2f})" if exemplar else ""
         style = "bold" if place == 1 and recognition.decision == "accepted" else ""
         share = percent(ranked.probability)
         table.add_row(str(place), ranked.category.name, share, nearest, style=style)
-    return Group(Text(_near(recognition.source), style="dim"), table, *_notes(recognition))
+    parts: list[Table | Text] = [Text(_near(recognition.source), style="dim"), table]
+    if recognition.branches:
+        parts.append(_branches(recognition))
+    return Group(*parts, *_notes(recognition))
+
+
+def _branches(recognition: Recognition) -> Table:
+    table = grid("branch", "probability>", "categories>")
+    for branch in recognition.branches[:MOST_BRANCHES]:
+        style = "bold" if branch == recognition.branch else ""
+        share = percent(branch.probability)
+        table.add_row(branch.name, share, f"{branch.categories:,}", style=style)
+    return table
 
 
 def _notes(recognition: Recognition) -> list[Text]:
@@ -71,6 +70,13 @@ def _notes(recognition: Recognition) -> list[Text]:
     if recognition.decision == "abstained":
         why = f"abstained: {trace.abstained}; the above are best guesses"
         notes.append(Text(why, style="yellow"))
+    if recognition.branch:
+        notes.append(Text(f"not sure which, but: {_surely(recognition.branch)}", style="bold"))
+    familiarity = recognition.familiarity
+    if familiarity is not None and familiarity < UNUSUAL:
+        share = percent(familiarity)
+        strange = f"unusual: only {share} of known images are as far from all that it knows"
+        notes.append(Text(strange, style="yellow"))
     if trace.degraded:
         notes.append(Text(f"degraded to the retrieval order: {trace.reason}", style="yellow"))
     elif trace.reason:
@@ -93,17 +99,19 @@ def _notes(recognition: Recognition) -> list[Text]:
 
 def many(results: list[Recognition | Failure]) -> Table:
     """Recognitions, one a row."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("image", "category", "probability", "runner-up", ""):
-        table.add_column(column, justify="right" if column == "probability" else "left")
+    table = grid("image", "category", "probability>", "runner-up", "")
     for result in results:
         if isinstance(result, Failure):
             table.add_row(_tail(result.source), Text(result.error, style="red"))
+            continue
+        if not result.categories:
+            table.add_row(_tail(result.source), Text("nothing", style="dim"), "", "", "abstained")
             continue
         first, *others = result.categories
         runner = f"{others[0].category.name} {percent(others[0].probability)}" if others else ""
         share = percent(first.probability)
         state = "abstained" if result.decision == "abstained" else ""
+        state += f", but: {_surely(result.branch)}" if result.branch else ""
         state = "degraded" if result.trace.degraded else state
         table.add_row(_tail(result.source), first.category.name, share, runner, state)
     return table
@@ -129,6 +137,10 @@ def next_steps(recognition: Recognition, asked: str) -> Group:
             Text(f"  rar-agent recognize {asked} --model openai:gpt-5-mini"),
         ]
     return Group(*lines) if len(lines) > 1 else Group()
+
+
+def _surely(branch: Branch) -> str:
+    return f"{branch.name} {percent(branch.probability)}"
 
 
 def _near(path: str) -> str:

@@ -9,10 +9,21 @@ from importlib.metadata import PackageNotFoundError, version
 import rar_agent
 from rar_agent.graph.services import Services
 from rar_agent.graph.state import RecognizeState
+from rar_agent.memory import Memory
 from rar_agent.memory.memory import Method
 from rar_agent.ranking import fuse
-from rar_agent.types import Candidate, Decision, RankedCategory, Ranking, Recognition, Trace
+from rar_agent.settings import Settings
+from rar_agent.types import (
+    Branch,
+    Candidate,
+    Decision,
+    RankedCategory,
+    Ranking,
+    Recognition,
+    Trace,
+)
 
+_BRANCH_SURE = 0.5
 _LIBRARIES = ("torch", "faiss-cpu", "pillow", "numpy", "open_clip_torch", "timm")
 
 
@@ -39,10 +50,14 @@ def conclusion(
     if ranking is not None and answered:
         probabilities = fuse(probabilities, ranking.probabilities)
     order = sorted(range(len(candidates)), key=lambda i: -probabilities[i])
-    abstain = state.get("abstain", "")
+    abstain, branch = state.get("abstain", ""), None
     best = max(probabilities, default=0.0)
-    if not abstain and calibrated and best < settings.abstain_below:
-        abstain = f"not sure enough: {best:.2f} is under {settings.abstain_below:.2f}"
+    branches = tuple(Branch.model_validate(dumped) for dumped in state.get("branches", ()))
+    if not abstain and not answered:
+        threshold, why = _threshold(memory, settings, calibrated)
+        if best < threshold:
+            abstain = why or f"not sure enough: {best:.2f} is under {threshold:.2f}"
+            branch = _sure_branch(branches, threshold)
     decision: Decision = "abstained" if abstain or not candidates else "accepted"
     means = memory.probability_means(method)
     if answered:
@@ -63,6 +78,9 @@ def conclusion(
             )
             for i in order
         ),
+        branches=branches,
+        branch=branch,
+        familiarity=state.get("familiarity"),
         trace=Trace(
             memory=state["memory"],
             generation=state["generation"],
@@ -85,6 +103,27 @@ def conclusion(
             versions=versions(),
         ),
     )
+
+
+def _threshold(memory: Memory, settings: Settings, calibrated: bool) -> tuple[float, str]:
+    """Least probability to accept, and why nothing can be, where that is so."""
+    rate = settings.error_rate
+    if rate is None:
+        return (settings.abstain_below if calibrated else 0.0), ""
+    if not calibrated or memory.calibration is None:
+        return 2.0, f"an error rate of {rate:g} cannot be promised: {memory.probability_means()}"
+    threshold = memory.calibration.accept_from(rate)
+    if threshold > 1:
+        count = len(memory.calibration)
+        return 2.0, f"an error rate of {rate:g} cannot be promised by {count} left-out exemplars"
+    return threshold, ""
+
+
+def _sure_branch(branches: Sequence[Branch], threshold: float) -> Branch | None:
+    """The smallest branch that is as sure as an answer has to be, and likelier than not."""
+    least = max(_BRANCH_SURE, min(threshold, 1.0))
+    sure = [branch for branch in branches if branch.probability >= least]
+    return min(sure, key=lambda branch: (branch.categories, -branch.probability), default=None)
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from langgraph.runtime import Runtime
 from pydantic import InstanceOf
@@ -20,6 +21,10 @@ class Context:
         memory: Name of the memory to ask; None: the settings' one.
         k: Candidates to retrieve; None: the settings' number.
         method: `fitted`, or the paper's `knn`.
+        coverage: Share of images whose category is to be among the candidates, in place of `k`;
+            None: the settings' one.
+        only: Names of branches or categories that may be answered; empty: all.
+        where: Metadata that categories must have to be answered; see `memory.taxonomy.Where`.
         services: Live objects of a caller in the same process; None: shared ones, which take
             every string for one that a model chose.
     """
@@ -27,6 +32,9 @@ class Context:
     memory: str | None = None
     k: int | None = None
     method: Method = "fitted"
+    coverage: float | None = None
+    only: tuple[str, ...] = ()
+    where: dict[str, Any] | None = None
     services: SkipJsonSchema[InstanceOf[Services]] | None = None
 
 

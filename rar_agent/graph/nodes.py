@@ -16,6 +16,7 @@ from rar_agent.graph.services import Services
 from rar_agent.graph.state import RecognizeState
 from rar_agent.images import AdmittedImage
 from rar_agent.images import admit as admit_image
+from rar_agent.memory import Filter
 from rar_agent.memory.memory import Method
 from rar_agent.settings import MOST_CANDIDATES
 from rar_agent.types import Candidate, Ranking
@@ -34,6 +35,8 @@ def admit(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
         "name": state.get("source") or image.name,
         # A thread's earlier run must not answer for this one.
         "candidates": [],
+        "branches": [],
+        "familiarity": None,
         "ranking": None,
         "abstain": "",
         "reason": "",
@@ -58,9 +61,21 @@ def retrieve(
     start = perf_counter()
     vector, norm = services.embed(image)
     encoded = perf_counter()
-    found = memory.search(vector, norm, k, settings.exemplars, context.method)[0]
+    coverage = context.coverage if context.coverage is not None else settings.coverage
+    within = Filter(tuple(context.only), context.where) if context.only or context.where else None
+    found = memory.search(
+        vector,
+        norm,
+        k,
+        settings.exemplars,
+        context.method,
+        coverage=coverage,
+        within=within,
+    )[0]
     update: dict[str, Any] = {
         "candidates": [candidate.model_dump(mode="json") for candidate in found.candidates],
+        "branches": [branch.model_dump(mode="json") for branch in found.branches],
+        "familiarity": found.familiarity,
         "memory": memory.name,
         "generation": memory.manifest.generation,
         "timings_ms": {
@@ -70,8 +85,8 @@ def retrieve(
     }
     if not found.similar_enough:
         update["abstain"] = (
-            f"nothing similar enough: the nearest exemplar has cosine {found.nearest:.2f}, less "
-            "than any exemplar of the memory had with its own nearest"
+            f"nothing similar enough: only {100 * (found.familiarity or 0):.1f} % of known images "
+            "are as far from all that the memory knows"
         )
         return Command(goto="conclude", update=update)
     calibrated = memory.calibrated and context.method == "fitted"
@@ -119,7 +134,8 @@ def conclude(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]
         state, _candidates(state), ranking, services_of(context), context.method
     )
     # The recognition holds them all; the checkpoint need not hold them twice.
-    return {"recognition": recognition.model_dump(mode="json"), "candidates": [], "ranking": None}
+    dumped = recognition.model_dump(mode="json")
+    return {"recognition": dumped, "candidates": [], "branches": [], "ranking": None}
 
 
 def _ranked(ranking: Ranking, start: float) -> Command[Literal["conclude"]]:

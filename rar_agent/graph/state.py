@@ -40,6 +40,9 @@ class RecognizeState(TypedDict, total=False):
     """Content hash of the admitted image."""
     candidates: list[dict[str, Any]]
     """Dumped `Candidate`s, most probable first."""
+    branches: list[dict[str, Any]]
+    """Dumped `Branch`es above the candidates."""
+    familiarity: float | None
     ranking: dict[str, Any] | None
     """Dumped `Ranking`; None where nothing was ranked."""
     abstain: str

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import TypeVar
 
 from rar_agent.errors import ImageError
-from rar_agent.images.admit import AdmittedImage, ImageSource, admit, source_name
+from rar_agent.images.admit import AdmittedImage, ImageSource, admit_unknown, source_name
 from rar_agent.images.policy import Policy
 from rar_agent.types import Failure
 
@@ -16,29 +17,48 @@ BATCH_PIXELS = 32_000_000
 
 _READ_AT_ONCE = 4  # decoded beyond the bound, at most
 
+Item = TypeVar("Item")
+
 
 def read_batches(
-    sources: Iterable[ImageSource], policy: Policy, size: int
-) -> Iterator[list[AdmittedImage | Failure]]:
-    """Admit images in batches of at most `size`; what cannot be read is a failure in its place."""
+    items: Iterable[Item],
+    policy: Policy,
+    size: int,
+    source_of: Callable[[Item], ImageSource],
+    known: Callable[[Item, str], bool] | None = None,
+) -> Iterator[list[tuple[Item, AdmittedImage | Failure | str]]]:
+    """Admit images in batches of at most `size`; what cannot be read is a failure in its place.
 
-    def try_admit(source: ImageSource) -> AdmittedImage | Failure:
+    Args:
+        items: What has an image each; read a few at a time.
+        policy: Whose word the sources are, and the limits.
+        size: Most images of a batch.
+        source_of: An item's image.
+        known: Whether an image of this sha256 is not needed again; asked before it is decoded, in
+            another thread. Its sha256 stands for such an image.
+    """
+
+    def read(item: Item) -> tuple[Item, AdmittedImage | Failure | str]:
+        source = source_of(item)
         try:
-            return admit(source, policy)
+            return item, admit_unknown(source, policy, lambda h: bool(known and known(item, h)))
         except ImageError as error:
-            return Failure(source=source_name(source), error=str(error), kind=type(error).__name__)
+            name = source_name(source)
+            return item, Failure(source=name, error=str(error), kind=type(error).__name__)
 
-    waiting = iter(sources)
-    batch: list[AdmittedImage | Failure] = []
+    waiting = iter(items)
+    batch: list[tuple[Item, AdmittedImage | Failure | str]] = []
     pixels = 0
     with ThreadPoolExecutor(2) as readers:
         while part := list(islice(waiting, _READ_AT_ONCE)):
-            for image in readers.map(try_admit, part):
-                more = 0 if isinstance(image, Failure) else image.rgb.width * image.rgb.height
+            for item, image in readers.map(read, part):
+                more = 0
+                if isinstance(image, AdmittedImage):
+                    more = image.rgb.width * image.rgb.height
                 if batch and (len(batch) >= size or pixels + more > BATCH_PIXELS):
                     yield batch
                     batch, pixels = [], 0
-                batch.append(image)
+                batch.append((item, image))
                 pixels += more
     if batch:
         yield batch

@@ -1,29 +1,68 @@
 """The memory: categories and entries of one encoder, with what was fitted on them."""
 
-from rar_agent.memory.learn import Report
-from rar_agent.memory.location import list_memories, memory_folder
-from rar_agent.memory.memory import Memory, SearchResult
+from rar_agent.memory.format.location import list_memories, memory_folder
+from rar_agent.memory.memory import Memory
 from rar_agent.memory.open import open_memory, verify_memory
-from rar_agent.memory.readers import read_folder, read_names
-from rar_agent.memory.teach import (
+from rar_agent.memory.readers import (
+    DatasetReader,
+    FolderReader,
+    NamesReader,
+    SampleReader,
+    ShardReader,
+    TableReader,
+    chain,
+    draw,
+    read_folder,
+    read_names,
+)
+from rar_agent.memory.search import SearchResult
+from rar_agent.memory.taxonomy import Filter
+from rar_agent.memory.teaching.change import (
+    merge_categories,
+    move_entries,
+    remove_from_memory,
+    rename_category,
+    update_category,
+)
+from rar_agent.memory.teaching.compact import compact_memory
+from rar_agent.memory.teaching.estimate import Estimate, estimate_build
+from rar_agent.memory.teaching.learn import Report
+from rar_agent.memory.teaching.teach import (
     add_to_memory,
     create_memory,
     delete_memory,
-    remove_from_memory,
+    fit_memory_again,
 )
 
 __all__ = [
+    "DatasetReader",
+    "Estimate",
+    "Filter",
+    "FolderReader",
     "Memory",
+    "NamesReader",
     "Report",
+    "SampleReader",
     "SearchResult",
+    "ShardReader",
+    "TableReader",
     "add_to_memory",
+    "chain",
+    "compact_memory",
     "create_memory",
     "delete_memory",
+    "draw",
+    "estimate_build",
+    "fit_memory_again",
     "list_memories",
     "memory_folder",
+    "merge_categories",
+    "move_entries",
     "open_memory",
     "read_folder",
     "read_names",
     "remove_from_memory",
+    "rename_category",
+    "update_category",
     "verify_memory",
 ]

@@ -2,89 +2,41 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rar_agent.encoders import Fingerprint, FloatArray
 from rar_agent.errors import InputError
-from rar_agent.memory.exact import ExactIndex
-from rar_agent.memory.manifest import MODALITIES, Manifest
-from rar_agent.memory.score import Scorer
-from rar_agent.memory.segment import Segment
-from rar_agent.types import Candidate, Category, Exemplar, Modality
+from rar_agent.memory.describe import describe_method, probability_means
+from rar_agent.memory.entries import Entries
+from rar_agent.memory.format.categories import Categories
+from rar_agent.memory.format.files import read_ids
+from rar_agent.memory.format.manifest import Manifest
+from rar_agent.memory.nearest import Nearest
+from rar_agent.memory.scoring.calibration import Calibration
+from rar_agent.memory.scoring.fit import Fit
+from rar_agent.memory.scoring.images import ImageScorer
+from rar_agent.memory.scoring.prototypes import Sums, current_sums
+from rar_agent.memory.scoring.score import Scorer
+from rar_agent.memory.scoring.stored import read_fit
+from rar_agent.memory.search import EntryInfo, SearchResult
+from rar_agent.memory.taxonomy import Filter, Taxonomy
+from rar_agent.settings import MOST_CANDIDATES
+from rar_agent.types import Branch, Candidate, Exemplar, Modality
 
 ALL_SCORED = 10_000
 """Up to this many categories all are scored; above, those of the shortlist."""
 SHORTLIST = 1_000
 """Entries of each modality that FAISS shortlists then."""
-
-_IMAGE = MODALITIES.index("image")
+STALE = 0.1
+"""Share of exemplars learnt or removed since the scoring was chosen, past which it is stale."""
 
 Method = Literal["fitted", "knn"]
 """`knn` is the paper's: the nearest exemplar (or text) of a category is its score."""
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a memory says of one query.
-
-    Attributes:
-        candidates: Distinct categories, most probable first.
-        nearest: Cosine with the nearest exemplar; None where there are none.
-        similar_enough: False where no exemplar is as far from its neighbours as the query is.
-    """
-
-    candidates: tuple[Candidate, ...]
-    nearest: float | None
-    similar_enough: bool
-
-
-@dataclass(frozen=True)
-class EntryInfo:
-    """One entry, for people.
-
-    Attributes:
-        id: Stable id, as `remove_from_memory` takes it.
-        modality: What its vector was made from.
-        source: Path, text or row name.
-    """
-
-    id: int
-    modality: Modality
-    source: str
-
-
-@dataclass(frozen=True)
-class Entries:
-    """The live entries of a memory, row by row.
-
-    Attributes:
-        vectors: (n, d) float32 unit rows.
-        ids: (n,) stable ids.
-        columns: (n,) positions of their categories.
-        modalities: (n,) positions in `MODALITIES`.
-        places: (n, 2) segment and row within it, for the source.
-        segments: The segments.
-    """
-
-    vectors: FloatArray
-    ids: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    modalities: NDArray[np.uint8]
-    places: NDArray[np.int64]
-    segments: tuple[Segment, ...]
-
-    def source(self, row: int) -> str:
-        """Where an entry came from."""
-        segment, within = self.places[row]
-        return self.segments[int(segment)].source(int(within))
 
 
 class Memory:
@@ -95,24 +47,17 @@ class Memory:
         manifest: The generation that was opened.
         categories: In the order of their positions.
         entries: The live entries.
-        scorer: What turns queries into a posterior.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        manifest: Manifest,
-        categories: Sequence[Category],
-        entries: Entries,
-        scorer: Scorer,
+        self, folder: Path, manifest: Manifest, categories: Categories, entries: Entries
     ) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.categories = tuple(categories)
+        self.categories = categories
         self.entries = entries
-        self.scorer = scorer
-        self._lock = threading.Lock()
-        self._indexes: dict[int, tuple[NDArray[np.int64], ExactIndex]] = {}
+        self.taxonomy = Taxonomy(categories)
+        self.nearest = Nearest(folder, entries)
 
     @property
     def name(self) -> str:
@@ -121,13 +66,18 @@ class Memory:
 
     @property
     def calibrated(self) -> bool:
-        """Whether probabilities were calibrated by leave-one-out."""
-        return bool(self.manifest.fit and self.manifest.fit.calibrated)
+        """Whether probabilities were calibrated, and not too much changed since."""
+        return bool(self.manifest.fit and self.manifest.fit.calibrated) and not self.stale
+
+    @property
+    def stale(self) -> bool:
+        """Whether more than a tenth of its exemplars were learnt or removed since the fit."""
+        return self.manifest.fit is not None and self.changed_share > STALE
 
     @property
     def has_texts(self) -> bool:
         """Whether its categories are known by their names too."""
-        return self.scorer.text is not None
+        return "text" in self.entries.modalities
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -135,70 +85,121 @@ class Memory:
         return Fingerprint(self.manifest.encoder.details, self.manifest.encoder.precision)
 
     @cached_property
-    def _rows_of(self) -> dict[int, NDArray[np.int64]]:
-        rows = self._image_rows
-        columns = self.entries.columns[rows]
-        order = np.argsort(columns, kind="stable")
-        rows, columns = rows[order], columns[order]
-        starts = np.flatnonzero(np.diff(columns, prepend=-1))
-        parts = np.split(rows, starts[1:])  # one part, empty, where there are no rows
-        return {int(columns[s]): part for s, part in zip(starts, parts, strict=False)}
+    def image_count(self) -> int:
+        """Number of exemplars."""
+        images = [s for s in self.entries.segments if s.ref.modality == "image"]
+        if not len(self.entries.removed):
+            return sum(segment.ref.count for segment in images)
+        return len(self.entries.rows("image"))
 
     @cached_property
-    def _evidence(self) -> tuple[tuple[Modality, ...], ...]:
-        seen = np.zeros((len(self.categories), len(MODALITIES)), bool)
-        seen[self.entries.columns, self.entries.modalities] = True
-        return tuple(tuple(MODALITIES[m] for m in np.flatnonzero(row)) for row in seen)
+    def changed(self) -> int:
+        """Exemplars learnt or removed since the scoring was chosen."""
+        record = self.manifest.fit
+        if record is None:
+            return self.image_count
+        since, now = record.next_entry, self.entries.removed
+        images = [s for s in self.entries.segments if s.ref.modality == "image"]
+        new = sum(
+            int((segment.entries["id"] >= since).sum())
+            for segment in images
+            if segment.ref.last_id >= since
+        )
+        before = read_ids(self.folder, record.removed)
+        return record.changed_before + new + len(np.setdiff1d(now[now < since], before))
+
+    @property
+    def changed_share(self) -> float:
+        """`changed`, as a share of the exemplars that were fitted on."""
+        record = self.manifest.fit
+        return self.changed / max(1, record.entries) if record else float(self.changed > 0)
+
+    @cached_property
+    def fit(self) -> Fit | None:
+        """How categories are scored from exemplars.
+
+        Raises:
+            DamagedDataError: Its file is missing or does not parse.
+        """
+        return self._stored[0] if self._stored else None
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Answers to the exemplars that were left out; None where nothing was."""
+        return self.fit.calibration if self.fit else None
+
+    @property
+    def keeps_sums(self) -> bool:
+        """Whether the sums of all categories are stored with the fit."""
+        return self._stored is not None and "sums" in self._stored[1]
+
+    @cached_property
+    def _stored(self) -> tuple[Fit, dict[str, Any]] | None:
+        record = self.manifest.fit
+        return read_fit(self.folder, record) if record else None
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """What turns queries into a posterior over categories."""
+        images = None
+        count = len(self.categories)
+        if self.fit is not None:
+            keep_all = count <= ALL_SCORED
+            images = ImageScorer(self.fit, self.entries, self.sums, count, keep_all)
+        return Scorer(
+            self.entries,
+            count,
+            self.manifest.dimension,
+            self.manifest.encoder.text_scale,
+            images,
+            keep_all=count <= ALL_SCORED,
+        )
+
+    def sums(self) -> Sums:
+        """Counts and sums of the mapped exemplars of every category."""
+        record = self.manifest.fit
+        if record is None or self._stored is None:
+            raise InputError(f"Memory '{self.name}' has no exemplars.", "Teach it some.")
+        arrays = self._stored[1]
+        stored = (arrays["ids"], arrays["counts"], arrays["sums"]) if self.keeps_sums else None
+        before = read_ids(self.folder, record.removed)
+        return current_sums(
+            self.entries,
+            self.categories,
+            self._stored[0].feature_map,
+            stored,
+            record.next_entry,
+            before,
+        )
 
     def exemplar_count(self, column: int) -> int:
         """Number of exemplars of the category at a position."""
-        return len(self._rows_of.get(column, ()))
+        return int(self.entries.counts("image")[column])
 
     def evidence(self, column: int) -> tuple[Modality, ...]:
         """Modalities of the entries of the category at a position."""
-        return self._evidence[column]
+        return tuple(m for m in self.entries.modalities if self.entries.counts(m)[column])
 
     def entries_of(self, column: int) -> list[EntryInfo]:
         """The live entries of the category at a position."""
         return [
-            EntryInfo(
-                int(self.entries.ids[row]),
-                MODALITIES[self.entries.modalities[row]],
-                self.entries.source(int(row)),
-            )
-            for row in np.flatnonzero(self.entries.columns == column)
+            EntryInfo(self.entries.id_of(int(row)), modality, self.entries.source(int(row)))
+            for modality in self.entries.modalities
+            for row in self.entries.rows_of(modality, np.array([column]))
         ]
+
+    def thumbnail(self, entry: int) -> bytes:
+        """A small JPEG of an exemplar's image by its id; empty where none is kept."""
+        row = self.entries.row_of(entry)
+        return self.entries.thumbnail(row) if row is not None else b""
 
     def describe_method(self, method: Method = "fitted") -> str:
         """How categories are scored, in a few words."""
-        if method == "knn":
-            return "knn: cosine with the nearest entry"
-        if self.scorer.head is not None:
-            return "head: the encoder's own linear classifier"
-        fit = self.manifest.fit
-        if fit is None:
-            return "text: cosine with the name"
-        kind = "gda" if fit.shrinkage < 1 else "prototype"
-        words = f"{kind}: shrinkage {fit.shrinkage:g}, {fit.feature_map} features, {fit.rule}"
-        if self.scorer.text is not None:
-            words += f", text weight {fit.text_weight:.2f}"
-        return words
+        return describe_method(self.manifest, method, self.entries.modalities)
 
     def probability_means(self, method: Method = "fitted") -> str:
         """One sentence that says what the probabilities are."""
-        if method == "knn":
-            return "softmax of cosines with the nearest entry of each category, not calibrated"
-        if self.scorer.head is not None:
-            return "the classifier's own probability, not calibrated"
-        fit = self.manifest.fit
-        if fit is None:
-            return "softmax of image-text cosines, not calibrated"
-        if fit.calibrated and fit.loo_ece is not None:
-            return (
-                f"calibrated by leaving out {fit.loo_images} exemplars one by one "
-                f"(ECE {100 * fit.loo_ece:.1f} points there)"
-            )
-        return "from too few exemplars to calibrate"
+        return probability_means(self.manifest, method, self.entries.modalities, self.stale)
 
     def search(
         self,
@@ -207,8 +208,11 @@ class Memory:
         k: int = 5,
         exemplars: int = 3,
         method: Method = "fitted",
+        *,
+        coverage: float | None = None,
+        within: Filter | None = None,
     ) -> list[SearchResult]:
-        """Retrieve candidates: the k most probable distinct categories of each query.
+        """Retrieve candidates: the most probable distinct categories of each query.
 
         Args:
             queries: (q, d) unit rows of the memory's encoder.
@@ -216,11 +220,42 @@ class Memory:
             k: Categories wanted; fewer come back only where the memory has fewer.
             exemplars: Nearest exemplars shown for each.
             method: The fitted scoring, or the paper's nearest neighbour.
+            coverage: In place of k: as many categories as hold the right one so often, 0 to 1.
+            within: Which categories may be answered; None for all.
 
         Raises:
-            InputError: The memory is empty, or the queries have another dimension.
+            InputError: The memory is empty, the queries have another dimension, a coverage was
+                asked of a memory that is not calibrated, or nothing passes the filter.
+            NotFoundError: A filter names an unknown branch.
         """
-        if not len(self.entries.ids):
+        self._check(queries)
+        include_from = None if coverage is None else self._include_from(coverage, method)
+        allowed = self.taxonomy.allowed(within) if within else np.arange(len(self.categories))
+        results: list[SearchResult] = []
+        for columns, posterior, familiarity in self._scored(queries, norms, k, method, allowed):
+            wanted = k
+            if include_from is not None:
+                wanted = int(np.clip((np.exp(posterior) >= include_from).sum(), 1, MOST_CANDIDATES))
+            best = np.argsort(-posterior, kind="stable")[:wanted]
+            best = best[np.isfinite(posterior[best])]
+            query = queries[len(results)]
+            candidates = tuple(
+                self._candidate(query, int(columns[i]), float(posterior[i]), exemplars)
+                for i in best
+            )
+            results.append(
+                SearchResult(
+                    candidates,
+                    self._branches(columns[best], columns, posterior),
+                    familiarity,
+                    self._similar_enough(familiarity),
+                    coverage,
+                )
+            )
+        return results
+
+    def _check(self, queries: FloatArray) -> None:
+        if not len(self.entries):
             raise InputError(
                 f"Memory '{self.name}' is empty.",
                 f"Teach it: rar-agent memory add {self.name} --images FOLDER",
@@ -231,111 +266,128 @@ class Memory:
                 f"dimension {self.manifest.dimension}.",
                 f"Encode them with {self.manifest.encoder.name}.",
             )
-        if method == "knn":
-            ranked = [self._nearest_categories(query[None], k) for query in queries]
-        elif len(self.categories) <= ALL_SCORED:
-            posterior = self.scorer.log_posterior(queries, norms)
-            ranked = [_best(row, np.arange(len(row)), k) for row in posterior]
-        else:
-            ranked = [
-                self._from_shortlist(query[None], norm[None], k)
-                for query, norm in zip(queries, norms, strict=True)
-            ]
-        nearest = self._nearest_similarity(queries)
-        floor = self.manifest.fit.similarity_floor if self.manifest.fit else None
-        return [
-            SearchResult(
-                tuple(
-                    self._candidate(q, int(c), float(s), exemplars)
-                    for c, s in zip(*best, strict=True)
-                ),
-                None if nearest is None else float(nearest[i]),
-                nearest is None or floor is None or float(nearest[i]) >= floor,
+
+    def _include_from(self, coverage: float, method: Method) -> float:
+        if not 0 < coverage < 1:
+            raise InputError(f"Coverage {coverage} is not valid.", "Give a share, such as 0.95.")
+        if self.calibration is None or not self.calibrated or method != "fitted":
+            raise InputError(
+                f"Memory '{self.name}' is not calibrated ({self.probability_means(method)}), so "
+                f"no candidate set can be promised to cover {coverage}.",
+                "Ask for a number of candidates, or teach it more exemplars of each category.",
             )
-            for i, (q, best) in enumerate(zip(queries, ranked, strict=True))
+        return self.calibration.include_from(coverage)
+
+    def _scored(
+        self,
+        queries: FloatArray,
+        norms: FloatArray,
+        k: int,
+        method: Method,
+        allowed: NDArray[np.int64],
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float64], float | None]]:
+        """Columns, log-posterior and familiarity of each query."""
+        if method == "knn":
+            return [(*self._by_nearest(query[None], k, allowed), None) for query in queries]
+        if len(allowed) <= ALL_SCORED:
+            return self._all_scored(queries, norms, allowed)
+        return [
+            self._all_scored(query[None], norm[None], self.shortlist(query[None], allowed))[0]
+            for query, norm in zip(queries, norms, strict=True)
         ]
 
-    def shortlist(self, query: FloatArray) -> NDArray[np.int64]:
+    def _all_scored(
+        self, queries: FloatArray, norms: FloatArray, columns: NDArray[np.int64]
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float64], float | None]]:
+        posterior = self.scorer.log_posterior(queries, norms, columns)
+        shares: list[float | None] = [None] * len(queries)
+        if self.calibration is not None and not self.stale:
+            scores = self.scorer.familiarity(queries, columns)
+            if scores is not None:
+                shares = [float(share) for share in self.calibration.familiar(scores)]
+        return [(columns, row, share) for row, share in zip(posterior, shares, strict=True)]
+
+    def shortlist(self, query: FloatArray, allowed: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions of the categories of the `SHORTLIST` nearest entries of each modality.
 
         Of each: an image is always nearer to photos than to texts, whatever they say.
 
         Args:
             query: (1, d) unit row.
+            allowed: Positions of the categories that may be answered.
         """
-        columns = [
-            self.entries.columns[rows[index.nearest(query, SHORTLIST)[1][0]]]
-            for rows, index in (self._index(m) for m in np.unique(self.entries.modalities))
+        mask = self._mask(allowed)
+        found = [
+            self.nearest.rows(modality, query, SHORTLIST, mask)[1][0]
+            for modality in self.entries.modalities
         ]
-        found: NDArray[np.int64] = np.unique(np.concatenate(columns))
-        return found
+        rows = np.concatenate(found)
+        return np.unique(self.entries.columns[rows[rows >= 0]]).astype(np.int64)
 
-    def _from_shortlist(
-        self, query: FloatArray, norm: FloatArray, k: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        columns = self.shortlist(query)
-        return _best(self.scorer.log_posterior(query, norm, columns)[0], columns, k)
-
-    def _nearest_categories(
-        self, query: FloatArray, k: int
+    def _by_nearest(
+        self, query: FloatArray, k: int, allowed: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Best entry of each category; the probability is a softmax over those retrieved."""
-        by_image = len(self._image_rows) > 0
-        rows_of_index, index = self._index(_IMAGE if by_image else self.entries.modalities[0])
-        wanted = min(k, len(np.unique(self.entries.columns[rows_of_index])))
+        modality: Modality = "image" if self.image_count else self.entries.modalities[0]
+        mask = self._mask(allowed)
+        wanted = min(k, int((self.entries.counts(modality)[allowed] > 0).sum()))
         count = 10 * k
         while True:
-            cosines, found = index.nearest(query, count)
-            columns = self.entries.columns[rows_of_index[found[0]]]
+            cosines, rows = self.nearest.rows(modality, query, count, mask)
+            known = rows[0] >= 0
+            columns = self.entries.columns[rows[0][known]]
             distinct, first = np.unique(columns, return_index=True)
-            if len(distinct) >= wanted:
+            if len(distinct) >= wanted or count >= len(self.entries):
                 break
             count *= 4
-        logits = self.manifest.encoder.text_scale * cosines[0][first].astype(np.float64)
+        best = cosines[0][known][first].astype(np.float64)
+        logits = self.manifest.encoder.text_scale * best
         logits -= np.log(np.exp(logits - logits.max()).sum()) + logits.max()
-        return _best(logits, distinct, k)
+        return distinct.astype(np.int64), logits
 
-    @cached_property
-    def _image_rows(self) -> NDArray[np.int64]:
-        return np.flatnonzero(self.entries.modalities == _IMAGE)
-
-    def _index(self, modality: int) -> tuple[NDArray[np.int64], ExactIndex]:
-        """Rows of a modality, and an index over them."""
-        with self._lock:
-            if modality not in self._indexes:
-                rows = np.flatnonzero(self.entries.modalities == modality)
-                self._indexes[modality] = rows, ExactIndex(self.entries.vectors[rows])
-            return self._indexes[modality]
-
-    def _nearest_similarity(self, queries: FloatArray) -> FloatArray | None:
-        if not len(self._image_rows):
+    def _mask(self, allowed: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        if len(allowed) == len(self.categories):
             return None
-        return self._index(_IMAGE)[1].nearest(queries, 1)[0][:, 0]
+        mask = np.zeros(len(self.categories), bool)
+        mask[allowed] = True
+        return mask
+
+    def _similar_enough(self, familiarity: float | None) -> bool:
+        if familiarity is None or self.calibration is None:
+            return True
+        return familiarity > self.calibration.unfamiliar_under
+
+    def _branches(
+        self,
+        best: NDArray[np.int64],
+        columns: NDArray[np.int64],
+        posterior: NDArray[np.float64],
+    ) -> tuple[Branch, ...]:
+        names = {name for column in best for name in self.taxonomy.above(int(column))}
+        found = []
+        for name in sorted(names):
+            inside = np.isin(columns, self.taxonomy.below(name))
+            share = min(1.0, float(np.exp(posterior[inside]).sum()))
+            found.append(Branch(name=name, probability=share, categories=int(inside.sum())))
+        return tuple(sorted(found, key=lambda branch: (-branch.probability, branch.categories)))
 
     def _candidate(self, query: FloatArray, column: int, score: float, count: int) -> Candidate:
-        rows = self._rows_of.get(column, np.empty(0, np.int64))
-        cosines = self.entries.vectors[rows] @ query
-        order = np.argsort(-cosines, kind="stable")[:count]
+        shown: list[Exemplar] = []
+        if count and "image" in self.entries.modalities:
+            rows = self.entries.rows_of("image", np.array([column]))
+            cosines = self.entries.vectors(rows) @ query
+            shown = [
+                Exemplar(
+                    entry=self.entries.id_of(int(rows[i])),
+                    source=self.entries.source(int(rows[i])),
+                    similarity=float(cosines[i]),
+                )
+                for i in np.argsort(-cosines, kind="stable")[:count]
+            ]
         return Candidate(
             category=self.categories[column],
             score=score,
             probability=float(min(1.0, np.exp(score))),
-            evidence=self._evidence[column],
-            exemplars=tuple(
-                Exemplar(
-                    entry=int(self.entries.ids[rows[i]]),
-                    source=self.entries.source(int(rows[i])),
-                    similarity=float(cosines[i]),
-                )
-                for i in order
-            ),
+            evidence=self.evidence(column),
+            exemplars=tuple(shown),
         )
-
-
-def _best(
-    scores: NDArray[np.float64], columns: NDArray[np.int64], k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The k best columns and their scores; ties by position; impossible ones left out."""
-    order = np.argsort(-scores, kind="stable")[:k]
-    order = order[np.isfinite(scores[order])]
-    return columns[order], scores[order]

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from rar_agent.encoders.base import normalize
-from rar_agent.memory.location import CURRENT, memory_folder
-from rar_agent.memory.lock import writer_lock
-from rar_agent.memory.manifest import EncoderRecord
-from rar_agent.memory.segment import NewEntry, text_content, write_segment
-from rar_agent.memory.write import Draft
+from rar_agent.memory.format.location import CURRENT, memory_folder
+from rar_agent.memory.format.lock import writer_lock
+from rar_agent.memory.format.manifest import EncoderRecord
+from rar_agent.memory.format.segment import NewEntry, text_content
+from rar_agent.memory.teaching.draft import Draft
 
 READY = ("imagenet-1k",)
 """Names of the ready memories."""
@@ -33,7 +33,7 @@ def make_ready(home: Path, name: str) -> None:
     with writer_lock(folder, wait_s=60.0):
         if (folder / CURRENT).exists():  # another process was faster
             return
-        draft = Draft.new(
+        draft = Draft(
             folder,
             EncoderRecord(
                 name=encoder.name,
@@ -46,11 +46,9 @@ def make_ready(home: Path, name: str) -> None:
             encoder.dimension,
             domain="objects and animals",
         )
-        ids = draft.add_categories(categories)
         entries = [
             NewEntry(
-                category=ids[category.name],
-                modality="head",
+                category=draft.put(category),
                 content=text_content(f"{name}:{row}"),
                 source=f"classifier row {row}",
                 length=float(length),
@@ -60,7 +58,6 @@ def make_ready(home: Path, name: str) -> None:
                 zip(categories, lengths, encoder.head_bias, strict=True)
             )
         ]
-        draft.segments.append(write_segment(folder, 0, entries, np.asarray(rows)))
-        draft.next_entry = len(entries)
+        draft.add_segment("head", entries, np.asarray(rows))
         draft.fixed = True
         draft.commit("ready")

@@ -54,7 +54,14 @@ def test_a_run_is_answered_there(url):
     client = get_sync_client(url=url)
     [assistant] = client.assistants.search(graph_id="recognize")
     schemas = client.assistants.get_schemas(assistant["assistant_id"])
-    assert set(schemas["context_schema"]["properties"]) == {"memory", "k", "method"}
+    assert set(schemas["context_schema"]["properties"]) == {
+        "memory",
+        "k",
+        "method",
+        "coverage",
+        "only",
+        "where",
+    }
     answer = client.runs.wait(None, "recognize", input={"image": "chelsea.png"}, context={"k": 3})
     found = answer["recognition"]
     assert found["categories"][0]["category"]["name"] == "Egyptian cat"

@@ -43,7 +43,7 @@ def test_over_ten_thousand_categories_a_shortlist_is_scored(large):
 
 def test_the_shortlist_has_categories_known_by_name_only(tmp_path):
     """Photos are nearer to a photo than any text is: each modality has a shortlist of its own."""
-    from rar_agent.memory.segment import NewEntry, text_content, write_segment
+    from rar_agent.memory.format.segment import NewEntry, text_content, write_segment
     from rar_agent.memory.write import Draft
     from rar_agent.types import Category
     from tests.memory.test_generation import RECORD

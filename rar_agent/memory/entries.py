@@ -1,0 +1,163 @@
+"""The live entries of a generation, over all its segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rar_agent.encoders import FloatArray
+from rar_agent.errors import DamagedDataError
+from rar_agent.memory.format.categories import Categories
+from rar_agent.memory.format.manifest import ENTRY, MODALITIES
+from rar_agent.memory.format.segment import OpenSegment
+from rar_agent.types import Modality
+
+
+class Entries:
+    """Rows of all segments, one after another; removed ones keep their places.
+
+    Args:
+        segments: Opened segments.
+        removed: Ids of removed entries, ascending.
+        categories: Of the same generation.
+    """
+
+    def __init__(
+        self, segments: Sequence[OpenSegment], removed: NDArray[np.int64], categories: Categories
+    ) -> None:
+        self.segments = tuple(segments)
+        self.removed = removed
+        self._categories = categories
+        counts = [segment.ref.count for segment in self.segments]
+        self.offsets: NDArray[np.int64] = np.cumsum([0, *counts]).astype(np.int64)
+        """(s + 1) where each segment's rows begin."""
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1]) - len(self.removed)
+
+    @cached_property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Those that there are live entries of."""
+        found = {segment.ref.modality for segment in self.segments}
+        if len(self.removed):
+            found = {modality for modality in found if len(self.rows(modality))}
+        return tuple(modality for modality in MODALITIES if modality in found)
+
+    @cached_property
+    def ids(self) -> NDArray[np.int64]:
+        """(n,) ids of the live entries, in the order of their rows."""
+        return self._all_ids[self.live]
+
+    @cached_property
+    def live(self) -> NDArray[np.int64]:
+        """(n,) rows of the live entries."""
+        return np.flatnonzero(self.columns >= 0)
+
+    @cached_property
+    def columns(self) -> NDArray[np.int32]:
+        """(rows,) position of each row's category; -1 where the entry was removed.
+
+        Raises:
+            DamagedDataError: An entry names a category that is not there.
+        """
+        parts = [segment.entries["category"] for segment in self.segments]
+        ids = np.concatenate([np.empty(0, np.int32), *parts])
+        columns = self._categories.columns(ids).astype(np.int32)
+        dead = np.zeros(len(columns), bool)
+        if len(self.removed):
+            dead = np.isin(self._all_ids, self.removed)
+        if (columns[~dead] < 0).any() or int(dead.sum()) != len(self.removed):
+            raise DamagedDataError(
+                "The memory's entries name categories that it does not have.",
+                "Run rar-agent memory verify with its name; it says which file.",
+            )
+        columns[dead] = -1
+        return columns
+
+    @cached_property
+    def _all_ids(self) -> NDArray[np.int64]:
+        parts = [segment.entries["id"] for segment in self.segments]
+        return np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
+
+    def rows(self, modality: Modality) -> NDArray[np.int64]:
+        """Rows of the live entries of a modality."""
+        parts = [
+            start + np.flatnonzero(self.columns[start : start + segment.ref.count] >= 0)
+            for segment, start in zip(self.segments, self.offsets[:-1], strict=True)
+            if segment.ref.modality == modality
+        ]
+        return np.concatenate([np.empty(0, np.int64), *parts])
+
+    def rows_of(self, modality: Modality, columns: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Rows of the live entries of some categories, grouped in the order asked for."""
+        rows, starts = self._by_column(modality)
+        spans = [rows[starts[column] : starts[column + 1]] for column in columns]
+        return np.concatenate([np.empty(0, np.int64), *spans])
+
+    def counts(self, modality: Modality) -> NDArray[np.int64]:
+        """(c,) live entries of each category."""
+        return np.diff(self._by_column(modality)[1])
+
+    def _by_column(self, modality: Modality) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows sorted by category, and (c + 1) where each category's begin."""
+        if modality not in self._grouped:
+            rows = self.rows(modality)
+            columns = self.columns[rows]
+            if (np.diff(columns) < 0).any():  # compacted segments are in order
+                order = np.argsort(columns, kind="stable")
+                rows, columns = rows[order], columns[order]
+            starts = np.searchsorted(columns, np.arange(len(self._categories) + 1))
+            self._grouped[modality] = rows, starts.astype(np.int64)
+        return self._grouped[modality]
+
+    @cached_property
+    def _grouped(self) -> dict[Modality, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        return {}
+
+    def vectors(self, rows: NDArray[np.integer]) -> FloatArray:
+        """(n, d) vectors of rows."""
+        rows = np.asarray(rows)
+        dimension = self.segments[0].vectors.shape[1] if self.segments else 0
+        found = np.empty((len(rows), dimension), np.float32)
+        owner = np.searchsorted(self.offsets, rows, side="right") - 1
+        for i in np.unique(owner):
+            here = np.flatnonzero(owner == i)
+            found[here] = self.segments[i].vectors[rows[here] - self.offsets[i]]
+        return found
+
+    def fields(self, rows: NDArray[np.integer]) -> NDArray[np.void]:
+        """(n,) of `ENTRY`: what is stored of rows beside their vectors."""
+        parts = [self._place(int(row)) for row in rows]
+        return np.array([segment.entries[within] for segment, within in parts], ENTRY)
+
+    def id_of(self, row: int) -> int:
+        """Stable id of a row's entry."""
+        segment, within = self._place(row)
+        return int(segment.entries["id"][within])
+
+    def row_of(self, entry: int) -> int | None:
+        """Row of a live entry's id, or None."""
+        for i, segment in enumerate(self.segments):
+            if segment.ref.first_id <= entry <= segment.ref.last_id:
+                found = np.flatnonzero(segment.entries["id"] == entry)
+                row = int(self.offsets[i]) + int(found[0]) if len(found) else -1
+                if row >= 0 and self.columns[row] >= 0:
+                    return row
+        return None
+
+    def source(self, row: int) -> str:
+        """Where a row's entry came from."""
+        segment, within = self._place(row)
+        return segment.source(within)
+
+    def thumbnail(self, row: int) -> bytes:
+        """A small JPEG of a row's image; empty where none is kept."""
+        segment, within = self._place(row)
+        return segment.thumbnail(within)
+
+    def _place(self, row: int) -> tuple[OpenSegment, int]:
+        i = int(np.searchsorted(self.offsets, row, side="right")) - 1
+        return self.segments[i], row - int(self.offsets[i])

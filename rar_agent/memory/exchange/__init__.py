@@ -1,0 +1,1 @@
+"""Memories elsewhere: LangChain, data frames, exported folders, the reference code's files."""

@@ -1,0 +1,54 @@
+"""A memory that is made elsewhere than by teaching: all of it, or nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rar_agent.encoders import Encoder
+from rar_agent.errors import InputError
+from rar_agent.memory.format.location import CURRENT, memory_folder
+from rar_agent.memory.format.lock import writer_lock
+from rar_agent.memory.format.manifest import EncoderRecord
+
+
+@contextmanager
+def creating(home: Path, name: str) -> Iterator[Path]:
+    """Hold the lock of a memory that is not there yet; whatever fails leaves nothing behind.
+
+    Raises:
+        InputError: It exists already, or the name cannot name a memory.
+        BusyError: Somebody else is writing it.
+    """
+    folder = memory_folder(home, name)
+    with writer_lock(folder):
+        if (folder / CURRENT).exists():
+            raise InputError(
+                f"Memory '{name}' exists already.",
+                f"Choose another name, or delete it first: rar-agent memory delete {name}",
+            )
+        try:
+            yield folder
+        except BaseException:
+            (folder / CURRENT).unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def encoder_record(encoder: Encoder, templates: Sequence[str]) -> EncoderRecord:
+    """What a manifest says of a loaded encoder.
+
+    Args:
+        encoder: The encoder of all the memory's vectors.
+        templates: Texts that names are put into, with `{}` for the name.
+    """
+    return EncoderRecord(
+        name=encoder.name,
+        details=dict(encoder.fingerprint.details),
+        precision=encoder.fingerprint.precision,
+        text_scale=encoder.text_scale,
+        names_help=encoder.names_help,
+        templates=tuple(templates),
+    )

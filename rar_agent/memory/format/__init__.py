@@ -1,0 +1,1 @@
+"""A memory on disk: immutable files, generations that switch atomically, one writer."""

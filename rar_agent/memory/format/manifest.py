@@ -1,0 +1,212 @@
+"""The memory's format, version 2: what a generation says about itself.
+
+    NAME/CURRENT                  which generation is valid, and the sha256 of its manifest
+    NAME/generations/000007.json  the manifest
+    NAME/data/<sha256>.<kind>     immutable files, named by their content
+    NAME/writer.lock              held by the one writer
+
+A segment holds entries of one modality: `vectors` (raw little-endian float32, row after row),
+`entries` (rows of `ENTRY`), `sources` (UTF-8 texts, found by the offsets in the entries), and,
+where there are, `thumbnails` (JPEGs one after another, with their offsets) and an `index`. A layer
+holds categories, a JSON line each, with rows of `CATEGORY`; the last layer that names a
+category counts.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from rar_agent.types import Modality
+
+FORMAT_VERSION = 2
+
+MODALITIES: tuple[Modality, ...] = ("image", "text", "head")
+"""An entry's modality is stored as its position here."""
+
+ENTRY = np.dtype(
+    [
+        ("id", "<i8"),
+        ("category", "<i4"),
+        ("modality", "u1"),
+        ("reserved", "V3"),
+        ("length", "<f4"),  # of the row before normalisation; 1 but for head entries
+        ("bias", "<f4"),  # of the linear classifier; 0 but for head entries
+        ("source_start", "<i8"),
+        ("source_size", "<i4"),
+        ("reserved2", "V4"),
+        ("content", "V32"),  # sha256 of the image's bytes or of the text
+    ]
+)
+
+CATEGORY = np.dtype(
+    [
+        ("id", "<i8"),
+        ("start", "<i8"),  # of its line, in bytes
+        ("size", "<i8"),  # of its line; 0 where the category was removed
+        ("name", "<u8"),  # hash of the name, 0 where it was removed
+        ("parent", "<u8"),  # hash of the parent's name, 0 where there is none
+    ]
+)
+
+
+class Record(BaseModel):
+    """A frozen part of a manifest; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class FileRef(Record):
+    """An immutable file under `data/`."""
+
+    name: str = Field(pattern=r"^[0-9a-f]{64}\.[a-z0-9]+$")
+    size: int = Field(ge=0)
+    """Bytes."""
+
+    @property
+    def sha256(self) -> str:
+        """The content's hash, which is also its name."""
+        return self.name.partition(".")[0]
+
+
+class ThumbnailsRef(Record):
+    """Small pictures of a segment's images."""
+
+    offsets: FileRef
+    """(count + 1) `<i8`: where each JPEG begins, and the last one ends; empty ones are missing."""
+    images: FileRef
+
+
+class IndexRef(Record):
+    """An approximate index over a segment's rows."""
+
+    file: FileRef
+    kind: Literal["hnsw", "ivf", "ivf-pq"]
+    parameters: dict[str, int]
+    """As the plan chose and measuring adjusted them."""
+    recall: dict[str, float]
+    """Share of the 10 exact nearest entries found, by modality of the query, 0 to 1."""
+
+
+class SegmentRef(Record):
+    """One batch of entries of one modality."""
+
+    modality: Modality
+    count: int = Field(ge=1)
+    first_id: int = Field(ge=0)
+    """The smallest id."""
+    last_id: int = Field(ge=0)
+    """The largest id."""
+    vectors: FileRef
+    entries: FileRef
+    sources: FileRef
+    thumbnails: ThumbnailsRef | None = None
+    index: IndexRef | None = None
+
+    def files(self) -> list[FileRef]:
+        """Every file of the segment."""
+        refs = [self.vectors, self.entries, self.sources]
+        if self.thumbnails:
+            refs += [self.thumbnails.offsets, self.thumbnails.images]
+        if self.index:
+            refs.append(self.index.file)
+        return refs
+
+
+class LayerRef(Record):
+    """One batch of new, changed or removed categories."""
+
+    count: int = Field(ge=1)
+    rows: FileRef
+    lines: FileRef
+
+
+class EncoderRecord(Record):
+    """The encoder that made the vectors."""
+
+    name: str
+    details: dict[str, str]
+    precision: str
+    text_scale: float
+    """Factor from image-text cosines to logits."""
+    names_help: bool
+    """Whether names are used without being asked."""
+    templates: tuple[str, ...]
+    """Texts that a name is put into, averaged; `{}` stands for the name."""
+    views: Literal["one", "flip", "crops"] = "one"
+    """What an exemplar's vector is the mean of: the image; it and its mirror image; five crops."""
+
+
+class FitRecord(Record):
+    """How categories are scored from exemplars, and what was measured when that was chosen."""
+
+    rule: Literal["leave-one-out", "single-exemplars"]
+    """`leave-one-out`, or the name of the fixed rule for memories too small to choose on."""
+    method: Literal["gda", "knn", "cache"]
+    feature_map: Literal["identity", "root"]
+    parameters: dict[str, float]
+    """Of the scoring, by name; see `scoring/fit.py`."""
+    compared: dict[str, float] = Field(default_factory=dict)
+    """Every method that was tried: share of the left-out exemplars that it recognises, 0 to 1."""
+    calibrated: bool
+    left_out: int = 0
+    """Exemplars that were left out, one by one."""
+    top1: float | None = None
+    """Share of them recognised, 0 to 1."""
+    ece: float | None = None
+    """Expected calibration error over them, 15 bins, 0 to 1."""
+    entries: int
+    """Exemplars that it was fitted on."""
+    next_entry: int
+    """Ids from here on were learnt later."""
+    changed_before: int = 0
+    """Exemplars learnt or removed since the fit that the sums know of already."""
+    removed: FileRef | None = None
+    """Ids of entries that were removed before."""
+    arrays: FileRef
+    """Everything numerical, as one `.npz` file without pickles."""
+
+
+class Manifest(Record):
+    """One generation of a memory."""
+
+    format_version: Literal[2] = 2
+    name: str
+    generation: int = Field(ge=1)
+    created: str
+    """UTC, ISO 8601."""
+    created_by: str
+    """`rar-agent` and its version."""
+    state: Literal["building", "ready"]
+    build: str = ""
+    """While building: hash of what is being learnt, so that only the same build goes on."""
+    fixed: bool = False
+    """A ready memory that may not be taught."""
+    domain: str = ""
+    """What kind of categories these are, for the ranking prompt: `bird species`."""
+    encoder: EncoderRecord
+    dimension: int = Field(ge=1)
+    thumbnails: int = Field(default=0, ge=0)
+    """Longer side of the pictures kept of its images, in pixels; 0 keeps none."""
+    layers: tuple[LayerRef, ...]
+    category_count: int = Field(ge=0)
+    next_category: int = Field(ge=0)
+    next_entry: int = Field(ge=0)
+    segments: tuple[SegmentRef, ...]
+    tombstones: FileRef | None = None
+    """Ids (`<i8`, ascending) of removed entries that segments still hold."""
+    fit: FitRecord | None = None
+
+    def files(self) -> list[FileRef]:
+        """Every file that this generation needs."""
+        refs = [ref for layer in self.layers for ref in (layer.rows, layer.lines)]
+        refs += [ref for segment in self.segments for ref in segment.files()]
+        if self.tombstones:
+            refs.append(self.tombstones)
+        if self.fit:
+            refs.append(self.fit.arrays)
+            if self.fit.removed:
+                refs.append(self.fit.removed)
+        return refs

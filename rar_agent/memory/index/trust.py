@@ -1,0 +1,170 @@
+"""Which index files FAISS may parse on this machine: those that this machine wrote.
+
+FAISS's parser is C++ that forged files can harm, and a sha256 in a manifest proves nothing where
+the manifest came with the file. So what this machine wrote is recorded outside of the memory, in
+the user's state folder: a memory that was copied here is searched exactly until its index is
+built anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from platformdirs import user_state_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rar_agent.errors import ConfigurationError, InputError
+
+_DIGEST = r"^[0-9a-f]{64}$"
+_MACHINE = "machine"
+_FIX = "Make the folder one that you can write, or have memories searched exactly."
+
+
+class _Record(BaseModel):
+    """A file that this machine wrote."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    machine: str = Field(pattern=_DIGEST)
+    sha256: str = Field(pattern=_DIGEST)
+    size: int
+    mtime_ns: int
+    inode: int
+    device: int
+
+
+class Trust:
+    """The records of one user on one machine, one small file for each index file.
+
+    Any number of processes may use the same folder.
+
+    Args:
+        state_folder: Where records are kept; the user's state folder if None.
+    """
+
+    def __init__(self, state_folder: Path | None = None) -> None:
+        self._folder = (state_folder or user_state_path("rar-agent")) / "indexes"
+
+    def written(self, path: Path, sha256: str) -> None:
+        """Record a file that this machine has just written, durably.
+
+        Args:
+            path: The file under its final name.
+            sha256: Of its content, 64 hex digits; the caller computed it from what was written.
+
+        Raises:
+            InputError: The digest is none, or there is no such file.
+            ConfigurationError: The record cannot be written.
+        """
+        if not re.fullmatch(_DIGEST, sha256):
+            raise InputError(f"'{sha256}' is not a sha256.", "Give 64 lower-case hex digits.")
+        record = _Record(machine=self._machine(), sha256=sha256, **_stat(path))
+        _write_durably(self._folder / f"{sha256}.json", record.model_dump_json().encode())
+
+    def may_parse(self, path: Path, sha256: str) -> bool:
+        """Whether this machine wrote the file and it has not changed since.
+
+        A file whose size, time, inode and device are those recorded is not read again; if one
+        differs (the folder was moved, a backup restored) the content is hashed, and recorded
+        anew where it is the same. A record that is missing, damaged or of another machine counts
+        as none.
+
+        Args:
+            path: The index file.
+            sha256: Of its content, as the manifest names it.
+        """
+        record = self._read(sha256)
+        if record is None or record.machine != self._known_machine():
+            return False
+        try:
+            now = _stat(path)
+        except InputError:
+            return False
+        if now == record.model_dump(include=set(now)):
+            return True
+        if now["size"] != record.size or _hash(path) != sha256 or _stat(path) != now:
+            return False
+        with suppress(ConfigurationError):  # then it is hashed again next time
+            self.written(path, sha256)
+        return True
+
+    def forget(self, sha256: str) -> None:
+        """Drop the record of a file that was removed; no record is no error.
+
+        Args:
+            sha256: As it was recorded.
+        """
+        if re.fullmatch(_DIGEST, sha256):
+            with suppress(OSError):
+                (self._folder / f"{sha256}.json").unlink(missing_ok=True)
+
+    def _read(self, sha256: str) -> _Record | None:
+        if not re.fullmatch(_DIGEST, sha256):  # it becomes a file's name
+            return None
+        try:
+            record = _Record.model_validate_json((self._folder / f"{sha256}.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+        return record if record.sha256 == sha256 else None
+
+    def _known_machine(self) -> str | None:
+        """This machine's id, a random one, if it has one already."""
+        try:
+            known = (self._folder / _MACHINE).read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError):
+            return None
+        return known if re.fullmatch(_DIGEST, known) else None
+
+    def _machine(self) -> str:
+        if known := self._known_machine():
+            return known
+        _write_durably(self._folder / _MACHINE, (made := secrets.token_hex(32)).encode())
+        return self._known_machine() or made  # of two processes at once the last one's id stays
+
+
+def _stat(path: Path) -> dict[str, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InputError(
+            f"'{path}' cannot be seen: {error.strerror}.", "Write it first."
+        ) from error
+    return {
+        "size": found.st_size,
+        "mtime_ns": found.st_mtime_ns,
+        "inode": found.st_ino,
+        "device": found.st_dev,
+    }
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with draft.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise ConfigurationError(f"'{path}' cannot be written: {error.strerror}.", _FIX) from error

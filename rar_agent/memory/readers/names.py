@@ -1,0 +1,79 @@
+"""A list of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rar_agent.errors import InputError
+from rar_agent.images.policy import printable
+from rar_agent.memory.readers.categories import named, refuse_repeats
+from rar_agent.memory.readers.identity import identity_of
+from rar_agent.memory.readers.sample import Sample
+from rar_agent.types import Category
+
+
+@dataclass(frozen=True)
+class NamesReader:
+    """Categories by name alone, from a text file: see `read_names`.
+
+    Attributes:
+        path: The text file.
+
+    Raises:
+        InputError: It cannot be read, is empty, or repeats a name.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        _ = self._lines
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of the names."""
+        return identity_of("names", *(category.name for _, category in self._lines))
+
+    @property
+    def count(self) -> int:
+        """There are no images."""
+        return 0
+
+    def samples(self) -> Iterator[Sample]:
+        """One sample a name."""
+        place = printable(str(self.path.absolute()))
+        for number, category in self._lines:
+            yield Sample(category, None, f"{place}:{number}")
+
+    @cached_property
+    def _lines(self) -> list[tuple[int, Category]]:
+        return _read(self.path)
+
+
+def read_names(file: Path) -> list[Category]:
+    """Categories from a text file: a name a line; empty lines and lines from # on are skipped.
+
+    Raises:
+        InputError: It cannot be read, is empty, or repeats a name.
+    """
+    return [category for _, category in _read(file)]
+
+
+def _read(file: Path) -> list[tuple[int, Category]]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"'{file}' cannot be read: {error}.", "Give the path of a UTF-8 text file."
+        ) from error
+    found = [
+        (number, named(line, str(file)))
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if not found:
+        raise InputError(f"'{file}' has no names.", "Write one name a line.")
+    refuse_repeats((category.name for _, category in found), str(file))
+    return found

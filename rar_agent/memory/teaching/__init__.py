@@ -1,0 +1,1 @@
+"""Teaching and forgetting: from inputs to the next generation of a memory."""

@@ -1,0 +1,305 @@
+"""Changing what a memory knows: update, rename, merge, move, remove."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from rar_agent.encoders import Encoder
+from rar_agent.errors import InputError, NotFoundError
+from rar_agent.memory.format.location import memory_folder
+from rar_agent.memory.format.segment import NewEntry
+from rar_agent.memory.memory import Memory
+from rar_agent.memory.taxonomy import refuse_cycle
+from rar_agent.memory.teaching.draft import Draft, Fitting
+from rar_agent.memory.teaching.learn import replace_texts, text_contents
+from rar_agent.memory.teaching.teach import changing, require_encoder
+from rar_agent.memory.teaching.texts import content_of
+from rar_agent.types import Category
+
+LoadEncoder = Callable[[], Encoder]
+"""Loads the memory's encoder, which is needed only where texts have to be encoded again."""
+
+
+def update_category(
+    home: Path,
+    name: str,
+    category: str,
+    load: LoadEncoder,
+    *,
+    aliases: Sequence[str] | None = None,
+    description: str | None = None,
+    parent: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    rename: str | None = None,
+) -> Memory:
+    """Change a category's details; what is None stays as it is.
+
+    Args:
+        home: Where memories live.
+        name: The memory.
+        category: Which one; the name of a branch (a parent) may be given too.
+        load: Called where its texts change and the memory has texts.
+        aliases: Other names, in place of the old ones.
+        description: One sentence that tells it from its neighbours.
+        parent: Name of the category above it; empty for none.
+        metadata: Keys to set; those with the value None are removed.
+        rename: Its new name; the categories below it follow.
+
+    Raises:
+        NotFoundError: There is no such memory or category.
+        InputError: The new name is taken, or a category would be above itself.
+    """
+    with changing(memory_folder(home, name)) as memory:
+        draft = Draft.after(memory)
+        number = draft.find(category)
+        below = memory.categories.children(category)
+        if number is None and not len(below):
+            raise _no_category(memory, category)
+        old = draft.category(number) if number is not None else Category(name=category)
+        assert old is not None  # noqa: S101 - found
+        changes: dict[str, Any] = {
+            "aliases": None if aliases is None else tuple(aliases),
+            "description": description,
+            "parent": parent,
+            "name": rename,
+        }
+        if metadata is not None:
+            merged = {**old.metadata, **metadata}
+            changes["metadata"] = {k: v for k, v in merged.items() if v is not None}
+        new = _changed(old, {k: v for k, v in changes.items() if v is not None})
+        if new.name != old.name and draft.find(new.name) is not None:
+            raise InputError(
+                f"Memory '{name}' has a category '{new.name}' already.",
+                f"To make one of both: rar-agent memory merge {name} '{old.name}' '{new.name}'",
+            )
+        if number is None:
+            number = draft.put(new)
+        else:
+            draft.put(new, number)
+        if new.name != old.name:
+            for column in below:
+                child = memory.categories[int(column)]
+                draft.put(
+                    child.model_copy(update={"parent": new.name}),
+                    int(memory.categories.ids[column]),
+                )
+        refuse_cycle(new, draft)
+        _rewrite_text(draft, memory, number, new, load)
+        return draft.commit("ready")
+
+
+def rename_category(
+    home: Path, name: str, category: str, new_name: str, load: LoadEncoder
+) -> Memory:
+    """Give a category another name; its entries and the categories below it follow.
+
+    Raises:
+        NotFoundError: There is no such memory or category.
+        InputError: The new name is taken or not valid.
+    """
+    return update_category(home, name, category, load, rename=new_name)
+
+
+def merge_categories(
+    home: Path,
+    name: str,
+    merged: Sequence[str],
+    into: str,
+    load: LoadEncoder,
+    fitting: Fitting = "auto",
+) -> Memory:
+    """Make one category of several: it keeps all exemplars, and the others' names as aliases.
+
+    The categories below the others follow. The same image in several of them is kept once.
+
+    Raises:
+        NotFoundError: The memory or a category is not there; nothing is changed.
+        InputError: A category would be merged into itself.
+    """
+    with changing(memory_folder(home, name)) as memory:
+        draft = Draft.after(memory)
+        target = _number(draft, memory, into)
+        numbers = [_number(draft, memory, other) for other in dict.fromkeys(merged)]
+        if target in numbers:
+            raise InputError(f"'{into}' cannot be merged into itself.", "Name another one.")
+        kept = _category(draft, target)
+        group = [kept, *(_category(draft, number) for number in numbers)]
+        inside = {category.name for category in group}
+        above = (category.parent for category in group if category.parent not in inside)
+        for gone in group[1:]:
+            names = [n for n in (gone.name, *gone.aliases) if n not in (kept.name, *kept.aliases)]
+            kept = kept.model_copy(
+                update={
+                    "aliases": (*kept.aliases, *names),
+                    "description": kept.description or gone.description,
+                    "metadata": {**gone.metadata, **kept.metadata},
+                }
+            )
+        kept = kept.model_copy(update={"parent": next(filter(None, above), "")})
+        for number, gone in zip(numbers, group[1:], strict=True):
+            for child in memory.categories.children(gone.name):
+                below = int(memory.categories.ids[child])
+                if below not in (target, *numbers):
+                    draft.put(_category(draft, below).model_copy(update={"parent": into}), below)
+            draft.forget(number)
+        draft.put(kept, target)
+        refuse_cycle(kept, draft)
+        columns = memory.categories.columns(np.array(numbers))
+        _move(draft, memory, memory.entries.rows_of("image", columns), target)
+        texts = memory.entries.rows_of("text", columns)
+        draft.remove(memory.entries.id_of(int(row)) for row in texts)
+        _rewrite_text(draft, memory, target, kept, load, wanted=len(texts) > 0)
+        return draft.commit("ready", fitting)
+
+
+def move_entries(
+    home: Path, name: str, entries: Sequence[int], to: str, fitting: Fitting = "auto"
+) -> Memory:
+    """Give exemplars to another category, as after a wrong label; a category left empty goes.
+
+    One of which the category has the same image already is only removed.
+
+    Raises:
+        NotFoundError: The memory, an entry or the category is not there; nothing is changed.
+        InputError: An entry is no exemplar.
+    """
+    with changing(memory_folder(home, name)) as memory:
+        draft = Draft.after(memory)
+        target = _number(draft, memory, to)
+        rows = _rows(memory, entries)
+        modalities = memory.entries.fields(rows)["modality"]
+        if (modalities != 0).any():
+            entry = entries[int(np.flatnonzero(modalities)[0])]
+            raise InputError(f"Entry {entry} is a text, no exemplar.", "Move exemplars only.")
+        left = np.unique(memory.entries.columns[rows])
+        _move(draft, memory, rows, target)
+        _drop_empty(draft, memory, left[memory.categories.ids[left] != target])
+        return draft.commit("ready", fitting)
+
+
+def remove_from_memory(
+    home: Path,
+    name: str,
+    categories: Sequence[str] = (),
+    entries: Sequence[int] = (),
+    fitting: Fitting = "auto",
+) -> Memory:
+    """Forget whole categories, or single entries; a category without entries goes too.
+
+    Raises:
+        NotFoundError: The memory, a category or an entry is not there; nothing is changed.
+        InputError: It is a ready memory.
+        BusyError: Somebody else is writing to it.
+    """
+    with changing(memory_folder(home, name)) as memory:
+        draft = Draft.after(memory)
+        numbers = [_number(draft, memory, category) for category in categories]
+        rows = _rows(memory, entries)
+        gone = memory.categories.columns(np.array(numbers, np.int64))
+        for modality in memory.entries.modalities:
+            rows = np.union1d(rows, memory.entries.rows_of(modality, gone)).astype(np.int64)
+        draft.remove(memory.entries.id_of(int(row)) for row in rows)
+        for number in numbers:
+            draft.forget(number)
+        _drop_empty(draft, memory, np.unique(memory.entries.columns[rows]))
+        return draft.commit("ready", fitting)
+
+
+def _drop_empty(draft: Draft, memory: Memory, columns: np.ndarray) -> None:
+    """Forget those categories that have no entry left, unless others are below them."""
+    removed = set(draft.removed.tolist())
+    for column in columns:
+        category = memory.categories[int(column)]
+        rows = [
+            int(row)
+            for modality in memory.entries.modalities
+            for row in memory.entries.rows_of(modality, np.array([column]))
+        ]
+        left = any(memory.entries.id_of(row) not in removed for row in rows)
+        below = memory.categories.ids[memory.categories.children(category.name)]
+        if not left and all(draft.category(int(child)) is None for child in below):
+            draft.forget(int(memory.categories.ids[column]))
+
+
+def _move(draft: Draft, memory: Memory, rows: np.ndarray, target: int) -> None:
+    """Write exemplars again under another category, each image once; nothing is encoded."""
+    column = memory.categories.columns(np.array([target]))
+    own = memory.entries.rows_of("image", column)
+    rows = rows[memory.entries.columns[rows] != column[0]]
+    draft.remove(memory.entries.id_of(int(row)) for row in rows)
+    known = {bytes(content) for content in memory.entries.fields(own)["content"]}
+    new: dict[bytes, int] = {}
+    for row, content in zip(rows, memory.entries.fields(rows)["content"], strict=True):
+        if bytes(content) not in known:
+            new.setdefault(bytes(content), int(row))
+    moved = [
+        NewEntry(
+            target,
+            content.hex(),
+            memory.entries.source(row),
+            thumbnail=memory.entries.thumbnail(row),
+        )
+        for content, row in new.items()
+    ]
+    draft.add_segment("image", moved, memory.entries.vectors(np.array([*new.values()], np.int64)))
+
+
+def _rewrite_text(
+    draft: Draft,
+    memory: Memory,
+    number: int,
+    new: Category,
+    load: LoadEncoder,
+    wanted: bool = False,
+) -> None:
+    """Encode a category's texts again, if it has a text entry (or one is wanted) that changed."""
+    had = text_contents(memory, [number]).get(number)
+    if (had or wanted) and had != content_of(new, draft.encoder.templates):
+        encoder = load()
+        require_encoder(memory, encoder)
+        replace_texts(draft, memory, encoder, [(number, new)])
+
+
+def _changed(old: Category, changes: Mapping[str, Any]) -> Category:
+    try:
+        return Category.model_validate({**old.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"'{first['input']!s:.80}' cannot be the {first['loc'][0]} of a category: "
+            f"{first['msg'].lower()}.",
+            "Give another one.",
+        ) from error
+
+
+def _rows(memory: Memory, entries: Sequence[int]) -> np.ndarray:
+    rows = [(entry, memory.entries.row_of(entry)) for entry in dict.fromkeys(entries)]
+    for entry, row in rows:
+        if row is None:
+            raise NotFoundError(f"Memory '{memory.name}' has no entry {entry}.", "See memory show.")
+    return np.array([row for _, row in rows], np.int64)
+
+
+def _category(draft: Draft, number: int) -> Category:
+    category = draft.category(number)
+    assert category is not None  # noqa: S101 - its number was found
+    return category
+
+
+def _number(draft: Draft, memory: Memory, category: str) -> int:
+    number = draft.find(category)
+    if number is None:
+        raise _no_category(memory, category)
+    return number
+
+
+def _no_category(memory: Memory, category: str) -> NotFoundError:
+    close = difflib.get_close_matches(category, [c.name for c in memory.categories], n=3)
+    hint = f"Did you mean {', '.join(close)}?" if close else "See memory show."
+    return NotFoundError(f"Memory '{memory.name}' has no category '{category}'.", hint)

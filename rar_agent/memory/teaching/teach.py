@@ -1,0 +1,242 @@
+"""Teaching: create a memory, add to it, delete it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rar_agent.encoders import Encoder
+from rar_agent.errors import ConfigurationError, InputError, NotFoundError
+from rar_agent.images import Policy
+from rar_agent.memory.format.generation import read_manifest
+from rar_agent.memory.format.location import CURRENT, memory_folder
+from rar_agent.memory.format.lock import writer_lock
+from rar_agent.memory.format.manifest import EncoderRecord
+from rar_agent.memory.memory import Memory
+from rar_agent.memory.open import open_generation
+from rar_agent.memory.readers import Given, Reader, Sample, SampleReader, chain
+from rar_agent.memory.teaching.draft import Draft, Fitting
+from rar_agent.memory.teaching.exemplars import Views
+from rar_agent.memory.teaching.learn import Learner, Progress, Report
+from rar_agent.memory.teaching.texts import default_templates
+from rar_agent.types import Category
+
+Taught = Reader | Given
+"""A reader, or what Python code has at hand; see `SampleReader`."""
+
+
+def create_memory(
+    home: Path,
+    name: str,
+    encoder: Encoder,
+    images: Taught = (),
+    names: Sequence[Category] = (),
+    domain: str = "",
+    policy: Policy | None = None,
+    progress: Progress | None = None,
+    *,
+    templates: Sequence[str] = (),
+    views: Views = "one",
+    thumbnails: int = 0,
+) -> Report:
+    """Create a memory from images, from names, or from both.
+
+    An interrupted creation goes on where it stopped when it is run again.
+
+    Args:
+        home: Where memories live.
+        name: Up to 64 letters, digits, dots, dashes and underscores.
+        encoder: Makes all its vectors, now and later.
+        images: A reader; or a mapping from categories (or their names) to images; or categories
+            with their image files.
+        names: Categories known by name.
+        domain: What kind of categories these are, for texts and the ranking prompt:
+            `bird species`.
+        policy: Limits on the images.
+        progress: Told after each batch.
+        templates: Texts that names are put into, with `{}` for the name; default: by encoder.
+        views: What an exemplar's vector is the mean of.
+        thumbnails: Longer side of pictures to keep of the images, in pixels; 0 keeps none.
+
+    Raises:
+        InputError: It exists already, or there is nothing to learn.
+        FingerprintMismatchError: The build to go on with was begun with another encoder.
+        BusyError: Somebody else is writing to it.
+    """
+    folder = memory_folder(home, name)
+    reader = as_reader(images, names)
+    record = EncoderRecord(
+        name=encoder.name,
+        details=dict(encoder.fingerprint.details),
+        precision=encoder.fingerprint.precision,
+        text_scale=encoder.text_scale,
+        names_help=encoder.names_help,
+        templates=tuple(templates) or default_templates(encoder, domain),
+        views=views,
+    )
+    _require_slots(record.templates)
+    with writer_lock(folder):
+        begun = _begun(folder, encoder)
+        build = _hash(reader.identity, domain, record.templates, views, thumbnails)
+        if begun is not None and len(begun.entries):
+            if begun.manifest.build != build:
+                raise InputError(
+                    f"A build of memory '{name}' from other images, names or options was "
+                    "interrupted.",
+                    f"Run that one again, or give it up: rar-agent memory delete {name}",
+                )
+            draft = Draft.after(begun)
+        else:
+            draft = Draft(folder, record, encoder.dimension, domain, thumbnails=thumbnails)
+            draft.generation = begun.manifest.generation if begun else 0
+            begun = None
+        draft.build = build
+        return Learner(draft, begun, encoder, policy, progress, building=True).teach(reader)
+
+
+def add_to_memory(
+    home: Path,
+    name: str,
+    encoder: Encoder,
+    images: Taught = (),
+    names: Sequence[Category] = (),
+    policy: Policy | None = None,
+    progress: Progress | None = None,
+    fitting: Fitting = "auto",
+) -> Report:
+    """Teach a memory more categories, or more exemplars of those it has.
+
+    Args:
+        home: Where memories live.
+        name: The memory.
+        encoder: The one that it was made with.
+        images: As for `create_memory`.
+        names: Categories known by name.
+        policy: Limits on the images.
+        progress: Told after each batch.
+        fitting: Whether the scoring is chosen anew; `auto`: where the memory is small, or has
+            changed by more than a tenth since it was chosen.
+
+    Raises:
+        NotFoundError: There is no such memory.
+        InputError: It is a ready memory, which may not be taught.
+        FingerprintMismatchError: It was made by another encoder.
+        BusyError: Somebody else is writing to it.
+    """
+    with changing(memory_folder(home, name)) as memory:
+        require_encoder(memory, encoder)
+        learner = Learner(Draft.after(memory), memory, encoder, policy, progress)
+        return learner.teach(as_reader(images, names), fitting)
+
+
+def fit_memory_again(home: Path, name: str) -> Memory:
+    """Choose anew how a memory's categories are scored, whatever changed.
+
+    Raises:
+        NotFoundError: There is no such memory.
+        InputError: It is a ready memory.
+        BusyError: Somebody else is writing to it.
+    """
+    with changing(memory_folder(home, name)) as memory:
+        return Draft.after(memory).commit("ready", "always")
+
+
+def delete_memory(home: Path, name: str) -> None:
+    """Delete a memory and all it knows, damaged or incomplete ones too.
+
+    Raises:
+        NotFoundError: There is none of that name.
+        BusyError: Somebody is writing to it.
+    """
+    folder = memory_folder(home, name)
+    if not folder.is_dir():
+        raise NotFoundError(f"There is no memory '{name}' in {folder.parent}.", "See memory list.")
+    with writer_lock(folder):
+        (folder / CURRENT).unlink(missing_ok=True)  # from here on it is no memory
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def changing(folder: Path) -> Iterator[Memory]:
+    """Hold the lock of a memory that may be changed, opened.
+
+    Raises:
+        NotFoundError: There is no such memory.
+        InputError: It is ready-made, or its build was interrupted.
+        BusyError: Somebody else is writing to it.
+    """
+    if not (folder / CURRENT).exists() and (folder / "writer.json").exists():
+        with writer_lock(folder):  # says who is building it
+            pass
+    read_manifest(folder)  # before the lock, which would make the folder
+    with writer_lock(folder):
+        memory = open_generation(folder, read_manifest(folder))
+        if memory.manifest.fixed:
+            raise InputError(
+                f"Memory '{memory.name}' is ready-made and may not be changed.",
+                "Create your own: rar-agent memory create NAME --images FOLDER",
+            )
+        if memory.manifest.state == "building":
+            raise InputError(
+                f"The build of memory '{memory.name}' was interrupted.",
+                "Run the same rar-agent memory create again first.",
+            )
+        yield memory
+
+
+def require_encoder(memory: Memory, encoder: Encoder) -> None:
+    """Check that an encoder is the memory's.
+
+    Raises:
+        FingerprintMismatchError: It is another one; the message says in what.
+    """
+    memory.fingerprint.require(
+        encoder.fingerprint,
+        f"Memory '{memory.name}'",
+        f"Use --encoder {memory.manifest.encoder.name}, or create another memory.",
+    )
+
+
+def as_reader(images: Taught, names: Sequence[Category] = ()) -> Reader:
+    """One reader of images, in whatever form they are given, and of names."""
+    readers: list[Reader] = []
+    if not isinstance(images, Sequence | Mapping):
+        readers.append(images)
+    elif len(images):
+        readers.append(SampleReader(images))
+    if names:
+        readers.append(SampleReader([Sample(name, None, name.name) for name in names]))
+    return chain(*readers)
+
+
+def _begun(folder: Path, encoder: Encoder) -> Memory | None:
+    """The interrupted build to go on with, if there is one."""
+    if not (folder / CURRENT).exists():
+        return None
+    begun = open_generation(folder, read_manifest(folder))
+    if begun.manifest.state == "ready":
+        raise InputError(
+            f"Memory '{folder.name}' exists already.",
+            f"Teach it with rar-agent memory add {folder.name}, or choose another name.",
+        )
+    if len(begun.entries):
+        require_encoder(begun, encoder)
+    return begun
+
+
+def _require_slots(templates: Sequence[str]) -> None:
+    for template in templates:
+        if "{}" not in template:
+            raise ConfigurationError(
+                f"The template '{template}' has no place for the name.",
+                "Write {} where it goes: 'a photo of a {}.'",
+            )
+
+
+def _hash(*parts: object) -> str:
+    text = json.dumps([str(part) for part in parts])
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

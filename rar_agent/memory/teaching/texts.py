@@ -1,0 +1,59 @@
+"""From categories to text vectors: templates, aliases and the description, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rar_agent.encoders import Encoder, FloatArray
+from rar_agent.encoders.base import normalize
+from rar_agent.memory.format.segment import text_content
+from rar_agent.types import Category
+
+_BATCH = 256  # categories whose texts are encoded at once
+
+
+def default_templates(encoder: Encoder, domain: str) -> tuple[str, ...]:
+    """Templates for names, as in the paper's protocols where the encoder was trained on captions.
+
+    Args:
+        encoder: Bare names suit the builtin encoder's bridge; captions suit CLIP's kind.
+        domain: What kind of categories these are; empty for any.
+    """
+    if not encoder.names_help:
+        return ("{}",)
+    if domain:
+        return ("a photo of a {}.", f"a photo of a {{}}, a type of {domain}.")
+    return ("a photo of a {}.",)
+
+
+def texts_of(category: Category, templates: Sequence[str]) -> tuple[str, ...]:
+    """All texts that stand for a category: its names in each template, and its description."""
+    names = (category.name, *category.aliases)
+    texts = [template.replace("{}", name) for name in names for template in templates]
+    if category.description:
+        texts.append(f"{category.name}: {category.description}")
+    return tuple(texts)
+
+
+def content_of(category: Category, templates: Sequence[str]) -> str:
+    """Content hash of a category's text entry: it changes when any of its texts does."""
+    return text_content("\n".join(texts_of(category, templates)))
+
+
+def encode_categories(
+    encoder: Encoder, categories: Sequence[Category], templates: Sequence[str]
+) -> FloatArray:
+    """The normalised mean of each category's texts.
+
+    Returns:
+        (n, d) float32 unit rows.
+    """
+    parts = [np.empty((0, encoder.dimension), np.float32)]
+    for start in range(0, len(categories), _BATCH):
+        groups = [texts_of(c, templates) for c in categories[start : start + _BATCH]]
+        vectors = encoder.encode_texts([text for group in groups for text in group])
+        firsts = np.cumsum([0, *(len(group) for group in groups[:-1])])
+        parts.append(np.add.reduceat(vectors, firsts, axis=0).astype(np.float32))
+    return normalize(np.concatenate(parts))[0]
