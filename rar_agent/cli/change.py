@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rar_agent.cli.teach import NoFit
+from rar_agent.cli.options import Name, NoFit, pairs
 from rar_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 
 def update(
-    name: str,
-    category: str,
+    name: Name,
+    category: Annotated[
+        str, typer.Argument(metavar="CATEGORY", help="Or a branch.", show_default=False)
+    ],
     alias: Annotated[
         list[str] | None,
         typer.Option(help="Other name, in place of the old ones; may be repeated; '' for none."),
@@ -38,7 +40,6 @@ def update(
     ] = None,
 ) -> None:
     """Change what is said of a category, or of a branch."""
-    from rar_agent.cli.inputs import pairs
     from rar_agent.memory import update_category
 
     if alias is None and description is None and parent is None and not set_:
@@ -59,7 +60,11 @@ def update(
     _print_category(memory, category)
 
 
-def rename(name: str, old: str, new: str) -> None:
+def rename(
+    name: Name,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Category or branch.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")],
+) -> None:
     """Give a category or a branch another name; what is below it follows."""
     from rar_agent.memory import rename_category
 
@@ -69,8 +74,10 @@ def rename(name: str, old: str, new: str) -> None:
 
 
 def merge(
-    name: str,
-    categories: Annotated[list[str], typer.Argument(help="Categories that become part of it.")],
+    name: Name,
+    categories: Annotated[
+        list[str], typer.Argument(metavar="CATEGORY", help="They become part of it.")
+    ],
     into: Annotated[str, typer.Option(help="The category that stays.")],
     no_fit: NoFit = False,
 ) -> None:
@@ -91,7 +98,7 @@ def merge(
 
 
 def move(
-    name: str,
+    name: Name,
     entry: Annotated[
         list[int], typer.Option(help="Id, as memory show --category says; may be repeated.")
     ],
@@ -107,8 +114,10 @@ def move(
 
 
 def remove(
-    name: str,
-    categories: Annotated[list[str] | None, typer.Argument(help="Categories to forget.")] = None,
+    name: Name,
+    categories: Annotated[
+        list[str] | None, typer.Argument(metavar="CATEGORY", help="To forget.")
+    ] = None,
     entry: Annotated[
         list[int] | None, typer.Option(help="Entry to forget; may be repeated.")
     ] = None,
@@ -119,14 +128,14 @@ def remove(
 
     if not categories and not entry:
         raise InputError("Nothing to forget is named.", "Name categories, or --entry ID.")
-    fitting = "never" if no_fit else "auto"
-    _print_left(
-        remove_from_memory(_settings().home, name, categories or [], entry or [], fitting)
+    memory = remove_from_memory(
+        _settings().home, name, categories or [], entry or [], "never" if no_fit else "auto"
     )
+    _print_left(memory)
 
 
 def delete(
-    name: str,
+    name: Name,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a memory and all it knows."""
@@ -153,16 +162,16 @@ def _loader(settings: Settings, name: str) -> LoadEncoder:
 
 def _print_category(memory: Memory, name: str) -> None:
     from rar_agent.cli.show import out
-    from rar_agent.cli.tables import said_of
+    from rar_agent.cli.vocabulary import said_of
 
     out.print(said_of(memory, name), soft_wrap=True)
 
 
 def _print_left(memory: Memory) -> None:
-    from rar_agent.cli.show import out
+    from rar_agent.cli.show import counted, out
     from rar_agent.cli.tables import staleness
 
-    left = f"{len(memory.categories)} categories, {len(memory.entries)} entries left"
-    out.print(f"{memory.name}: {left}")
+    left = f"{counted(len(memory.categories), 'category')}, {counted(len(memory.entries), 'entry')}"
+    out.print(f"{memory.name}: {left} left")
     if memory.changed:
         out.print(staleness(memory), soft_wrap=True)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
-from rar_agent.cli import change, exchange, look, teach
+from rar_agent.cli import change, exchange, look, plan, teach, upkeep
 
-app = typer.Typer(help="Teach memories, change them, look at them, forget.", no_args_is_help=True)
-
-for panel, commands in {
-    "Teach": {"create": teach.create, "add": teach.add, "fit": teach.fit},
-    "Look": {"list": look.list_, "show": look.show, "verify": look.verify, "plan": look.plan},
+_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Teach": {"create": teach.create, "add": teach.add, "fit": upkeep.fit},
+    "Look": {"list": look.list_, "show": look.show, "verify": look.verify, "plan": plan.plan},
     "Change": {
         "update": change.update,
         "rename": change.rename,
         "merge": change.merge,
         "move": change.move,
         "remove": change.remove,
-        "compact": teach.compact,
+        "compact": upkeep.compact,
         "delete": change.delete,
     },
     "Exchange": {
@@ -25,6 +25,9 @@ for panel, commands in {
         "import": exchange.import_,
         "import-rar": exchange.import_rar,
     },
-}.items():
-    for command, run in commands.items():
-        app.command(command, rich_help_panel=panel)(run)
+}
+
+app = typer.Typer(help="Teach memories, change them, look at them, forget.", no_args_is_help=True)
+for _panel, _commands in _COMMANDS.items():
+    for _name, _run in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(_run)

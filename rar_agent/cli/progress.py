@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -31,7 +33,13 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=err,
         transient=True,
+        disable=not err.is_terminal,
     )
+
+
+def busy(what: str) -> AbstractContextManager[object]:
+    """A sign of life on standard error, for work that cannot tell how far it is."""
+    return err.status(what) if err.is_terminal else nullcontext()
 
 
 class Bar:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rar_agent.cli.inputs import pairs
+from rar_agent.cli.options import pairs
 from rar_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def recognize(
         raise InputError(f"'{sheet}' cannot be written.", "Name a .png file in a folder there is.")
     if method not in ("fitted", "knn"):
         raise InputError(f"--method {method} is unknown.", "Choose fitted or knn.")
+    if k is not None and coverage is not None:
+        raise InputError("--coverage takes the place of --k.", "Give one of them.")
     asked: Asked = {"method": "knn" if method == "knn" else "fitted", "only": only or ()}
     if where:
         asked["where"] = pairs(where, "--where")

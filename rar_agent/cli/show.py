@@ -40,6 +40,21 @@ def percent(probability: float) -> str:
     return "<0.1 %" if probability < 0.0005 else f"{100 * probability:.1f} %"
 
 
+def size(number: float) -> str:
+    """Bytes, in the unit that suits them."""
+    for unit, word in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= unit:
+            return f"{number / unit:,.1f} {word}"
+    return f"{number:,.0f} bytes"
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, in words."""
+    if number != 1:
+        what = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{number:,} {what}"
+
+
 def one(recognition: Recognition) -> Group:
     """A recognition in full."""
     table = grid(">", "category", "probability>", "nearest exemplar")

@@ -1,38 +1,143 @@
-"""How a memory looks in a terminal: what it knows, how it scores, what it can promise."""
+"""How a memory looks in a terminal: how it scores, what it can promise, its segments."""
 
 from __future__ import annotations
 
-import difflib
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rar_agent.cli.show import err, grid, out, percent
-from rar_agent.errors import InputError, NotFoundError
+from rar_agent.cli.show import counted, grid, percent, size
+from rar_agent.settings import MOST_CANDIDATES
 
 if TYPE_CHECKING:
-    from rar_agent.memory import Estimate, Memory, Report
+    from rar_agent.memory import Memory
     from rar_agent.memory.format.manifest import FitRecord
-    from rar_agent.memory.index.plan import IndexPlan
-    from rar_agent.memory.index.spec import IndexSpec
+    from rar_agent.memory.scoring.calibration import Calibration
 
-LISTED = 20
-"""Failures and conflicts that are shown."""
 ERROR_RATES = (0.01, 0.05, 0.10)
 COVERAGES = (0.80, 0.90, 0.95)
 _METHODS = {
-    "gda": "a Gaussian for each category, one covariance",
-    "prototype": "the nearest mean",
-    "cache": "all exemplars, the nearer the more",
-    "knn": "the nearest exemplar",
+    "gda": "Gaussians with one covariance",
+    "prototype": "nearest mean",
+    "cache": "all exemplars, nearer ones more",
+    "knn": "nearest exemplar",
 }
 
 
-def size(number: float) -> str:
-    """Bytes, for people."""
-    unit, word = next((u, w) for u, w in ((1e9, "GB"), (1e6, "MB"), (1, "bytes")) if number >= u)
-    return f"{number:,.0f} bytes" if word == "bytes" else f"{number / unit:,.1f} {word}"
+def identity(memory: Memory) -> Text:
+    """What it is: counts, generation, encoder."""
+    manifest = memory.manifest
+    encoder = manifest.encoder
+    lines = [
+        f"generation {manifest.generation} of {manifest.created}, domain '{manifest.domain}'",
+        f"encoder {encoder.name} {memory.fingerprint.identity}, {encoder.precision}, "
+        f"{manifest.dimension} dimensions, views: {encoder.views}",
+    ]
+    counts = (
+        f"{counted(len(memory.categories), 'category')}, {counted(len(memory.entries), 'entry')}, "
+        f"{size(sum(ref.size for ref in manifest.files()))}"
+    )
+    return Text(f"{memory.name}: {counts}\n").append("\n".join(lines), style="dim")
+
+
+def scoring(memory: Memory) -> Group:
+    """How it is scored, what that was chosen from, and how sure it is."""
+    parts: list[RenderableType] = [
+        Text(f"scored by {memory.describe_method()}", style="dim"),
+    ]
+    fit = memory.manifest.fit
+    if fit and fit.compared:
+        parts.append(_compared(fit))
+    if fit and fit.top1 is not None:
+        parts.append(Text(f"leaving one out: {_recognised(fit)}", style="dim"))
+    parts.append(Text(f"probability: {memory.probability_means()}", style="dim"))
+    if memory.changed and fit:
+        parts.append(staleness(memory))
+    return Group(*parts)
+
+
+def _compared(fit: FitRecord) -> Table:
+    prototype = fit.method == "gda" and fit.parameters["shrinkage"] == 1
+    chosen = "prototype" if prototype else fit.method
+    table = grid("compared, leaving one out", "recognised>", "is", "")
+    for method, share in sorted(fit.compared.items(), key=lambda pair: -pair[1]):
+        why = "chosen: the right answers are likeliest by it" if method == chosen else ""
+        style = "bold" if method == chosen else ""
+        table.add_row(method, f"{100 * share:.1f} %", _METHODS.get(method, ""), why, style=style)
+    return table
+
+
+def _recognised(fit: FitRecord) -> str:
+    from scipy.stats import binomtest
+
+    top1 = fit.top1 or 0.0
+    sure = binomtest(round(top1 * fit.left_out), fit.left_out).proportion_ci(method="wilson")
+    return (
+        f"{100 * top1:.1f} % of {fit.left_out} exemplars recognised "
+        f"(95 % sure: {100 * sure.low:.1f} to {100 * sure.high:.1f} %)"
+    )
+
+
+def staleness(memory: Memory) -> Text:
+    """How much changed since the scoring was chosen."""
+    words = f"{percent(memory.changed_share)} changed since it was fitted"
+    if memory.stale:
+        return Text(f"{words}: rar-agent memory fit {memory.name}", style="yellow")
+    return Text(words, style="dim")
+
+
+def promises(memory: Memory) -> list[Table]:
+    """What asking for an error rate or a coverage gives, by the left-out exemplars."""
+    if memory.calibration is None or memory.stale:
+        return []
+    coverages = _coverages(memory, memory.calibration)
+    return [_error_rates(memory.calibration), coverages] if memory.calibrated else [coverages]
+
+
+def _error_rates(calibration: Calibration) -> Table:
+    table = grid("--error-rate>", "accepts from", "of the left-out accepted>")
+    for rate in ERROR_RATES:
+        least = calibration.accept_from(rate)
+        if least > 1:
+            table.add_row(f"{100 * rate:g} %", "too few exemplars to promise it", "")
+        else:
+            share = float((calibration.confidence >= least).mean())
+            table.add_row(f"{100 * rate:g} %", f"{least:.3f}", percent(share))
+    return table
+
+
+def _coverages(memory: Memory, calibration: Calibration) -> Table:
+    table = grid("--coverage>", "candidates from", "candidates>")
+    for coverage in COVERAGES:
+        least = calibration.include_from(coverage)
+        if least <= 0:
+            table.add_row(f"{100 * coverage:g} %", "too few exemplars to promise it", "")
+        else:
+            most = min(int(1 / least), len(memory.categories), MOST_CANDIDATES)
+            table.add_row(f"{100 * coverage:g} %", f"{least:.3f}", f"at most {most}")
+    return table
+
+
+def segments(memory: Memory) -> Group:
+    """Its segments, their indexes and what was removed."""
+    table = grid("segment", "entries>", "size>", "index", "recall of the 10 nearest")
+    for ref in memory.manifest.segments:
+        index, recall = "none: search is exact", ""
+        if ref.index:
+            numbers = ", ".join(f"{name} {n:,}" for name, n in ref.index.parameters.items())
+            index = f"{ref.index.kind}: {numbers}"
+            recall = ", ".join(
+                f"{percent(share)} asked by {modality}s"
+                for modality, share in ref.index.recall.items()
+            )
+        bytes_ = size(sum(file.size for file in ref.files()))
+        table.add_row(ref.modality, f"{ref.count:,}", bytes_, index, recall)
+    held = sum(ref.count for ref in memory.manifest.segments)
+    removed = len(memory.entries.removed)
+    if not removed:
+        return Group(table)
+    share = f"{removed:,} of {held:,} entries ({percent(removed / held)}) are removed"
+    note = f"{share}; rar-agent memory compact {memory.name} reclaims them"
+    return Group(table, Text(note, style="dim"))

@@ -1,4 +1,4 @@
-"""`rar-agent memory create | add | fit | compact`."""
+"""`rar-agent memory create | add`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from rar_agent.cli import inputs as options
+from rar_agent.cli import inputs
+from rar_agent.cli.options import Domain, Name, NoFit
 from rar_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,27 +22,21 @@ Report = Annotated[
     Path | None,
     typer.Option(help="Write all that was left out, and conflicts, to this file: JSON lines."),
 ]
-NoFit = Annotated[
-    bool,
-    typer.Option("--no-fit", help="Keep the scoring as it is; memory fit chooses it later."),
-]
 
 
 def create(
-    name: str,
-    images: options.Images = None,
-    table: options.Table = None,
-    dataset: options.Dataset = None,
-    split: options.Split = None,
-    image_column: options.ImageColumn = None,
-    label_column: options.LabelColumn = None,
-    shards: options.Shards = None,
-    names: options.Names = None,
-    shots: options.Shots = None,
-    seed: options.Seed = 0,
-    domain: Annotated[
-        str, typer.Option(help="What kind of categories, for texts and ranking: 'bird species'.")
-    ] = "",
+    name: Name,
+    images: inputs.Images = None,
+    table: inputs.Table = None,
+    dataset: inputs.Dataset = None,
+    split: inputs.Split = None,
+    image_column: inputs.ImageColumn = None,
+    label_column: inputs.LabelColumn = None,
+    shards: inputs.Shards = None,
+    names: inputs.Names = None,
+    shots: inputs.Shots = None,
+    seed: inputs.Seed = 0,
+    domain: Domain = "",
     encoder: Annotated[
         str | None, typer.Option(help="auto, builtin, open_clip:MODEL/PRETRAINED or :FOLDER.")
     ] = None,
@@ -58,15 +53,15 @@ def create(
     report: Report = None,
 ) -> None:
     """Create a memory from images, names or both; interrupted, run it again."""
+    from rar_agent.cli.report import print_report
     from rar_agent.cli.show import err
-    from rar_agent.cli.tables import print_report
     from rar_agent.encoders import choose_encoder, load_encoder
     from rar_agent.images import Policy
     from rar_agent.memory import create_memory
     from rar_agent.settings import load_settings
 
     settings = load_settings(encoder=encoder)
-    given = options.Inputs(
+    given = inputs.Inputs(
         images, table, dataset, split, image_column, label_column, shards, names, shots, seed
     )
     reader, seen = given.reader(settings), _views(views)
@@ -95,29 +90,29 @@ def create(
 
 
 def add(
-    name: str,
-    images: options.Images = None,
-    table: options.Table = None,
-    dataset: options.Dataset = None,
-    split: options.Split = None,
-    image_column: options.ImageColumn = None,
-    label_column: options.LabelColumn = None,
-    shards: options.Shards = None,
-    names: options.Names = None,
-    shots: options.Shots = None,
-    seed: options.Seed = 0,
+    name: Name,
+    images: inputs.Images = None,
+    table: inputs.Table = None,
+    dataset: inputs.Dataset = None,
+    split: inputs.Split = None,
+    image_column: inputs.ImageColumn = None,
+    label_column: inputs.LabelColumn = None,
+    shards: inputs.Shards = None,
+    names: inputs.Names = None,
+    shots: inputs.Shots = None,
+    seed: inputs.Seed = 0,
     no_fit: NoFit = False,
     report: Report = None,
 ) -> None:
     """Teach a memory more categories, or more images of those it has."""
-    from rar_agent.cli.tables import print_report
+    from rar_agent.cli.report import print_report
     from rar_agent.encoders import load_encoder
     from rar_agent.images import Policy
     from rar_agent.memory import add_to_memory, open_memory
     from rar_agent.settings import load_settings
 
     settings = load_settings()
-    given = options.Inputs(
+    given = inputs.Inputs(
         images, table, dataset, split, image_column, label_column, shards, names, shots, seed
     )
     reader = given.reader(settings)
@@ -136,53 +131,6 @@ def add(
             fitting="never" if no_fit else "auto",
         )
     print_report(done, report)
-
-
-def fit(name: str) -> None:
-    """Choose anew how a memory's categories are scored, and calibrate."""
-    from rar_agent.cli.show import err, out
-    from rar_agent.cli.tables import scoring
-    from rar_agent.memory import fit_memory_again
-    from rar_agent.settings import load_settings
-
-    with err.status("leaving exemplars out"):
-        memory = fit_memory_again(load_settings().home, name)
-    out.print(scoring(memory), soft_wrap=True)
-
-
-def compact(
-    name: str,
-    recall: Annotated[
-        float | None,
-        typer.Option(help="Share of the nearest entries that an index has to find; 1: no index."),
-    ] = None,
-    ram: Annotated[
-        float | None, typer.Option(help="GB that indexes may use; default: half of the machine's.")
-    ] = None,
-    no_fit: NoFit = False,
-) -> None:
-    """Merge a memory's segments, reclaim what was removed, index it where it is large."""
-    from rar_agent.cli.progress import Bar
-    from rar_agent.cli.show import out
-    from rar_agent.cli.tables import segments
-    from rar_agent.memory import compact_memory
-    from rar_agent.memory.teaching.indexing import RECALL
-    from rar_agent.settings import load_settings
-
-    with Bar("indexing") as bar:
-        done = compact_memory(
-            load_settings().home,
-            name,
-            "never" if no_fit else "auto",
-            RECALL if recall is None else recall,
-            None if ram is None else options.gigabytes(ram, "--ram"),
-            bar.update,
-        )
-    if done.migrated:
-        out.print(f"{name}: brought from format version 1 to 2")
-    before, after = done.segments
-    out.print(f"{name}: {before} segments became {after}, {done.reclaimed} entries reclaimed")
-    out.print(segments(done.memory))
 
 
 def _views(asked: str) -> Views:
@@ -204,12 +152,13 @@ def _estimate(
     settings: Settings, name: str, reader: Reader, encoder: Encoder, thumbnails: int
 ) -> None:
     """Say what a build will need, and warn where there is not enough."""
+    from rar_agent.cli.progress import busy
+    from rar_agent.cli.report import estimate
     from rar_agent.cli.show import err
-    from rar_agent.cli.tables import estimate
     from rar_agent.memory import estimate_build, memory_folder
 
     place = memory_folder(settings.home, name)
-    with err.status("looking through the inputs"):
+    with busy("looking through the inputs"):
         count = reader.count
     needed = estimate_build(place, count, encoder.dimension, thumbnails)
     err.print(estimate(needed), soft_wrap=True)

@@ -318,7 +318,7 @@ class Memory:
         """
         mask = self._mask(allowed)
         found = [
-            self.nearest.rows(modality, query, SHORTLIST, mask)[1][0]
+            self.nearest.rows(modality, query, SHORTLIST, mask, in_order=False)[1][0]
             for modality in self.entries.modalities
         ]
         rows = np.concatenate(found)

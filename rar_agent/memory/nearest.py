@@ -12,7 +12,7 @@ from rar_agent.encoders import FloatArray
 from rar_agent.memory.entries import Entries
 from rar_agent.memory.format.files import DATA
 from rar_agent.memory.index.approximate import ApproximateIndex
-from rar_agent.memory.index.exact import nearest_exact
+from rar_agent.memory.index.exact import nearest_exact, shortlist_exact
 from rar_agent.memory.index.read import open_index
 from rar_agent.memory.index.selection import Selection
 from rar_agent.memory.index.spec import IndexSpec
@@ -41,6 +41,7 @@ class Nearest:
         queries: FloatArray,
         count: int,
         allowed: NDArray[np.bool_] | None = None,
+        in_order: bool = True,
     ) -> tuple[FloatArray, NDArray[np.int64]]:
         """The nearest live entries of each query, nearest first; ties by row.
 
@@ -49,6 +50,7 @@ class Nearest:
             queries: (q, d) unit rows.
             count: Entries wanted.
             allowed: (c,) whether entries of each category may be returned; None for all.
+            in_order: Whether ties and last bits matter; a shortlist is scored again anyway.
 
         Returns:
             Cosines and rows, each (q, k); where fewer were found, minus infinity and -1.
@@ -65,7 +67,8 @@ class Nearest:
             if index is not None:
                 found = index.nearest(queries, count, selection)
             else:
-                found = nearest_exact(queries, segment.vectors, count, selection)
+                search = nearest_exact if in_order else shortlist_exact
+                found = search(queries, segment.vectors, count, selection)
             scores.append(found[0])
             rows.append(np.where(found[1] >= 0, found[1] + self._entries.offsets[i], -1))
         if len(scores) == 2:

@@ -1,4 +1,4 @@
-"""Opening a memory: manifest, structure, sizes; what search needs is computed when it is asked."""
+"""Opening a memory: manifest, structure, sizes, fit; the rest is computed when it is asked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rar_agent.memory.entries import Entries
 from rar_agent.memory.format.categories import Categories
 from rar_agent.memory.format.files import read_ids
 from rar_agent.memory.format.generation import read_manifest, verify_files
-from rar_agent.memory.format.location import CURRENT, memory_folder
+from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.format.manifest import Manifest
 from rar_agent.memory.format.segment import open_segment
 from rar_agent.memory.memory import Memory
@@ -27,18 +27,35 @@ def open_memory(home: Path, name: str) -> Memory:
             weights are missing.
         DamagedDataError: It is damaged.
     """
-    from rar_agent.memory.ready import READY, make_ready
+    from rar_agent.memory.ready import READY, is_ready, make_ready
 
     folder = memory_folder(home, name)
-    if name in READY and not (folder / CURRENT).exists():
+    if name in READY and not is_ready(folder):
         make_ready(home, name)
-    memory = open_generation(folder, read_manifest(folder))
+    memory = _open_newest(folder)
     if memory.manifest.state == "building":
         raise ConfigurationError(
             f"Memory '{name}' is incomplete: its build was interrupted after "
             f"{len(memory.entries)} entries.",
             "Run the same rar-agent memory create again; it goes on where it stopped.",
         )
+    return memory
+
+
+def _open_newest(folder: Path) -> Memory:
+    """Open the valid generation with all that it reads from files by name.
+
+    A writer may remove those files as soon as there are two newer generations: from here on this
+    one does not need the names, and if it was too late for that, the newer one is opened.
+    """
+    manifest = read_manifest(folder)
+    try:
+        memory = open_generation(folder, manifest)
+        _ = memory.fit, memory.changed  # kept by the memory
+    except DamagedDataError:
+        if read_manifest(folder).generation == manifest.generation:
+            raise
+        return _open_newest(folder)
     return memory
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from rar_agent.encoders.base import normalize
+from rar_agent.memory.format.generation import read_manifest_bytes
 from rar_agent.memory.format.location import CURRENT, memory_folder
 from rar_agent.memory.format.lock import writer_lock
-from rar_agent.memory.format.manifest import EncoderRecord
+from rar_agent.memory.format.manifest import FORMAT_VERSION, encoder_record
 from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.teaching.draft import Draft
 
 READY = ("imagenet-1k",)
 """Names of the ready memories."""
+
+
+def is_ready(folder: Path) -> bool:
+    """Whether a ready memory is there, in the format that is written now."""
+    return _format(folder) >= FORMAT_VERSION
 
 
 def make_ready(home: Path, name: str) -> None:
@@ -31,18 +38,11 @@ def make_ready(home: Path, name: str) -> None:
     rows, lengths = normalize(encoder.head_weights)
     folder = memory_folder(home, name)
     with writer_lock(folder, wait_s=60.0):
-        if (folder / CURRENT).exists():  # another process was faster
+        if is_ready(folder):  # another process was faster
             return
         draft = Draft(
             folder,
-            EncoderRecord(
-                name=encoder.name,
-                details=dict(encoder.fingerprint.details),
-                precision=encoder.fingerprint.precision,
-                text_scale=encoder.text_scale,
-                names_help=encoder.names_help,
-                templates=("{}",),
-            ),
+            encoder_record(encoder, ("{}",)),
             encoder.dimension,
             domain="objects and animals",
         )
@@ -60,4 +60,16 @@ def make_ready(home: Path, name: str) -> None:
         ]
         draft.add_segment("head", entries, np.asarray(rows))
         draft.fixed = True
+        draft.generation = _generation(folder)
         draft.commit("ready")
+
+
+def _format(folder: Path) -> int:
+    if not (folder / CURRENT).exists():
+        return 0
+    return int(json.loads(read_manifest_bytes(folder)).get("format_version", 0))
+
+
+def _generation(folder: Path) -> int:
+    """Of an older format that is replaced; 0 where there is none."""
+    return int(json.loads(read_manifest_bytes(folder))["generation"]) if _format(folder) else 0

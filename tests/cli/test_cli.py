@@ -181,7 +181,7 @@ def test_list_show_add_remove_verify(taught, tmp_path, monkeypatch):
     draw("grey", 1).save(folder / "1.png")
     (folder / "2.png").write_bytes(b"no image")
     added = run("memory", "add", "discs", "--images", tmp_path / "more")
-    assert "7 categories, 1 images learnt" in added.stdout
+    assert "7 categories, 1 image learnt" in added.stdout
     assert "left out" in added.stderr
     removed = run("memory", "remove", "discs", "grey discs", "--entry", "0")
     assert "6 categories, 35 entries left" in removed.stdout

@@ -111,7 +111,7 @@ class EmbeddingsEncoder:
         """
         if self._given_dimension is not None:
             return self._given_dimension
-        return self._rows([_PROBE], None).shape[1]
+        return int(self._rows([_PROBE], None).shape[1])
 
     @property
     def fingerprint(self) -> Fingerprint:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rar_agent.encoders import Encoder
 from rar_agent.errors import InputError
 from rar_agent.memory.format.location import CURRENT, memory_folder
 from rar_agent.memory.format.lock import writer_lock
-from rar_agent.memory.format.manifest import EncoderRecord
 
 
 @contextmanager
@@ -35,20 +33,3 @@ def creating(home: Path, name: str) -> Iterator[Path]:
             (folder / CURRENT).unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
             raise
-
-
-def encoder_record(encoder: Encoder, templates: Sequence[str]) -> EncoderRecord:
-    """What a manifest says of a loaded encoder.
-
-    Args:
-        encoder: The encoder of all the memory's vectors.
-        templates: Texts that names are put into, with `{}` for the name.
-    """
-    return EncoderRecord(
-        name=encoder.name,
-        details=dict(encoder.fingerprint.details),
-        precision=encoder.fingerprint.precision,
-        text_scale=encoder.text_scale,
-        names_help=encoder.names_help,
-        templates=tuple(templates),
-    )

@@ -14,12 +14,13 @@ from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.teaching.draft import Draft
 from rar_agent.memory.teaching.learn import replace_texts
+from rar_agent.types import Modality
 
 
 def document_at(memory: Memory, column: int) -> Document:
     """The document of the category at a position."""
     entries = memory.entries
-    counts = {m: int(entries.counts(m)[column]) for m in entries.modalities}
+    counts = {m: len(entries.rows_of(m, np.array([column]))) for m in entries.modalities}
     return document_of(memory.categories[column], {m: n for m, n in counts.items() if n})
 
 
@@ -50,6 +51,7 @@ def put_documents(
     """
     written: dict[str, int] = {}
     changed: list[tuple[int, str]] = []
+    outdated: list[int] = []
     for document_id, document in documents.items():
         number = known.get(document_id)
         if number is None:
@@ -63,10 +65,12 @@ def put_documents(
             if same and document.metadata == before.metadata:
                 continue
             _replace(draft, memory, column, document, document_id)
-            if not same or not memory.entries.counts("text")[column]:
-                draft.remove(_entries_of(memory, column, texts_only=True))
+            texts = _entries_of(memory, column, "text")
+            if not same or not texts:
+                outdated += texts
                 changed.append((number, document.page_content))
         written[document_id] = number
+    draft.remove(outdated)
     if changed:
         _write_texts(draft, memory, encoder, changed)
     return written
@@ -80,10 +84,12 @@ def remove_documents(draft: Draft, memory: Memory, numbers: Iterable[int]) -> No
         memory: As it is.
         numbers: Ids of categories that it has.
     """
+    gone: list[int] = []
     for number in numbers:
         column = int(memory.categories.columns(np.array([number]))[0])
-        draft.remove(_entries_of(memory, column))
+        gone += _entries_of(memory, column, *memory.entries.modalities)
         draft.forget(number)
+    draft.remove(gone)
 
 
 def _replace(
@@ -91,10 +97,9 @@ def _replace(
 ) -> None:
     old, number = memory.categories[column], int(memory.categories.ids[column])
     # Others may know it by its name: people who taught it images, and categories below it.
-    named = memory.evidence(column) not in ((), ("text",)) or len(
-        memory.categories.children(old.name)
-    )
-    if named or record_of(old) is None:
+    taught = _entries_of(memory, column, "image", "head")
+    below = len(memory.categories.children(old.name))
+    if taught or below or record_of(old) is None:
         draft.put(rewritten(old, document), number)
     else:
         free = partial(_is_free, draft, number)
@@ -105,11 +110,11 @@ def _is_free(draft: Draft, number: int | None, name: str) -> bool:
     return draft.find(name) in (None, number)
 
 
-def _entries_of(memory: Memory, column: int, texts_only: bool = False) -> list[int]:
+def _entries_of(memory: Memory, column: int, *modalities: Modality) -> list[int]:
     return [
         memory.entries.id_of(int(row))
-        for modality in memory.entries.modalities
-        if modality == "text" or not texts_only
+        for modality in modalities
+        if modality in memory.entries.modalities
         for row in memory.entries.rows_of(modality, np.array([column]))
     ]
 

@@ -31,7 +31,11 @@ class MemoryRetriever(BaseRetriever):
     """Entries to compare with; None for all."""
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002 - LangChain's signature
+        k: int | None = None,
     ) -> list[Document]:
         return self.store.similarity_search(
             query, self.k if k is None else k, filter=self.within, modality=self.modality

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,12 +18,12 @@ from rar_agent.encoders.base import normalize
 from rar_agent.errors import InputError, NotFoundError
 from rar_agent.images import ImageSource
 from rar_agent.memory.exchange.closest import Close, Wanted, closest_categories
-from rar_agent.memory.exchange.documents import id_of, record_of
+from rar_agent.memory.exchange.current import CurrentMemory
 from rar_agent.memory.exchange.embeddings import MemoryEmbeddings, embeddings_of, encoder_of
-from rar_agent.memory.exchange.new import encoder_record
 from rar_agent.memory.exchange.put import document_at, put_documents, remove_documents
 from rar_agent.memory.format.location import CURRENT, memory_folder
 from rar_agent.memory.format.lock import writer_lock
+from rar_agent.memory.format.manifest import encoder_record
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.open import open_memory
 from rar_agent.memory.teaching.draft import Draft
@@ -33,15 +31,6 @@ from rar_agent.memory.teaching.teach import changing, require_encoder
 from rar_agent.memory.teaching.texts import default_templates
 from rar_agent.settings import load_settings
 from rar_agent.types import Modality
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """One generation, and the numbers of its categories by document id."""
-
-    current: bytes
-    memory: Memory
-    numbers: dict[str, int]
 
 
 class MemoryVectorStore(VectorStore):
@@ -71,8 +60,7 @@ class MemoryVectorStore(VectorStore):
         self._folder = memory_folder(self._home, name)
         self._encoder = encoder_of(embedding)
         self._embeddings = embeddings_of(embedding)
-        self._lock = threading.Lock()
-        self._state: _Opened | None = None
+        self._current = CurrentMemory(self._home, name)
         try:
             memory = open_memory(self._home, name)
         except NotFoundError:
@@ -82,7 +70,7 @@ class MemoryVectorStore(VectorStore):
     @property
     def memory(self) -> Memory:
         """The memory as it is now; other writers' changes are seen."""
-        return self._opened().memory
+        return self._current.opened().memory
 
     @property
     def embeddings(self) -> Embeddings:
@@ -131,11 +119,11 @@ class MemoryVectorStore(VectorStore):
             for document_id, content, metadata in zip(kept, contents, details, strict=True)
         }
         with changing(self._folder) as memory:
-            known = self._numbers(memory)
+            known = self._current.numbers(memory)
             draft = Draft.after(memory)
             written = put_documents(draft, memory, self._encoder, documents, known)
             if written:
-                self._remember(draft.commit("ready"), {**known, **written})
+                self._current.remember(draft.commit("ready"), {**known, **written})
         return kept
 
     def delete(
@@ -157,18 +145,18 @@ class MemoryVectorStore(VectorStore):
             BusyError: Somebody else is writing to it.
         """
         with changing(self._folder) as memory:
-            known = self._numbers(memory)
+            known = self._current.numbers(memory)
             gone = {i: known[i] for i in (known if ids is None else ids) if i in known}
             if gone:
                 draft = Draft.after(memory)
                 remove_documents(draft, memory, gone.values())
                 left = {i: number for i, number in known.items() if i not in gone}
-                self._remember(draft.commit("ready"), left)
+                self._current.remember(draft.commit("ready"), left)
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """The documents of ids, in their order; unknown ids are passed over."""
-        opened = self._opened()
+        opened = self._current.opened()
         numbers = [opened.numbers[i] for i in ids if i in opened.numbers]
         columns = opened.memory.categories.columns(np.array(numbers, np.int64))
         return [document_at(opened.memory, int(column)) for column in columns]
@@ -335,38 +323,6 @@ class MemoryVectorStore(VectorStore):
     def _select_relevance_score_fn(self) -> Any:  # noqa: ANN401 - LangChain's signature
         return lambda cosine: (cosine + 1) / 2
 
-    def _opened(self) -> _Opened:
-        try:
-            current = (self._folder / CURRENT).read_bytes()
-        except FileNotFoundError:
-            current = b""  # deleted: opening says so
-        with self._lock:
-            if self._state is None or self._state.current != current:
-                memory = open_memory(self._home, self._name)
-                self._state = _Opened(current, memory, _numbers_of(memory))
-            return self._state
-
-    def _numbers(self, memory: Memory) -> dict[str, int]:
-        """Category numbers by document id, of the generation that is being changed."""
-        state = self._state
-        if state and state.memory.manifest == memory.manifest:
-            return state.numbers
-        return _numbers_of(memory)
-
-    def _remember(self, memory: Memory, numbers: dict[str, int]) -> None:
-        with self._lock:  # the writer's lock is held: this is the generation that CURRENT names
-            self._state = _Opened((self._folder / CURRENT).read_bytes(), memory, numbers)
-
-
-def _numbers_of(memory: Memory) -> dict[str, int]:
-    numbers: dict[str, int] = {}
-    for number, category in zip(memory.categories.ids.tolist(), memory.categories, strict=True):
-        if record_of(category) is not None:
-            numbers[id_of(category)] = number
-        else:
-            numbers.setdefault(id_of(category), number)
-    return numbers
-
 
 def _scored(memory: Memory, found: list[Close]) -> list[tuple[Document, float]]:
     return [(document_at(memory, close.column), close.cosine) for close in found]
@@ -380,4 +336,5 @@ def _unit(vector: Sequence[float] | FloatArray, dimension: int) -> FloatArray:
             "that are not all 0.",
             "Embed the query with the store's embeddings.",
         )
-    return normalize(row[None])[0][0]
+    unit: FloatArray = normalize(row[None])[0][0]
+    return unit

@@ -135,6 +135,6 @@ def _collect(folder: Path, newest: int) -> None:
             path.unlink(missing_ok=True)
         else:
             needed |= {name.decode() for name in _FILE.findall(path.read_bytes())}
-    for path in (folder / DATA).iterdir():
+    for path in (folder / DATA).glob("*"):  # an empty memory has no such folder
         if path.name not in needed:  # drafts of a crashed writer too
             path.unlink(missing_ok=True)

@@ -14,11 +14,13 @@ category counts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from rar_agent.encoders import Encoder
 from rar_agent.types import Modality
 
 FORMAT_VERSION = 2
@@ -137,6 +139,29 @@ class EncoderRecord(Record):
     """Texts that a name is put into, averaged; `{}` stands for the name."""
     views: Literal["one", "flip", "crops"] = "one"
     """What an exemplar's vector is the mean of: the image; it and its mirror image; five crops."""
+
+
+def encoder_record(
+    encoder: Encoder,
+    templates: Sequence[str],
+    views: Literal["one", "flip", "crops"] = "one",
+) -> EncoderRecord:
+    """What a manifest says of a loaded encoder.
+
+    Args:
+        encoder: The encoder of all the memory's vectors.
+        templates: Texts that names are put into, with `{}` for the name.
+        views: What an exemplar's vector is the mean of.
+    """
+    return EncoderRecord(
+        name=encoder.name,
+        details=dict(encoder.fingerprint.details),
+        precision=encoder.fingerprint.precision,
+        text_scale=encoder.text_scale,
+        names_help=encoder.names_help,
+        templates=tuple(templates),
+        views=views,
+    )
 
 
 class FitRecord(Record):

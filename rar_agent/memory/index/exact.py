@@ -81,6 +81,19 @@ def nearest_exact(
     return found
 
 
+def shortlist_exact(
+    queries: FloatArray, vectors: FloatArray, count: int, selection: Selection | None = None
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Like `nearest_exact`, but as FAISS scores them: ties and last bits are as they come.
+
+    For a first step whose finds are scored again.
+    """
+    if selection is not None:
+        return nearest_exact(queries, vectors, count, selection)
+    queries = checked(queries, vectors, count, None)
+    return _knn(queries, vectors, min(count, len(vectors)))
+
+
 def _candidates(
     queries: FloatArray, vectors: FloatArray, count: int, selection: Selection | None
 ) -> NDArray[np.int64]:

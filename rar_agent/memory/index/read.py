@@ -7,7 +7,6 @@ says, not for forged ones.
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,12 @@ from rar_agent.encoders import FloatArray
 from rar_agent.errors import DamagedDataError, InputError
 from rar_agent.memory.index.approximate import ApproximateIndex, flat_view
 from rar_agent.memory.index.build import CODE_BITS
+from rar_agent.memory.index.limits import LOOPS, read_index
 from rar_agent.memory.index.spec import IndexSpec
 from rar_agent.memory.index.untyped import FaissObject, faiss
 
 _TYPES = {"hnsw": "IndexHNSWFlat", "ivf": "IndexIVFFlat", "ivf-pq": "IndexIVFPQ"}
 _REBUILD = "Delete it; it can be built again from the vectors, which are still searched exactly."
-_parsing = threading.Lock()  # FAISS's limits are of the whole process
 
 
 def open_index(path: Path, spec: IndexSpec, vectors: FloatArray) -> ApproximateIndex:
@@ -65,24 +64,8 @@ def _parse(path: Path, spec: IndexSpec) -> FaissObject:
     flags = faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE
     if spec.kind == "hnsw":
         flags |= faiss.IO_FLAG_SKIP_STORAGE
-    with _parsing:
-        before = (
-            faiss.get_deserialization_vector_byte_limit(),
-            faiss.get_deserialization_loop_limit(),
-        )
-        try:
-            # No part of a file is longer than the file, and none of our kinds has a loop that
-            # runs longer than its lists.
-            faiss.set_deserialization_vector_byte_limit(path.stat().st_size + 1)
-            faiss.set_deserialization_loop_limit(max(spec.lists, 64))
-            return faiss.read_index(str(path), flags)
-        except (RuntimeError, OSError, MemoryError) as error:
-            raise DamagedDataError(
-                f"The index file '{path}' cannot be read: {error}.", _REBUILD
-            ) from error
-        finally:
-            faiss.set_deserialization_vector_byte_limit(before[0])
-            faiss.set_deserialization_loop_limit(before[1])
+    # None of our kinds has a loop that runs longer than its lists.
+    return read_index(path, flags, _REBUILD, max(spec.lists, LOOPS))
 
 
 def _wanted(spec: IndexSpec) -> dict[str, object]:

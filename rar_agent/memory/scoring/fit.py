@@ -23,7 +23,7 @@ from rar_agent.memory.scoring.temper import AS_THEY_ARE, Temper, fit_temper
 SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 MOST_LEFT_OUT = 4_000
 """Exemplars that are left out at most, sampled by a fixed seed; the statistics use all."""
-MOST_SCORES = 4_000_000
+MOST_SCORES = 2_000_000
 """Scores of left-out exemplars for categories, at most; fewer are left out where it is more."""
 FEWEST_LEFT_OUT = 30
 """Under this many nothing is chosen, and the rule `single-exemplars` applies."""
@@ -137,8 +137,8 @@ def fit_exemplars(
         return _single(exemplars, feature_map, alone)
     texts = None if text_logits is None else text_logits(rows)
     gaussian = SharedGaussian(exemplars)
-    tried = [_try_gaussian(gaussian, rows, shrinkage, texts) for shrinkage in SHRINKAGES]
-    prototype = tried[-1]
+    tried = _try_shrinkages(gaussian, rows, texts)
+    prototype = tried[0]
     if len(labels) <= MOST_COMPARED:
         tried += _try_affinity(exemplars, rows, texts)
     best = min(tried, key=lambda one: one.loss)
@@ -193,7 +193,14 @@ def _calibrated(
         right=poorer.argmax(axis=1) == labels,
         familiarity=_familiarity(exemplars, rows),
     )
-    return replace(fit, temper=temper, calibration=calibration, top1=float(right.mean()), ece=ece)
+    return replace(
+        fit,
+        temper=temper,
+        calibrated=enough,
+        calibration=calibration,
+        top1=float(right.mean()),
+        ece=ece,
+    )
 
 
 def _familiarity(exemplars: Exemplars, rows: NDArray[np.int64]) -> Array:
@@ -218,6 +225,31 @@ def _sample(rows: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.in
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
     return rows
+
+
+def _try_shrinkages(
+    gaussian: SharedGaussian, rows: NDArray[np.int64], texts: Array | None
+) -> list[_Tried]:
+    """The prototype first, then shrinkages about the likeliest of a coarse grid.
+
+    The likelihood is taken to have one peak over them, so not all are tried.
+    """
+    tried: dict[int, _Tried] = {}
+
+    def loss(place: int) -> float:
+        if place not in tried:
+            tried[place] = _try_gaussian(gaussian, rows, SHRINKAGES[place], texts)
+        return tried[place].loss
+
+    last = len(SHRINKAGES) - 1
+    loss(last)
+    best = min(range(1, last, 4), key=loss)
+    while True:
+        around = [place for place in (best - 1, best, best + 1) if 0 <= place <= last]
+        better = min(around, key=loss)
+        if better == best:
+            return [tried.pop(last), *tried.values()]
+        best = better
 
 
 def _try_gaussian(

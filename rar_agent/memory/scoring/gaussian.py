@@ -201,8 +201,16 @@ def category_sums(exemplars: Exemplars) -> Array:
     """(c, d) sums of each category's exemplars."""
     sums = np.zeros((int(exemplars.labels.max()) + 1, exemplars.dimension))
     for rows, part in _parts(exemplars):
-        np.add.at(sums, exemplars.labels[rows], part)
+        add_by_label(sums, exemplars.labels[rows], part)
     return sums
+
+
+def add_by_label(sums: Array, labels: NDArray[np.integer], rows: Array) -> None:
+    """Add each of (n, d) rows to the (c, d) sum that its label names, in place."""
+    order = np.argsort(labels, kind="stable")
+    labels = labels[order]
+    starts = np.flatnonzero(np.diff(labels, prepend=-1))
+    sums[labels[starts]] += np.add.reduceat(rows[order], starts, axis=0)
 
 
 def _parts(exemplars: Exemplars) -> Iterator[tuple[NDArray[np.int64], Array]]:

@@ -13,6 +13,7 @@ from rar_agent.encoders import FloatArray
 from rar_agent.memory.entries import Entries
 from rar_agent.memory.format.categories import Categories
 from rar_agent.memory.scoring.features import FeatureMap, map_features
+from rar_agent.memory.scoring.gaussian import add_by_label
 
 _CHUNK = 16_384  # rows read and mapped at a time
 
@@ -39,14 +40,9 @@ class Sums:
             mapped: (n, d) mapped exemplars.
             sign: 1 or -1.
         """
-        if not len(columns):
-            return
-        order = np.argsort(columns, kind="stable")
-        sorted_columns = columns[order]
-        starts = np.flatnonzero(np.diff(sorted_columns, prepend=-1))
-        at = sorted_columns[starts]
-        self.sums[at] += sign * np.add.reduceat(mapped[order].astype(np.float64), starts, axis=0)
-        self.counts[at] += sign * np.diff(np.append(starts, len(order)))
+        if len(columns):
+            add_by_label(self.sums, columns, sign * mapped.astype(np.float64))
+            self.counts += sign * np.bincount(columns, minlength=len(self.ids))
 
 
 def sum_rows(

@@ -163,7 +163,9 @@ class Draft:
         self.layers = merge_small_layers(self.folder, self.layers)
         manifest = self._manifest(state)
         memory = open_generation(self.folder, manifest)
-        if state == "ready" and (fitting == "always" or (fitting == "auto" and is_stale(memory))):
+        void = self.fit is not None and not memory.image_count
+        stale = fitting == "always" or (fitting == "auto" and is_stale(memory))
+        if state == "ready" and (stale or void):
             manifest = manifest.model_copy(update={"fit": fit_memory(memory)})
             memory = open_generation(self.folder, manifest)
         commit(self.folder, manifest)

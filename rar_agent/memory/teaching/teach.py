@@ -15,7 +15,7 @@ from rar_agent.images import Policy
 from rar_agent.memory.format.generation import read_manifest
 from rar_agent.memory.format.location import CURRENT, memory_folder
 from rar_agent.memory.format.lock import writer_lock
-from rar_agent.memory.format.manifest import EncoderRecord
+from rar_agent.memory.format.manifest import encoder_record
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.open import open_generation
 from rar_agent.memory.readers import Given, Reader, Sample, SampleReader, chain
@@ -69,15 +69,7 @@ def create_memory(
     """
     folder = memory_folder(home, name)
     reader = as_reader(images, names)
-    record = EncoderRecord(
-        name=encoder.name,
-        details=dict(encoder.fingerprint.details),
-        precision=encoder.fingerprint.precision,
-        text_scale=encoder.text_scale,
-        names_help=encoder.names_help,
-        templates=tuple(templates) or default_templates(encoder, domain),
-        views=views,
-    )
+    record = encoder_record(encoder, templates or default_templates(encoder, domain), views)
     _require_slots(record.templates)
     with writer_lock(folder):
         begun = _begun(folder, encoder)

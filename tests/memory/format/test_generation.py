@@ -49,7 +49,7 @@ category_details = st.builds(
     metadata=st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
         st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
             | st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
             lambda inner: st.lists(inner, max_size=3)
             | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=2),

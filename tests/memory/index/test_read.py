@@ -96,7 +96,7 @@ def test_other_lists_are_damaged(built, tmp_path, kind, make, said):
 
 
 def test_more_lists_than_planned_are_not_even_parsed(built, tmp_path):
-    with pytest.raises(DamagedDataError, match="cannot be read"):
+    with pytest.raises(DamagedDataError, match="cannot be parsed"):
         opened(lists(100), tmp_path / "x", small(built, "ivf"))
 
 
@@ -114,7 +114,7 @@ def test_a_short_or_missing_file_is_damaged_and_limits_are_put_back(built, tmp_p
     for share in (0, 0.01, 0.5, 0.999):
         path = tmp_path / "x"
         path.write_bytes(content[: int(len(content) * share)])
-        with pytest.raises(DamagedDataError, match="cannot be read"):
+        with pytest.raises(DamagedDataError, match="cannot be parsed"):
             open_index(path, spec, built.vectors)
     with pytest.raises(DamagedDataError):
         open_index(tmp_path / "none", spec, built.vectors)

@@ -1,0 +1,79 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from rar_agent.errors import InputError
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The memory.", show_default=False)]
+
+Domain = Annotated[
+    str, typer.Option(help="What kind of categories, for texts and ranking: 'bird species'.")
+]
+NoFit = Annotated[
+    bool,
+    typer.Option("--no-fit", help="Keep the scoring as it is; memory fit chooses it later."),
+]
+Ram = Annotated[
+    float | None, typer.Option(help="GB that indexes may use; default: half of the machine's.")
+]
+Recall = Annotated[
+    float | None,
+    typer.Option(help="Share of the 10 nearest entries that an index has to find; 1: no index."),
+]
+
+
+def gigabytes(given: float, option: str) -> int:
+    """Bytes of so many GB.
+
+    Raises:
+        InputError: It is negative, or no number.
+    """
+    if not 0 <= given < 1e9:
+        raise InputError(f"{option} {given:g} is not valid.", "Give GB, such as 8.")
+    return int(given * 1e9)
+
+
+def pairs(given: Sequence[str], option: str) -> dict[str, Any]:
+    """What `key=value` options say: values as JSON where they are JSON, else as text.
+
+    Args:
+        given: As they were typed.
+        option: Its name, for messages.
+
+    Returns:
+        The value of each key; None for `key=`.
+
+    Raises:
+        InputError: One has no key or no `=`, or a key is given twice.
+    """
+    found: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not key.strip() or not equals:
+            raise InputError(
+                f"{option} '{text}' says no value.",
+                f"Write {option} key=value, such as {option} region=Europe.",
+            )
+        if key in found:
+            raise InputError(
+                f"{option} gives '{key}' twice.", f"""Give it once; a list is '{key}=["a","b"]'."""
+            )
+        found[key] = _value(value) if value else None
+    return found
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)  # NaN and Infinity are no JSON

@@ -1,0 +1,129 @@
+"""How a memory's categories look in a terminal."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+from rich.tree import Tree
+
+from rar_agent.cli.show import counted, grid
+from rar_agent.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from rar_agent.memory import Memory
+
+
+def categories(memory: Memory, limit: int) -> Group:
+    """Its first categories."""
+    table = grid("category", "exemplars>", "evidence")
+    for column, category in enumerate(memory.categories[:limit]):
+        count = f"{memory.exemplar_count(column):,}"
+        table.add_row(category.name, count, ", ".join(memory.evidence(column)))
+    return Group(table, *_more(len(memory.categories), limit))
+
+
+def said_of(memory: Memory, name: str) -> Text:
+    """What is said of a category or a branch.
+
+    Raises:
+        NotFoundError: There is none of that name.
+    """
+    column, below = _find(memory, name)
+    text = Text(name, style="bold")
+    if column is None:
+        return text.append(f"\nbranch with {counted(below, 'category')} below it", style="dim")
+    category = memory.categories[column]
+    said = {
+        "also": ", ".join(category.aliases),
+        "is": category.description,
+        "in": " < ".join(memory.taxonomy.above(column)),
+        "has": ", ".join(
+            f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+            for key, value in category.metadata.items()
+        ),
+        "below it": counted(below, "category") if below else "",
+    }
+    for word, value in said.items():
+        if value:
+            text.append(f"\n{word}: {value}", style="dim")
+    return text
+
+
+def known_of(memory: Memory, name: str, limit: int) -> Group:
+    """The entries of a category; of a branch, the categories right below it.
+
+    Raises:
+        NotFoundError: There is none of that name.
+    """
+    column, _ = _find(memory, name)
+    if column is None:
+        table = grid("category", "exemplars>")
+        below = memory.categories.children(name)
+        for child in below[:limit]:
+            count = f"{memory.exemplar_count(int(child)):,}"
+            table.add_row(memory.categories[int(child)].name, count)
+        return Group(table, *_more(len(below), limit))
+    table = grid("entry>", "modality", "source")
+    entries = memory.entries_of(column)
+    for entry in entries[:limit]:
+        table.add_row(str(entry.id), entry.modality, entry.source)
+    return Group(table, *_more(len(entries), limit))
+
+
+def _find(memory: Memory, name: str) -> tuple[int | None, int]:
+    """Position of a category, None for a mere branch, and how many categories are below it."""
+    column = memory.categories.find(name)
+    below = len(memory.taxonomy.below(name)) - (column is not None)
+    if column is None and not below:
+        known = {category.name.casefold(): category.name for category in memory.categories}
+        close = [known[n] for n in difflib.get_close_matches(name.casefold(), known, n=3)]
+        see = f"See rar-agent memory show {memory.name}"
+        hint = f"Did you mean {', '.join(close)}?" if close else see
+        raise NotFoundError(f"Memory '{memory.name}' has no category '{name}'.", hint)
+    return column, below
+
+
+def _more(count: int, limit: int) -> list[Text]:
+    if count <= limit:
+        return []
+    return [Text(f"… and {count - limit:,} more; --limit shows them", style="dim")]
+
+
+def tree(memory: Memory, limit: int) -> Tree:
+    """The memory's tree, with the numbers of categories and exemplars below each branch.
+
+    Args:
+        memory: Opened.
+        limit: Rows shown of each branch.
+    """
+    categories, counts = memory.categories, memory.entries.counts("image")
+    root = Tree(_line(memory.name, len(categories), memory.image_count))
+    tops = [name for name in memory.taxonomy.branches() if not _parent(memory, name)]
+    alone = [c.name for c in categories if not c.parent and c.name not in set(tops)]
+    waiting: list[tuple[Tree, list[str]]] = [(root, tops + alone)]
+    while waiting:
+        node, names = waiting.pop()
+        for name in names[:limit]:
+            below = [categories[int(column)].name for column in categories.children(name)]
+            columns = memory.taxonomy.below(name)
+            count = int(counts[columns].sum())
+            own = node.add(_line(name, len(columns) if below else 0, count))
+            waiting.append((own, below))
+        if len(names) > limit:
+            node.add(Text(f"… and {len(names) - limit:,} more; --limit shows them", style="dim"))
+    return root
+
+
+def _parent(memory: Memory, name: str) -> str:
+    column = memory.categories.find(name)
+    return memory.categories[column].parent if column is not None else ""
+
+
+def _line(name: str, categories: int, exemplars: int) -> Text:
+    counts = [counted(categories, "category")] if categories else []
+    counts.append(counted(exemplars, "exemplar"))
+    return Text(name).append(f"  {', '.join(counts)}", style="dim")

@@ -1,0 +1,135 @@
+"""recognize: coverage, error rates, branches, filters; and how answers look."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rar_agent.cli import show
+from rar_agent.types import Branch, Category, RankedCategory, Recognition, Trace
+from tests.conftest import draw
+
+
+@pytest.fixture
+def red(tmp_path):
+    path = tmp_path / "it.png"
+    draw("red", 99).save(path)
+    return path
+
+
+def answers(done):
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def names(answer):
+    return [ranked["category"]["name"] for ranked in answer["categories"]]
+
+
+def test_branches_are_shown(rar, colours, red):
+    done = rar("recognize", red, "--memory", "colours")
+    assert done.status == 0, done.err
+    first, *_ = (line for line in done.out.splitlines() if line.startswith("warm"))
+    assert first.split()[-1] == "2"
+
+
+def test_only_some_categories(rar, colours, red):
+    asked = ("recognize", red, "--memory", "colours", "--json")
+    assert names(answers(rar(*asked, "--only", "cold"))[0])[0] != "red"
+    both = answers(rar(*asked, "--only", "blue", "--only", "warm"))[0]
+    assert set(names(both)) == {"red", "orange", "blue"}
+    assert set(names(answers(rar(*asked, "--where", "hot=true"))[0])) == {"red", "orange"}
+    few = answers(rar(*asked, "--where", "letters=[4,5]", "--where", "hot=false"))[0]
+    assert set(names(few)) == {"blue", "green", "black"}
+    between = answers(rar(*asked, "--where", 'letters={"min": 6}'))[0]
+    assert set(names(between)) == {"orange", "purple"}
+
+
+def test_a_coverage_and_an_error_rate(rar, colours, red):
+    asked = ("recognize", red, "--memory", "colours", "--json")
+    sure = answers(rar(*asked, "--coverage", "0.9"))[0]
+    assert names(sure)[0] == "red"
+    assert len(names(sure)) < 5
+    assert answers(rar(*asked, "--error-rate", "0.1"))[0]["decision"] == "accepted"
+    refused = answers(rar(*asked, "--error-rate", "0.001"))[0]
+    assert refused["decision"] == "abstained"
+    assert "cannot be promised" in refused["trace"]["abstained"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--only", "loud"], 2, "no branch or category 'loud'"),
+        (["--where", "hot"], 2, "Write --where key=value"),
+        (["--where", "hot=maybe"], 2, "No category passes"),
+        (["--coverage", "1"], 3, "Setting 'coverage'"),
+        (["--error-rate", "0"], 3, "Setting 'error_rate'"),
+        (["--coverage", "0.9", "--k", "3"], 2, "--coverage takes the place of --k"),
+        (["--coverage", "0.9", "--method", "knn"], 2, "no candidate set can be promised"),
+    ],
+)
+def test_bad_values(rar, colours, red, arguments, status, says):
+    done = rar("recognize", red, "--memory", "colours", *arguments)
+    assert (done.status, done.out) == (status, "")
+    assert says in done.err
+
+
+def test_the_sheet_shows_thumbnails_of_files_that_have_gone(rar, colours, red, tmp_path):
+    done = rar("recognize", red, "--memory", "colours", "--k", "1", "--sheet", "sheet.png")
+    assert done.status == 0, done.err
+    cell = np.asarray(Image.open(tmp_path / "sheet.png").crop((188, 10, 356, 178)))
+    assert (cell[..., 0].astype(int) - cell[..., 2] > 150).mean() > 0.1  # red discs
+
+
+def recognition(**changes):
+    trace = Trace(
+        memory="birds",
+        generation=1,
+        encoder="e",
+        device="cpu",
+        precision="fp32",
+        method="gda",
+        calibrated=True,
+        probability_means="calibrated",
+        ranker="none",
+        abstained="not sure enough: 0.41 is under 0.80",
+    )
+    warblers = Branch(name="warblers", probability=0.94, categories=30)
+    ranked = RankedCategory(
+        category=Category(name="pine warbler"),
+        probability=0.41,
+        retrieval_probability=0.41,
+        evidence=("image",),
+    )
+    fields = {
+        "image": "0" * 64,
+        "source": "it.png",
+        "decision": "abstained",
+        "categories": (ranked,),
+        "branches": (warblers, Branch(name="passerines", probability=0.991, categories=400)),
+        "branch": warblers,
+        "familiarity": 0.02,
+        "trace": trace,
+    }
+    return Recognition(**{**fields, **changes})
+
+
+def printed(part, capsys):
+    show.out.print(part)
+    return capsys.readouterr().out
+
+
+def test_an_abstained_answer_says_what_is_sure(capsys):
+    shown = printed(show.one(recognition()), capsys)
+    assert "not sure which, but: warblers 94.0 %" in shown
+    assert "unusual: only 2.0 % of known images" in shown
+    assert "abstained, but: warblers 94.0 %" in printed(show.many([recognition()]), capsys)
+    usual = printed(show.one(recognition(familiarity=0.4, branch=None, branches=())), capsys)
+    assert "unusual" not in usual
+    assert "branch" not in usual
+
+
+def test_no_candidates_at_all(capsys):
+    nothing = recognition(categories=(), branches=(), branch=None)
+    assert "nothing" in printed(show.many([nothing]), capsys)
+    assert "abstained" in printed(show.one(nothing), capsys)
