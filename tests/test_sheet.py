@@ -59,3 +59,35 @@ def test_long_and_foreign_names_and_nothing_at_all():
     sheet = contact_sheet([recognition("a", [ranked(n or "?") for n in names])], [draw("red", 1)])
     assert sheet.width == 10 + 5 * (CELL + 10)
     assert contact_sheet([], []).size[0] > 0
+
+
+def test_a_kept_thumbnail_stands_in_for_a_file_that_has_gone(tmp_path):
+    import io
+
+    from PIL import Image
+
+    kept = io.BytesIO()
+    Image.new("RGB", (40, 40), "blue").save(kept, "JPEG")
+    asked = []
+
+    def thumbnail(entry):
+        asked.append(entry)
+        return kept.getvalue() if entry == 1 else b""
+
+    found = [recognition("x.png", [ranked("gone", tmp_path / "gone.png"), ranked("name only")])]
+    sheet = contact_sheet(found, [draw("red", 1)], thumbnail=thumbnail)
+    red, _, blue = cell(sheet, 0, 1)
+    assert blue - red > 200
+    assert asked == [1]  # not asked for names without exemplars
+    empty = contact_sheet(found, [draw("red", 1)], thumbnail=lambda entry: b"")
+    assert cell(empty, 0, 1).mean() > 200
+
+
+def test_a_file_that_is_there_needs_no_thumbnail(tmp_path):
+    draw("green", 1).save(tmp_path / "it.png")
+
+    def thumbnail(entry):
+        raise AssertionError(entry)
+
+    found = [recognition("x.png", [ranked("there", tmp_path / "it.png")])]
+    contact_sheet(found, [draw("red", 1)], thumbnail=thumbnail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from rar_agent.cli.options import Ram, Recall, gigabytes
@@ -66,7 +66,7 @@ def _table(modality: Modality, plan: IndexPlan) -> Group:
     from rar_agent.cli.show import grid, size
 
     rows = f"{plan.spec.count:,} {modality}s of {plan.spec.dimension:,} dimensions"
-    table = grid("index", "memory>", "disk>", "build>", "a query>", "", "parameters")
+    table = grid("index", "memory>", "disk>", "build>", "a query>", "")
     for other in plan.considered:
         table.add_row(
             other.spec.kind,
@@ -75,10 +75,12 @@ def _table(modality: Modality, plan: IndexPlan) -> Group:
             _duration(other.build_seconds),
             f"{other.query_ms:,.1f} ms",
             other.verdict,
-            _numbers(other.spec),
             style="bold" if other.spec == plan.spec else "",
         )
-    return Group(Text(rows, style="bold"), Text(plan.reason), table, Text())
+    parts: list[RenderableType] = [Text(rows, style="bold"), Text(plan.reason), table]
+    if plan.spec.kind != "exact":
+        parts.append(Text(f"{plan.spec.kind}: {_numbers(plan.spec)}", style="dim"))
+    return Group(*parts, "")
 
 
 def _numbers(spec: IndexSpec) -> str:

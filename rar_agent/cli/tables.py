@@ -13,7 +13,7 @@ from rar_agent.settings import MOST_CANDIDATES
 
 if TYPE_CHECKING:
     from rar_agent.memory import Memory
-    from rar_agent.memory.format.manifest import FitRecord
+    from rar_agent.memory.format.manifest import FitRecord, IndexRef
     from rar_agent.memory.scoring.calibration import Calibration
 
 ERROR_RATES = (0.01, 0.05, 0.10)
@@ -58,15 +58,15 @@ def scoring(memory: Memory) -> Group:
     return Group(*parts)
 
 
-def _compared(fit: FitRecord) -> Table:
+def _compared(fit: FitRecord) -> Group:
     prototype = fit.method == "gda" and fit.parameters["shrinkage"] == 1
     chosen = "prototype" if prototype else fit.method
-    table = grid("compared, leaving one out", "recognised>", "is", "")
+    table = grid("compared", "recognised>", "is")
     for method, share in sorted(fit.compared.items(), key=lambda pair: -pair[1]):
-        why = "chosen: the right answers are likeliest by it" if method == chosen else ""
         style = "bold" if method == chosen else ""
-        table.add_row(method, f"{100 * share:.1f} %", _METHODS.get(method, ""), why, style=style)
-    return table
+        table.add_row(method, f"{100 * share:.1f} %", _METHODS.get(method, ""), style=style)
+    why = f"chosen: {chosen}, by which the right answers are likeliest"
+    return Group(table, Text(why, style="dim"))
 
 
 def _recognised(fit: FitRecord) -> str:
@@ -104,7 +104,7 @@ def _error_rates(calibration: Calibration) -> Table:
             table.add_row(f"{100 * rate:g} %", "too few exemplars to promise it", "")
         else:
             share = float((calibration.confidence >= least).mean())
-            table.add_row(f"{100 * rate:g} %", f"{least:.3f}", percent(share))
+            table.add_row(f"{100 * rate:g} %", f"{least:.3f}", f"{100 * share:.1f} %")
     return table
 
 
@@ -122,18 +122,10 @@ def _coverages(memory: Memory, calibration: Calibration) -> Table:
 
 def segments(memory: Memory) -> Group:
     """Its segments, their indexes and what was removed."""
-    table = grid("segment", "entries>", "size>", "index", "recall of the 10 nearest")
+    table = grid("segment", "entries>", "size>", "index")
     for ref in memory.manifest.segments:
-        index, recall = "none: search is exact", ""
-        if ref.index:
-            numbers = ", ".join(f"{name} {n:,}" for name, n in ref.index.parameters.items())
-            index = f"{ref.index.kind}: {numbers}"
-            recall = ", ".join(
-                f"{percent(share)} asked by {modality}s"
-                for modality, share in ref.index.recall.items()
-            )
         bytes_ = size(sum(file.size for file in ref.files()))
-        table.add_row(ref.modality, f"{ref.count:,}", bytes_, index, recall)
+        table.add_row(ref.modality, f"{ref.count:,}", bytes_, _index(ref.index))
     held = sum(ref.count for ref in memory.manifest.segments)
     removed = len(memory.entries.removed)
     if not removed:
@@ -141,3 +133,11 @@ def segments(memory: Memory) -> Group:
     share = f"{removed:,} of {held:,} entries ({percent(removed / held)}) are removed"
     note = f"{share}; rar-agent memory compact {memory.name} reclaims them"
     return Group(table, Text(note, style="dim"))
+
+
+def _index(ref: IndexRef | None) -> str:
+    if ref is None:
+        return "none: search is exact"
+    numbers = ", ".join(f"{name} {number:,}" for name, number in ref.parameters.items())
+    recall = ", ".join(f"{100 * share:.1f} % by {m}s" for m, share in ref.recall.items())
+    return f"{ref.kind}: {numbers}\nfinds of the 10 nearest: {recall}"

@@ -160,8 +160,9 @@ def _estimate(
     place = memory_folder(settings.home, name)
     with busy("looking through the inputs"):
         count = reader.count
-    needed = estimate_build(place, count, encoder.dimension, thumbnails)
-    err.print(estimate(needed), soft_wrap=True)
+    if count != 0:  # names alone need nothing to speak of
+        needed = estimate_build(place, count, encoder.dimension, thumbnails)
+        err.print(estimate(needed), soft_wrap=True)
 
 
 def _learning() -> Bar:

@@ -12,6 +12,7 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from rar_agent import Recognition, Recognizer, make_recognize_image, recognize_image
+from rar_agent.agents.tool import describe
 from rar_agent.memory import create_memory, read_folder
 from tests.conftest import draw
 from tests.openai_server import Reply, tool_call
@@ -130,6 +131,18 @@ def test_an_abstention_says_what_would_help(discs_tool, photo):
     message = ask(discs_tool, [block(admit(photo).rgb)], image="image_1")
     assert message.content.startswith("Not recognised: nothing similar enough")
     assert "would help" in message.content
+
+
+def test_an_abstention_says_which_branch_is_sure(discs_tool):
+    found = ask(discs_tool, [block(draw("red", 99))], image="image_1").artifact
+    found["decision"] = "abstained"
+    found["trace"]["abstained"] = "not sure enough"
+    found["branch"] = {"name": "warm colours", "probability": 0.94, "categories": 2}
+    said = describe(Recognition.model_validate(found))
+    assert "Not sure which, but it is one of these: warm colours 94 %." in said
+    assert len(said) < 500
+    found["branch"] = None
+    assert "Not sure which" not in describe(Recognition.model_validate(found))
 
 
 async def test_async_agents(discs_tool):

@@ -194,7 +194,9 @@ def test_list_show_add_remove_verify(taught, tmp_path, monkeypatch):
 
 def test_names_only(in_taught, tmp_path):
     (tmp_path / "names.txt").write_text("espresso\ntabby cat\nsports car\n")
-    assert run("memory", "create", "names", "--names", "names.txt").returncode == 0
+    made = run("memory", "create", "names", "--names", "names.txt")
+    assert made.returncode == 0
+    assert "learning" not in made.stderr
     done = run("recognize", "--example", "--memory", "names", "--json")
     assert lines(done)[0]["categories"][0]["category"]["name"] == "tabby cat"
 
@@ -231,6 +233,12 @@ def test_help_and_version():
     assert run("--version").stdout == f"rar-agent {rar_agent.__version__}\n"
     for arguments in ([], ["recognize"], ["memory"], ["memory", "create"], ["doctor"]):
         assert "Usage" in run(*arguments, "--help").stdout
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys, rar_agent.cli.main; print({'torch', 'numpy', 'faiss'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
 
 
 def test_names_with_brackets_and_undecodable_files(tmp_path):

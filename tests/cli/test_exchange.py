@@ -28,7 +28,7 @@ def reference(colours, tmp_path):
     """What the paper's code would have written, of `colours`."""
     memory = open_memory(colours, "colours")
     rows = memory.entries.rows("image")
-    index = faiss.IndexHNSWFlat(memory.manifest.dimension, 8)
+    index = faiss.IndexHNSWFlat(memory.manifest.dimension, 8, faiss.METRIC_INNER_PRODUCT)
     index.add(memory.entries.vectors(rows))
     faiss.write_index(index, str(tmp_path / "db.index"))
     lines = [f"{memory.entries.source(int(r))} {int(memory.entries.columns[r])}\n" for r in rows]

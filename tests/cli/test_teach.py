@@ -125,7 +125,7 @@ def test_add_fit_and_compact(rar, colours, discs):
     assert fitted.status == 0, fitted.err
     assert "changed since" not in fitted.out
     assert "calibrated by leaving out 144 exemplars" in fitted.out
-    assert "chosen: the right answers are likeliest by it" in fitted.out
+    assert "by which the right answers are likeliest" in fitted.out
     rar("memory", "remove", "colours", "red discs", "--no-fit")
     assert "6 of 144 entries (4.2 %) are removed" in rar("memory", "show", "colours").out
     compacted = rar("memory", "compact", "colours", "--no-fit", "--recall", 0.9, "--ram", 1)

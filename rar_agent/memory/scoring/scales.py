@@ -43,6 +43,13 @@ def text_scale_alone(texts: Array, labels: NDArray[np.int64]) -> float:
     return _likeliest([texts], labels, [0.1], [(0.0, _MOST_TEXT)])[0][0]
 
 
+def skill(texts: Array, labels: NDArray[np.int64]) -> float:
+    """Share of rows that texts recognise beyond chance, 0 to 1 (Cohen's kappa against guessing)."""
+    chance = 1.0 / texts.shape[1]
+    right = float((texts.argmax(axis=1) == labels).mean())
+    return max(0.0, (right - chance) / (1.0 - chance)) if chance < 1.0 else 0.0
+
+
 def _likeliest(
     terms: list[Array],
     labels: NDArray[np.int64],

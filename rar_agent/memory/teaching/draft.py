@@ -31,7 +31,8 @@ from rar_agent.memory.teaching.merge import merge_small, merge_small_layers
 from rar_agent.types import Category, Modality
 
 Fitting = Literal["auto", "always", "never"]
-"""Whether a change chooses the scoring anew: `auto` does where the old choice is stale."""
+"""Whether a change chooses the scoring anew: `auto` does where the old choice is stale. The first
+exemplars are scored by what is chosen then, whatever was asked for."""
 
 _NO_IDS = np.empty(0, np.int64)
 
@@ -163,9 +164,9 @@ class Draft:
         self.layers = merge_small_layers(self.folder, self.layers)
         manifest = self._manifest(state)
         memory = open_generation(self.folder, manifest)
-        void = self.fit is not None and not memory.image_count
+        needed = (self.fit is None) == (memory.image_count > 0)  # there is one where exemplars are
         stale = fitting == "always" or (fitting == "auto" and is_stale(memory))
-        if state == "ready" and (stale or void):
+        if state == "ready" and (needed or stale):
             manifest = manifest.model_copy(update={"fit": fit_memory(memory)})
             memory = open_generation(self.folder, manifest)
         commit(self.folder, manifest)

@@ -52,13 +52,13 @@ def write(home: Path, request: dict) -> None:
     random, folder = Random(request["seed"]), memory_folder(home, NAME)
     die_at, kind = request.get("die_at"), request.get("kind")
     for _ in range(request.get("changes", 1_000_000)):
-        now, change = None, None
+        change = None
         if not (folder / "CURRENT").exists() or read_manifest(folder).state == "building":
             now = Expected()
             change = Change("teach", (built_from(request["build"]),))
             kind = "create"
         elif kind == "delete" or (kind is None and random.random() < 0.02):
-            kind = "delete"
+            kind, now = "delete", Expected.of(open_memory(home, NAME))
         else:
             now = Expected.of(open_memory(home, NAME))
             while change is None or (request.get("kind") and not _wanted(change, request["kind"])):
@@ -68,8 +68,8 @@ def write(home: Path, request: dict) -> None:
                 except RefusedError:
                     change = None
             kind = change.kind
-        new = now.after(change).digest() if now else ""
-        say(doing=kind, old=now.digest() if now else "", new=new)
+        new = now.after(change).digest() if change else ""
+        say(doing=kind, old=now.digest() if now.categories else "", new=new)
         if die_at is not None:
             _die_at(folder, die_at)
         if kind == "delete":
