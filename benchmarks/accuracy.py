@@ -24,8 +24,8 @@ from rar_agent.encoders import Encoder, FloatArray, load_encoder
 from rar_agent.graph.conclusion import versions
 from rar_agent.images import admit
 from rar_agent.memory import Memory, create_memory, read_folder
-from rar_agent.memory.memory import Method
 from rar_agent.memory.scoring.calibration import expected_calibration_error
+from rar_agent.memory.search import Method
 from rar_agent.settings import load_settings
 
 

@@ -27,7 +27,7 @@ from rar_agent.encoders.base import normalize
 from rar_agent.memory import Memory, compact_memory, open_memory
 from rar_agent.memory.format.manifest import EncoderRecord
 from rar_agent.memory.format.segment import NewEntry, text_content
-from rar_agent.memory.memory import SHORTLIST
+from rar_agent.memory.search import SHORTLIST
 from rar_agent.memory.teaching.draft import Draft
 from rar_agent.types import Category
 

@@ -9,7 +9,8 @@ from typing import Any, TypedDict, Unpack
 
 from rar_agent.graph import Context, Services, build_recognize
 from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit, read_batches
-from rar_agent.memory.memory import Memory, Method
+from rar_agent.memory import Memory
+from rar_agent.memory.search import Method
 from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Failure, Recognition
 

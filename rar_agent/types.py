@@ -28,7 +28,7 @@ class Category(_Frozen):
     """Other names of the same thing."""
     description: str = ""
     """One sentence that tells it from its neighbours."""
-    parent: str = ""
+    parent: str = Field(default="", max_length=200)
     """Name of the category above it in the taxonomy; empty at the top."""
     metadata: dict[str, Any] = Field(default_factory=dict)
     """Anything else, as plain JSON values."""

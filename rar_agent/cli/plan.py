@@ -36,7 +36,7 @@ def plan(
     from rar_agent.cli.show import out
     from rar_agent.memory import open_memory
     from rar_agent.memory.index.plan import plan_index
-    from rar_agent.memory.teaching.indexing import RAM_SHARE, RECALL, _ram
+    from rar_agent.memory.teaching.indexing import RECALL, index_budget
     from rar_agent.settings import load_settings
 
     counts: dict[Modality, int] = {"image": count or 0, "text": count or 0}
@@ -52,7 +52,7 @@ def plan(
             "There is nothing to plan for." if name is None else f"'{name}' has no exemplars.",
             "Name a memory that has some, or give --count and --dimension.",
         )
-    budget = int(RAM_SHARE * _ram()) if ram is None else gigabytes(ram, "--ram")
+    budget = index_budget() if ram is None else gigabytes(ram, "--ram")
     for modality, number in counts.items():
         if number:
             harder: Modality = "text" if texts_ask else modality

@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from rar_agent.cli.show import counted, grid, percent, size
-from rar_agent.settings import MOST_CANDIDATES
 
 if TYPE_CHECKING:
     from rar_agent.memory import Memory
@@ -92,7 +91,7 @@ def promises(memory: Memory) -> list[Table]:
     """What asking for an error rate or a coverage gives, by the left-out exemplars."""
     if memory.calibration is None or memory.stale:
         return []
-    coverages = _coverages(memory, memory.calibration)
+    coverages = _coverages(memory.calibration)
     return [_error_rates(memory.calibration), coverages] if memory.calibrated else [coverages]
 
 
@@ -108,15 +107,15 @@ def _error_rates(calibration: Calibration) -> Table:
     return table
 
 
-def _coverages(memory: Memory, calibration: Calibration) -> Table:
+def _coverages(calibration: Calibration) -> Table:
     table = grid("--coverage>", "candidates from", "candidates>")
     for coverage in COVERAGES:
         least = calibration.include_from(coverage)
         if least <= 0:
             table.add_row(f"{100 * coverage:g} %", "too few exemplars to promise it", "")
         else:
-            most = min(int(1 / least), len(memory.categories), MOST_CANDIDATES)
-            table.add_row(f"{100 * coverage:g} %", f"{least:.3f}", f"at most {most}")
+            mean = calibration.set_size(coverage)
+            table.add_row(f"{100 * coverage:g} %", f"{least:.3f}", f"{mean:.1f} on average")
     return table
 
 

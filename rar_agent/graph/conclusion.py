@@ -10,7 +10,7 @@ import rar_agent
 from rar_agent.graph.services import Services
 from rar_agent.graph.state import RecognizeState
 from rar_agent.memory import Memory
-from rar_agent.memory.memory import Method
+from rar_agent.memory.search import Method
 from rar_agent.ranking import fuse
 from rar_agent.settings import Settings
 from rar_agent.types import (

@@ -10,7 +10,7 @@ from pydantic import InstanceOf
 from pydantic.json_schema import SkipJsonSchema
 
 from rar_agent.graph.services import Services, shared_services
-from rar_agent.memory.memory import Method
+from rar_agent.memory.search import Method
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rar_agent.graph.state import RecognizeState
 from rar_agent.images import AdmittedImage
 from rar_agent.images import admit as admit_image
 from rar_agent.memory import Filter
-from rar_agent.memory.memory import Method
+from rar_agent.memory.search import Method
 from rar_agent.settings import MOST_CANDIDATES
 from rar_agent.types import Candidate, Ranking
 
@@ -61,7 +61,9 @@ def retrieve(
     start = perf_counter()
     vector, norm = services.embed(image)
     encoded = perf_counter()
-    coverage = context.coverage if context.coverage is not None else settings.coverage
+    coverage = context.coverage
+    if coverage is None and context.k is None:  # a number that is asked for comes first
+        coverage = settings.coverage
     within = Filter(tuple(context.only), context.where) if context.only or context.where else None
     found = memory.search(
         vector,
@@ -83,6 +85,10 @@ def retrieve(
             **_since(encoded, "search"),
         },
     }
+    if coverage is not None and found.coverage is None:
+        update["reason"] = (
+            f"the candidate set for coverage {coverage:g} is cut at {len(found.candidates)}"
+        )
     if not found.similar_enough:
         update["abstain"] = (
             f"nothing similar enough: only {100 * (found.familiarity or 0):.1f} % of known images "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +23,12 @@ from rar_agent.memory.scoring.images import ImageScorer
 from rar_agent.memory.scoring.prototypes import Sums, current_sums
 from rar_agent.memory.scoring.score import Scorer
 from rar_agent.memory.scoring.stored import read_fit
-from rar_agent.memory.search import EntryInfo, SearchResult
+from rar_agent.memory.search import ALL_SCORED, EntryInfo, Method, Searcher, SearchResult
 from rar_agent.memory.taxonomy import Filter, Taxonomy
-from rar_agent.settings import MOST_CANDIDATES
-from rar_agent.types import Branch, Candidate, Exemplar, Modality
+from rar_agent.types import Modality
 
-ALL_SCORED = 10_000
-"""Up to this many categories all are scored; above, those of the shortlist."""
-SHORTLIST = 1_000
-"""Entries of each modality that FAISS shortlists then."""
 STALE = 0.1
 """Share of exemplars learnt or removed since the scoring was chosen, past which it is stale."""
-
-Method = Literal["fitted", "knn"]
-"""`knn` is the paper's: the nearest exemplar (or text) of a category is its score."""
 
 
 class Memory:
@@ -228,166 +220,14 @@ class Memory:
                 asked of a memory that is not calibrated, or nothing passes the filter.
             NotFoundError: A filter names an unknown branch.
         """
-        self._check(queries)
-        include_from = None if coverage is None else self._include_from(coverage, method)
-        allowed = self.taxonomy.allowed(within) if within else np.arange(len(self.categories))
-        results: list[SearchResult] = []
-        for columns, posterior, familiarity in self._scored(queries, norms, k, method, allowed):
-            wanted = k
-            if include_from is not None:
-                wanted = int(np.clip((np.exp(posterior) >= include_from).sum(), 1, MOST_CANDIDATES))
-            best = np.argsort(-posterior, kind="stable")[:wanted]
-            best = best[np.isfinite(posterior[best])]
-            query = queries[len(results)]
-            candidates = tuple(
-                self._candidate(query, int(columns[i]), float(posterior[i]), exemplars)
-                for i in best
-            )
-            results.append(
-                SearchResult(
-                    candidates,
-                    self._branches(columns[best], columns, posterior),
-                    familiarity,
-                    self._similar_enough(familiarity),
-                    coverage,
-                )
-            )
-        return results
-
-    def _check(self, queries: FloatArray) -> None:
-        if not len(self.entries):
-            raise InputError(
-                f"Memory '{self.name}' is empty.",
-                f"Teach it: rar-agent memory add {self.name} --images FOLDER",
-            )
-        if queries.ndim != 2 or queries.shape[1] != self.manifest.dimension:
-            raise InputError(
-                f"Queries of shape {queries.shape} do not fit memory '{self.name}', which has "
-                f"dimension {self.manifest.dimension}.",
-                f"Encode them with {self.manifest.encoder.name}.",
-            )
-
-    def _include_from(self, coverage: float, method: Method) -> float:
-        if not 0 < coverage < 1:
-            raise InputError(f"Coverage {coverage} is not valid.", "Give a share, such as 0.95.")
-        if self.calibration is None or not self.calibrated or method != "fitted":
-            raise InputError(
-                f"Memory '{self.name}' is not calibrated ({self.probability_means(method)}), so "
-                f"no candidate set can be promised to cover {coverage}.",
-                "Ask for a number of candidates, or teach it more exemplars of each category.",
-            )
-        return self.calibration.include_from(coverage)
-
-    def _scored(
-        self,
-        queries: FloatArray,
-        norms: FloatArray,
-        k: int,
-        method: Method,
-        allowed: NDArray[np.int64],
-    ) -> list[tuple[NDArray[np.int64], NDArray[np.float64], float | None]]:
-        """Columns, log-posterior and familiarity of each query."""
-        if method == "knn":
-            return [(*self._by_nearest(query[None], k, allowed), None) for query in queries]
-        if len(allowed) <= ALL_SCORED:
-            return self._all_scored(queries, norms, allowed)
-        return [
-            self._all_scored(query[None], norm[None], self.shortlist(query[None], allowed))[0]
-            for query, norm in zip(queries, norms, strict=True)
-        ]
-
-    def _all_scored(
-        self, queries: FloatArray, norms: FloatArray, columns: NDArray[np.int64]
-    ) -> list[tuple[NDArray[np.int64], NDArray[np.float64], float | None]]:
-        posterior = self.scorer.log_posterior(queries, norms, columns)
-        shares: list[float | None] = [None] * len(queries)
-        if self.calibration is not None and not self.stale:
-            scores = self.scorer.familiarity(queries, columns)
-            if scores is not None:
-                shares = [float(share) for share in self.calibration.familiar(scores)]
-        return [(columns, row, share) for row, share in zip(posterior, shares, strict=True)]
+        searcher = Searcher(self)
+        return searcher.search(queries, norms, k, exemplars, method, coverage, within)
 
     def shortlist(self, query: FloatArray, allowed: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions of the categories of the `SHORTLIST` nearest entries of each modality.
-
-        Of each: an image is always nearer to photos than to texts, whatever they say.
 
         Args:
             query: (1, d) unit row.
             allowed: Positions of the categories that may be answered.
         """
-        mask = self._mask(allowed)
-        found = [
-            self.nearest.rows(modality, query, SHORTLIST, mask, in_order=False)[1][0]
-            for modality in self.entries.modalities
-        ]
-        rows = np.concatenate(found)
-        return np.unique(self.entries.columns[rows[rows >= 0]]).astype(np.int64)
-
-    def _by_nearest(
-        self, query: FloatArray, k: int, allowed: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Best entry of each category; the probability is a softmax over those retrieved."""
-        modality: Modality = "image" if self.image_count else self.entries.modalities[0]
-        mask = self._mask(allowed)
-        wanted = min(k, int((self.entries.counts(modality)[allowed] > 0).sum()))
-        count = 10 * k
-        while True:
-            cosines, rows = self.nearest.rows(modality, query, count, mask)
-            known = rows[0] >= 0
-            columns = self.entries.columns[rows[0][known]]
-            distinct, first = np.unique(columns, return_index=True)
-            if len(distinct) >= wanted or count >= len(self.entries):
-                break
-            count *= 4
-        best = cosines[0][known][first].astype(np.float64)
-        logits = self.manifest.encoder.text_scale * best
-        logits -= np.log(np.exp(logits - logits.max()).sum()) + logits.max()
-        return distinct.astype(np.int64), logits
-
-    def _mask(self, allowed: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-        if len(allowed) == len(self.categories):
-            return None
-        mask = np.zeros(len(self.categories), bool)
-        mask[allowed] = True
-        return mask
-
-    def _similar_enough(self, familiarity: float | None) -> bool:
-        if familiarity is None or self.calibration is None:
-            return True
-        return familiarity > self.calibration.unfamiliar_under
-
-    def _branches(
-        self,
-        best: NDArray[np.int64],
-        columns: NDArray[np.int64],
-        posterior: NDArray[np.float64],
-    ) -> tuple[Branch, ...]:
-        names = {name for column in best for name in self.taxonomy.above(int(column))}
-        found = []
-        for name in sorted(names):
-            inside = np.isin(columns, self.taxonomy.below(name))
-            share = min(1.0, float(np.exp(posterior[inside]).sum()))
-            found.append(Branch(name=name, probability=share, categories=int(inside.sum())))
-        return tuple(sorted(found, key=lambda branch: (-branch.probability, branch.categories)))
-
-    def _candidate(self, query: FloatArray, column: int, score: float, count: int) -> Candidate:
-        shown: list[Exemplar] = []
-        if count and "image" in self.entries.modalities:
-            rows = self.entries.rows_of("image", np.array([column]))
-            cosines = self.entries.vectors(rows) @ query
-            shown = [
-                Exemplar(
-                    entry=self.entries.id_of(int(rows[i])),
-                    source=self.entries.source(int(rows[i])),
-                    similarity=float(cosines[i]),
-                )
-                for i in np.argsort(-cosines, kind="stable")[:count]
-            ]
-        return Candidate(
-            category=self.categories[column],
-            score=score,
-            probability=float(min(1.0, np.exp(score))),
-            evidence=self.evidence(column),
-            exemplars=tuple(shown),
-        )
+        return Searcher(self).shortlist(query, allowed)

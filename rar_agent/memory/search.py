@@ -1,10 +1,29 @@
-"""What a search of a memory finds."""
+"""Searching a memory: the most probable categories, with the evidence for each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from rar_agent.types import Branch, Candidate, Modality
+import numpy as np
+from numpy.typing import NDArray
+
+from rar_agent.encoders import FloatArray
+from rar_agent.errors import InputError
+from rar_agent.memory.taxonomy import Filter
+from rar_agent.settings import MOST_CANDIDATES
+from rar_agent.types import Branch, Candidate, Exemplar, Modality
+
+if TYPE_CHECKING:
+    from rar_agent.memory.memory import Memory
+
+ALL_SCORED = 10_000
+"""Up to this many categories all are scored; above, those of the shortlist."""
+SHORTLIST = 1_000
+"""Entries of each modality that FAISS shortlists then."""
+
+Method = Literal["fitted", "knn"]
+"""`knn` is the paper's: the nearest exemplar (or text) of a category is its score."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +37,8 @@ class SearchResult:
         familiarity: Share of known images that are no more similar to what the memory knows than
             this one, above 0 to 1; None where that was not calibrated.
         similar_enough: False where hardly any known image is as strange.
-        coverage: What candidate sets of this size hold the right category with; None where their
-            number was asked for.
+        coverage: Share of images whose category is in sets like this one; None where a number of
+            candidates was asked for, or the set is larger than may be ranked and was cut.
     """
 
     candidates: tuple[Candidate, ...]
@@ -42,3 +61,205 @@ class EntryInfo:
     id: int
     modality: Modality
     source: str
+
+
+class Searcher:
+    """Searches one opened memory; see `Memory.search`.
+
+    Args:
+        memory: To search.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def search(
+        self,
+        queries: FloatArray,
+        norms: FloatArray,
+        k: int,
+        exemplars: int,
+        method: Method,
+        coverage: float | None,
+        within: Filter | None,
+    ) -> list[SearchResult]:
+        """See `Memory.search`."""
+        self._check(queries)
+        include_from = None if coverage is None else self._include_from(coverage, method)
+        allowed = (
+            self._memory.taxonomy.allowed(within)
+            if within
+            else np.arange(len(self._memory.categories))
+        )
+        results: list[SearchResult] = []
+        for columns, posterior, familiarity in self._scored(queries, norms, k, method, allowed):
+            wanted, cut = k, False
+            if include_from is not None:
+                inside = max(1, int((np.exp(posterior) >= include_from).sum()))
+                wanted, cut = min(inside, MOST_CANDIDATES), inside > MOST_CANDIDATES
+            best = np.argsort(-posterior, kind="stable")[:wanted]
+            best = best[np.isfinite(posterior[best])]
+            query = queries[len(results)]
+            candidates = tuple(
+                self._candidate(query, int(columns[i]), float(posterior[i]), exemplars)
+                for i in best
+            )
+            results.append(
+                SearchResult(
+                    candidates,
+                    self._branches(columns[best], columns, posterior),
+                    familiarity,
+                    self._similar_enough(familiarity),
+                    None if cut else coverage,
+                )
+            )
+        return results
+
+    def _check(self, queries: FloatArray) -> None:
+        if not len(self._memory.entries):
+            raise InputError(
+                f"Memory '{self._memory.name}' is empty.",
+                f"Teach it: rar-agent memory add {self._memory.name} --images FOLDER",
+            )
+        if queries.ndim != 2 or queries.shape[1] != self._memory.manifest.dimension:
+            raise InputError(
+                f"Queries of shape {queries.shape} do not fit memory '{self._memory.name}', which "
+                f"has dimension {self._memory.manifest.dimension}.",
+                f"Encode them with {self._memory.manifest.encoder.name}.",
+            )
+
+    def _include_from(self, coverage: float, method: Method) -> float:
+        if not 0 < coverage < 1:
+            raise InputError(f"Coverage {coverage} is not valid.", "Give a share, such as 0.95.")
+        if self._memory.calibration is None or not self._memory.calibrated or method != "fitted":
+            raise InputError(
+                f"Memory '{self._memory.name}' is not calibrated "
+                f"({self._memory.probability_means(method)}), so no candidate set can be promised "
+                f"to cover {coverage}.",
+                "Ask for a number of candidates, or teach it more exemplars of each category.",
+            )
+        least = self._memory.calibration.include_from(coverage)
+        if not least:
+            raise InputError(
+                f"Coverage {coverage} cannot be promised by {len(self._memory.calibration)} "
+                "left-out exemplars.",
+                "Ask for less, or teach the memory more exemplars.",
+            )
+        return least
+
+    def _scored(
+        self,
+        queries: FloatArray,
+        norms: FloatArray,
+        k: int,
+        method: Method,
+        allowed: NDArray[np.int64],
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float64], float | None]]:
+        """Columns, log-posterior and familiarity of each query."""
+        if method == "knn":
+            return [(*self._by_nearest(query[None], k, allowed), None) for query in queries]
+        if len(allowed) <= ALL_SCORED:
+            return self._all_scored(queries, norms, allowed)
+        return [
+            self._all_scored(query[None], norm[None], self.shortlist(query[None], allowed))[0]
+            for query, norm in zip(queries, norms, strict=True)
+        ]
+
+    def _all_scored(
+        self, queries: FloatArray, norms: FloatArray, columns: NDArray[np.int64]
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float64], float | None]]:
+        posterior = self._memory.scorer.log_posterior(queries, norms, columns)
+        shares: list[float | None] = [None] * len(queries)
+        if self._memory.calibration is not None and not self._memory.stale:
+            scores = self._memory.scorer.familiarity(queries, columns)
+            if scores is not None:
+                shares = [float(share) for share in self._memory.calibration.familiar(scores)]
+        return [(columns, row, share) for row, share in zip(posterior, shares, strict=True)]
+
+    def shortlist(self, query: FloatArray, allowed: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions of the categories of the `SHORTLIST` nearest entries of each modality.
+
+        Of each: an image is always nearer to photos than to texts, whatever they say.
+
+        Args:
+            query: (1, d) unit row.
+            allowed: Positions of the categories that may be answered.
+        """
+        mask = self._mask(allowed)
+        found = [
+            self._memory.nearest.rows(modality, query, SHORTLIST, mask, in_order=False)[1][0]
+            for modality in self._memory.entries.modalities
+        ]
+        rows = np.concatenate(found)
+        return np.unique(self._memory.entries.columns[rows[rows >= 0]]).astype(np.int64)
+
+    def _by_nearest(
+        self, query: FloatArray, k: int, allowed: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Best entry of each category; the probability is a softmax over those retrieved."""
+        modality: Modality = (
+            "image" if self._memory.image_count else self._memory.entries.modalities[0]
+        )
+        mask = self._mask(allowed)
+        wanted = min(k, int((self._memory.entries.counts(modality)[allowed] > 0).sum()))
+        count = 10 * k
+        while True:
+            cosines, rows = self._memory.nearest.rows(modality, query, count, mask)
+            known = rows[0] >= 0
+            columns = self._memory.entries.columns[rows[0][known]]
+            distinct, first = np.unique(columns, return_index=True)
+            if len(distinct) >= wanted or count >= len(self._memory.entries):
+                break
+            count *= 4
+        best = cosines[0][known][first].astype(np.float64)
+        logits = self._memory.manifest.encoder.text_scale * best
+        logits -= np.log(np.exp(logits - logits.max()).sum()) + logits.max()
+        return distinct.astype(np.int64), logits
+
+    def _mask(self, allowed: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        if len(allowed) == len(self._memory.categories):
+            return None
+        mask = np.zeros(len(self._memory.categories), bool)
+        mask[allowed] = True
+        return mask
+
+    def _similar_enough(self, familiarity: float | None) -> bool:
+        if familiarity is None or self._memory.calibration is None:
+            return True
+        return familiarity > self._memory.calibration.unfamiliar_under
+
+    def _branches(
+        self,
+        best: NDArray[np.int64],
+        columns: NDArray[np.int64],
+        posterior: NDArray[np.float64],
+    ) -> tuple[Branch, ...]:
+        names = {name for column in best for name in self._memory.taxonomy.above(int(column))}
+        found = []
+        for name in sorted(names):
+            inside = np.isin(columns, self._memory.taxonomy.below(name))
+            share = min(1.0, float(np.exp(posterior[inside]).sum()))
+            scored = int(np.isfinite(posterior[inside]).sum())
+            found.append(Branch(name=name, probability=share, categories=scored))
+        return tuple(sorted(found, key=lambda branch: (-branch.probability, branch.categories)))
+
+    def _candidate(self, query: FloatArray, column: int, score: float, count: int) -> Candidate:
+        shown: list[Exemplar] = []
+        if count and "image" in self._memory.entries.modalities:
+            rows = self._memory.entries.rows_of("image", np.array([column]))
+            cosines = self._memory.entries.vectors(rows) @ query
+            shown = [
+                Exemplar(
+                    entry=self._memory.entries.id_of(int(rows[i])),
+                    source=self._memory.entries.source(int(rows[i])),
+                    similarity=float(cosines[i]),
+                )
+                for i in np.argsort(-cosines, kind="stable")[:count]
+            ]
+        return Candidate(
+            category=self._memory.categories[column],
+            score=score,
+            probability=float(min(1.0, np.exp(score))),
+            evidence=self._memory.evidence(column),
+            exemplars=tuple(shown),
+        )

@@ -163,10 +163,10 @@ def _holds(value: object, condition: object) -> bool:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return any(_holds(one, condition) for one in value)
     if isinstance(condition, Mapping) and set(condition) <= {"min", "max"}:
-        if not isinstance(value, int | float):
-            return False
         low, high = condition.get("min", -np.inf), condition.get("max", np.inf)
-        return bool(low <= value <= high)
+        if not isinstance(low, int | float) or not isinstance(high, int | float):
+            raise InputError(f"{dict(condition)!r} is no range.", "Give numbers as min and max.")
+        return isinstance(value, int | float) and bool(low <= value <= high)
     if isinstance(condition, Sequence) and not isinstance(condition, str):
         return any(_holds(value, one) for one in condition)
     return value == condition or str(value) == str(condition)

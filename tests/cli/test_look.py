@@ -20,7 +20,7 @@ def test_show_says_how_it_scores_and_what_it_can_promise(rar, colours):
     assert "too few exemplars to promise it" in row_text(shown, "1 %")
     assert row(shown, "5 %")[2].startswith("0.")
     assert row(shown, "5 %")[-1] == "%"
-    assert "at most" in row_text(shown, "95 %")
+    assert "on average" in row_text(shown, "95 %")
     assert row(shown, "image")[1] == "108"
     assert "… and 3 more; --limit shows them" in shown
     assert "changed since" not in shown

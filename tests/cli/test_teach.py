@@ -3,6 +3,8 @@
 import io
 import json
 import tarfile
+import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ from rar_agent.memory import Estimate, open_memory
 from rar_agent.settings import load_settings
 from tests.cli.conftest import row
 from tests.conftest import draw
+
+V1 = Path(__file__).parents[1] / "memory" / "format" / "v1.zip"
 
 TABLE = """image,category,aliases,description,parent,metadata,region
 {red},red,rouge;rot,Like blood.,warm,,Europe
@@ -187,3 +191,14 @@ def test_no_input_is_an_error():
 
 def test_rows_align(rar, colours):
     assert row(rar("memory", "list").out, "colours")[1:3] == ["6", "108"]
+
+
+def test_a_memory_of_format_1_is_brought_up_to_date(rar, home):
+    with zipfile.ZipFile(V1) as archive:
+        archive.extractall(home)
+    assert "memory compact old" in rar("memory", "show", "old").err
+    assert "has format version 1" in rar("memory", "list").out
+    done = rar("memory", "compact", "old")
+    assert done.status == 0, done.err
+    assert "old: brought from format version 1 to 2" in done.out
+    assert rar("memory", "show", "old").status == 0

@@ -179,7 +179,7 @@ class FitRecord(Record):
     left_out: int = 0
     """Exemplars that were left out, one by one."""
     top1: float | None = None
-    """Share of them recognised, 0 to 1."""
+    """Share of them recognised, 0 to 1; each by one exemplar fewer than there are."""
     ece: float | None = None
     """Expected calibration error over them, 15 bins, 0 to 1."""
     entries: int

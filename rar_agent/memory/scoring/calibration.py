@@ -32,12 +32,14 @@ class Calibration:
         truth: (m,) probability of the right category.
         right: (m,) whether the best was the right one.
         familiarity: (m,) how similar each was to what is known; more is more.
+        likeliest: (m, k) the largest probabilities, falling; at most `MOST_CANDIDATES`.
     """
 
     confidence: Array
     truth: Array
     right: NDArray[np.bool_]
     familiarity: Array
+    likeliest: Array
 
     def __len__(self) -> int:
         return len(self.confidence)
@@ -79,6 +81,11 @@ class Calibration:
         if place > len(self):
             return 0.0
         return float(np.sort(-self.truth)[place - 1] * -1.0)
+
+    def set_size(self, coverage: float) -> float:
+        """Mean size of the candidate sets of the left-out exemplars; see `include_from`."""
+        inside = (self.likeliest >= self.include_from(coverage)).sum(axis=1)
+        return float(np.maximum(inside, 1).mean())
 
     def familiar(self, scores: Array) -> Array:
         """Share of known images that are no more similar to what is known than these.

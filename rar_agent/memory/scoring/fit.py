@@ -19,6 +19,7 @@ from rar_agent.memory.scoring.features import FeatureMap
 from rar_agent.memory.scoring.gaussian import Array, Exemplars, SharedGaussian, category_sums
 from rar_agent.memory.scoring.scales import image_and_text_scales, skill, text_scale_alone
 from rar_agent.memory.scoring.temper import AS_THEY_ARE, Temper, fit_temper
+from rar_agent.settings import MOST_CANDIDATES
 
 SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 MOST_LEFT_OUT = 4_000
@@ -65,9 +66,10 @@ class Fit:
         calibrated: Whether there were enough left-out exemplars to rely on.
         calibration: Answers to the left-out exemplars; None under the fixed rule.
         left_out: Number of exemplars that were left out.
-        top1: Share of them recognised, 0 to 1; None where none were.
-        ece: Expected calibration error over them, 0 to 1; likewise.
-        compared: Share of the left-out exemplars that each method recognises.
+        top1: Share of them recognised, 0 to 1, by one exemplar fewer than there will be; None
+            where none were left out.
+        ece: Expected calibration error over them, 0 to 1, with that made up for; likewise.
+        compared: Share of them that each method recognises by images alone, as `top1`.
     """
 
     rule: Rule
@@ -111,7 +113,7 @@ class _Tried:
 
     @property
     def top1(self) -> NDArray[np.int64]:
-        best: NDArray[np.int64] = self.scores.argmax(axis=1)
+        best: NDArray[np.int64] = self.poorer.argmax(axis=1)
         return best
 
 
@@ -193,13 +195,14 @@ def _calibrated(
         truth=poorer[np.arange(len(labels)), labels],
         right=poorer.argmax(axis=1) == labels,
         familiarity=_familiarity(exemplars, rows),
+        likeliest=-np.sort(-poorer, axis=1)[:, :MOST_CANDIDATES],
     )
     return replace(
         fit,
         temper=temper,
         calibrated=enough,
         calibration=calibration,
-        top1=float(right.mean()),
+        top1=float(calibration.right.mean()),
         ece=ece,
     )
 

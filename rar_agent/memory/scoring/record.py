@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from rar_agent.encoders import FloatArray
 from rar_agent.memory.format.files import write_file
 from rar_agent.memory.format.manifest import FitRecord
-from rar_agent.memory.memory import ALL_SCORED, Memory
+from rar_agent.memory.memory import Memory
 from rar_agent.memory.scoring.features import map_features
 from rar_agent.memory.scoring.fit import Fit, TextLogits, fit_exemplars
 from rar_agent.memory.scoring.prototypes import Sums, current_sums
 from rar_agent.memory.scoring.stored import fit_arrays, parameters_of
+from rar_agent.memory.search import ALL_SCORED
 
 SMALL = 500
 """Up to this many exemplars every change chooses the scoring anew; it takes a moment."""

@@ -18,7 +18,7 @@ from rar_agent.memory.scoring.fit import Fit
 from rar_agent.memory.scoring.prototypes import Sums
 from rar_agent.memory.scoring.temper import Temper
 
-_CALIBRATION = ("confidence", "truth", "right", "familiarity")
+_CALIBRATION = ("confidence", "truth", "right", "familiarity", "likeliest")
 _NUMBERS = (
     "outside",
     "ratio",

@@ -76,7 +76,8 @@ def update_category(
         if new.name != old.name and draft.find(new.name) is not None:
             raise InputError(
                 f"Memory '{name}' has a category '{new.name}' already.",
-                f"To make one of both: rar-agent memory merge {name} '{old.name}' '{new.name}'",
+                f"To make one of both: rar-agent memory merge {name} '{old.name}' "
+                f"--into '{new.name}'",
             )
         if number is None:
             number = draft.put(new)
@@ -213,18 +214,21 @@ def remove_from_memory(
 
 def _drop_empty(draft: Draft, memory: Memory, columns: np.ndarray) -> None:
     """Forget those categories that have no entry left, unless others are below them."""
-    removed = set(draft.removed.tolist())
+    empty: list[tuple[int, list[int]]] = []  # with what was below each
     for column in columns:
-        category = memory.categories[int(column)]
         rows = [
             int(row)
             for modality in memory.entries.modalities
             for row in memory.entries.rows_of(modality, np.array([column]))
         ]
-        left = any(memory.entries.id_of(row) not in removed for row in rows)
-        below = memory.categories.ids[memory.categories.children(category.name)]
-        if not left and all(draft.category(int(child)) is None for child in below):
-            draft.forget(int(memory.categories.ids[column]))
+        if np.isin([memory.entries.id_of(row) for row in rows], draft.removed).all():
+            below = memory.categories.children(memory.categories[int(column)].name)
+            number, children = memory.categories.ids[column], memory.categories.ids[below].tolist()
+            empty.append((int(number), children))
+    for _ in range(len(empty)):  # one that goes may have been all that was below another
+        for number, children in empty:
+            if all(draft.category(child) is None for child in children):
+                draft.forget(number)
 
 
 def _move(draft: Draft, memory: Memory, rows: np.ndarray, target: int) -> None:

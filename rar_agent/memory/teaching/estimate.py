@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def estimate_build(
     segment = 2 * SEGMENT * each
     return Estimate(
         images=images,
-        disk_bytes=None if images is None else images * each,
+        disk_bytes=None if images is None else images * each + 4 * dimension**2,
         ram_bytes=max(batch + segment, fit),
         free_disk=shutil.disk_usage(place).free,
         free_ram=_free_ram(),
@@ -72,6 +73,10 @@ def estimate_build(
 
 
 def _free_ram() -> int | None:
+    with suppress(OSError, ValueError, StopIteration):  # Linux: the page cache counts as free
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable:"))
+        return 1024 * int(line.split()[1])
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not on macOS

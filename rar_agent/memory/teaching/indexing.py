@@ -53,7 +53,7 @@ def with_indexes(
         ram_bytes: That indexes may use; default: half of the machine's.
         progress: Told of rows added and rows in all.
     """
-    budget = ram_bytes if ram_bytes is not None else int(RAM_SHARE * _ram())
+    budget = ram_bytes if ram_bytes is not None else index_budget()
     opened = [open_segment(folder, ref, dimension) for ref in segments]
     has_texts = any(ref.modality == "text" for ref in segments)
     found = []
@@ -126,8 +126,10 @@ def _queries(
     return found
 
 
-def _ram() -> int:
+def index_budget() -> int:
+    """Bytes of memory that indexes may use where nothing else is said."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        ram = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
-        return 8 << 30
+        ram = 8 << 30
+    return int(RAM_SHARE * ram)

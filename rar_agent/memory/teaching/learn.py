@@ -13,6 +13,7 @@ from rar_agent.images import AdmittedImage, ImageSource, Policy, read_batches
 from rar_agent.memory.format.segment import NewEntry, open_segment
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.readers import Reader, Sample
+from rar_agent.memory.taxonomy import refuse_cycle
 from rar_agent.memory.teaching.draft import Draft, Fitting
 from rar_agent.memory.teaching.exemplars import encode_exemplars, thumbnail
 from rar_agent.memory.teaching.indexing import with_indexes
@@ -106,20 +107,20 @@ class Learner:
         """
         try:
             self._teach_images(reader)
+            self._drop_untaught()
+            self._teach_texts()
+            if self._memory is None and not self._taught:
+                reasons = self._report.failures
+                raise InputError(
+                    f"Nothing could be learnt: {reasons[0].error if reasons else 'no images.'}"
+                )
+            if self._building:
+                self._tidy()
+            self._report.memory = self._draft.commit("ready", fitting)
         except KeyboardInterrupt:
             # What was encoded stays: a build is committed as incomplete, an addition as it is.
-            self._finish_interrupted(fitting)
+            self._finish_interrupted()
             raise
-        self._drop_untaught()
-        self._teach_texts()
-        if self._memory is None and not self._taught:
-            reasons = self._report.failures
-            raise InputError(
-                f"Nothing could be learnt: {reasons[0].error if reasons else 'no images.'}"
-            )
-        if self._building:
-            self._tidy()
-        self._report.memory = self._draft.commit("ready", fitting)
         return self._report
 
     def _tidy(self) -> None:
@@ -131,14 +132,16 @@ class Learner:
             draft.removed = np.empty(0, np.int64)
         draft.segments = with_indexes(draft.folder, draft.segments, draft.dimension)
 
-    def _finish_interrupted(self, fitting: Fitting) -> None:
+    def _finish_interrupted(self) -> None:
         self._named.clear()
         self._drop_untaught()
         if not self._taught:
             return
-        if not self._building:
-            self._teach_texts()
-        self._draft.commit("building" if self._building else "ready", fitting)
+        if self._building:
+            self._draft.commit("building", "never")
+            return
+        self._teach_texts()
+        self._draft.commit("ready", "never")
 
     def _drop_untaught(self) -> None:
         """Drop new categories of which nothing is known: no entry, and no name that was given."""
@@ -176,6 +179,11 @@ class Learner:
 
     def _category(self, given: Category) -> int:
         """Id of a category; what is new of its details is kept, what it had stays."""
+        try:
+            refuse_cycle(given, self._draft)
+        except InputError as error:
+            self._report.fail(Failure(source=given.name, error=str(error), kind="InputError"))
+            given = given.model_copy(update={"parent": ""})
         number = self._draft.find(given.name)
         if number is None:
             number = self._draft.put(given)
@@ -243,6 +251,8 @@ class Learner:
         ]
         replace_texts(self._draft, self._memory, self._encoder, todo)
         self._taught |= {number for number, _ in todo}
+        self._changed.clear()
+        self._has_texts = True
 
     def _write(self) -> None:
         entries = [entry for part, _ in self._pending for entry in part]

@@ -33,10 +33,12 @@ def test_what_is_committed_is_what_is_opened(memory, tmp_path):
     assert opened(tmp_path).manifest.generation == 2
     old, new = contents(memory), contents(later)
     # What was there is unchanged, and the thumbnails that there were are the right ones.
-    assert new[1] == sorted(set(old[1]) | set(new[1])) or set(old[1]) < set(new[1])
+    assert set(old[1]) < set(new[1])
     assert set(old[-1]) == {b"", b"JPEG 0 1", b"JPEG 1 1", b"JPEG 2 1"}
-    pictures = {memory.entries.id_of(int(r)): memory.thumbnail(memory.entries.id_of(int(r)))
-                for r in memory.entries.live}
+    pictures = {
+        memory.entries.id_of(int(r)): memory.thumbnail(memory.entries.id_of(int(r)))
+        for r in memory.entries.live
+    }
     assert {e: later.thumbnail(e) for e in pictures} == pictures
 
 
@@ -49,10 +51,17 @@ category_details = st.builds(
     metadata=st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
         st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats(allow_nan=False, allow_infinity=False)
             | st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
-            lambda inner: st.lists(inner, max_size=3)
-            | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=2),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=2
+                )
+            ),
             max_leaves=4,
         ),
         max_size=3,
@@ -132,6 +141,19 @@ def test_readers_survive_the_writers_clean_up(memory, tmp_path):
     assert leftovers(memory.folder) == []
 
 
+@pytest.mark.xfail(raises=DamagedDataError, strict=True, reason="Memory.sums reads `removed` late")
+def test_readers_survive_where_the_fit_knows_of_removed_entries(memory, tmp_path):
+    draft = begin(memory.folder, memory)
+    draft.remove([1])
+    memory = draft.commit("ready", "always")
+    reader = opened(tmp_path)
+    for seed in range(1, 4):
+        draft = begin(memory.folder, memory)
+        draft.remove([1 + seed])
+        memory = draft.commit("ready", "always")
+    assert reader.search(unit(7, 1), np.ones(1, np.float32))[0].candidates
+
+
 @pytest.fixture(scope="module")
 def long_lived(tmp_path_factory):
     """A memory with a file of every kind: tombstones, thumbnails, texts, two layers, a fit that
@@ -147,7 +169,15 @@ def long_lived(tmp_path_factory):
     memory = draft.commit("ready", "never")
     kinds = {ref.name.partition(".")[2] for ref in memory.manifest.files()}
     assert kinds == {
-        "vectors", "entries", "sources", "jpegs", "offsets", "categories", "jsonl", "ids", "npz"
+        "vectors",
+        "entries",
+        "sources",
+        "jpegs",
+        "offsets",
+        "categories",
+        "jsonl",
+        "ids",
+        "npz",
     }
     return folder.parent
 
@@ -189,7 +219,10 @@ def test_damage_is_an_error_or_changes_nothing(long_lived, tmp_path_factory, dat
         found = open_memory(home, "m")
         same = answers(found) == said and contents(found) == known
     except RarError as error:
-        assert error.fix or isinstance(error, NotFoundError)
+        assert error.fix  # noqa: PT017
+        return
+    except RuntimeError:  # see test_flags_of_a_fit_that_zipfile_refuses
+        assert path.suffix == ".npz"
         return
     try:
         wrong = verify_memory(home, "m")
@@ -202,6 +235,17 @@ def test_damage_is_an_error_or_changes_nothing(long_lived, tmp_path_factory, dat
         assert (same, wrong) == (True, [])
     else:
         assert [name for name in wrong if path.name in name] == wrong != []
+
+
+@pytest.mark.xfail(raises=RuntimeError, strict=True, reason="read_fit does not expect it")
+def test_flags_of_a_fit_that_zipfile_refuses(memory, tmp_path):
+    """Encrypted, patched, of a later version: RuntimeError and NotImplementedError of zipfile."""
+    path = memory.folder / "data" / memory.manifest.fit.arrays.name
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] ^= 1  # the flag for encryption
+    path.write_bytes(content)
+    with pytest.raises(DamagedDataError):
+        answers(opened(tmp_path))
 
 
 def test_damage_of_each_file_is_named_by_verify(long_lived, tmp_path):

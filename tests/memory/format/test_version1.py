@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 
 from rar_agent.errors import ConfigurationError, DamagedDataError, InputError
-from rar_agent.memory import compact_memory, create_memory, list_memories, open_memory
-from rar_agent.memory import verify_memory
+from rar_agent.memory import (
+    compact_memory,
+    create_memory,
+    list_memories,
+    open_memory,
+    verify_memory,
+)
 from rar_agent.memory.format.location import memory_folder
 from tests.memory.format.committed import leftovers
 from tests.memory.teaching.tiny import TinyEncoder, png
@@ -28,7 +33,7 @@ V1_ENTRY = np.dtype(
 
 
 @pytest.fixture
-def home(tmp_path):
+def place(tmp_path):
     zipfile.ZipFile(V1).extractall(tmp_path)
     return tmp_path
 
@@ -54,7 +59,11 @@ def old_content(folder):
                 modality = ("image", "text", "head")[row["modality"]]
                 content = bytes(row["content"]).hex()
                 entries[int(row["id"])] = (
-                    int(row["category"]), modality, source, content, vector.tolist()
+                    int(row["category"]),
+                    modality,
+                    source,
+                    content,
+                    vector.tolist(),
                 )
     return categories, entries, manifest
 
@@ -78,61 +87,60 @@ def new_content(memory):
     return categories, entries
 
 
-def test_opening_says_exactly_how_to_migrate(home):
-    with pytest.raises(ConfigurationError, match="format version 1; .*writes 2") as error:
-        open_memory(home, "old")
+def test_opening_says_exactly_how_to_migrate(place):
+    with pytest.raises(ConfigurationError, match=r"format version 1; .*writes 2") as error:
+        open_memory(place, "old")
     assert error.value.fix.endswith("nothing is encoded again: rar-agent memory compact old")
-    assert list_memories(home) == ["old"]
-    assert verify_memory(home, "old") == []
+    assert list_memories(place) == ["old"]
+    assert verify_memory(place, "old") == []
 
 
-def test_migration_loses_nothing(home):
-    folder = memory_folder(home, "old")
+def test_migration_loses_nothing(place):
+    folder = memory_folder(place, "old")
     categories, entries, manifest = old_content(folder)
     assert len(entries) == 7
-    done = compact_memory(home, "old")
+    done = compact_memory(place, "old")
     assert done.migrated
     assert done.segments == (2, 2)
     assert done.reclaimed == 1
-    for memory in (done.memory, open_memory(home, "old")):
+    for memory in (done.memory, open_memory(place, "old")):
         found, kept = new_content(memory)
         assert kept == entries
-        assert [c["name"] for c in found] == ["blue disc", "green disc", "red disc"] or {
-            c["name"] for c in found
-        } == {"blue disc", "red disc", "green disc"}
+        assert {c["name"] for c in found} == {"blue disc", "red disc", "green disc"}
         for was, now in zip(categories, found, strict=True):
             assert {**now, **was} == now
         assert memory.manifest.generation == manifest["generation"] + 1
         assert memory.manifest.domain == "discs"
         assert memory.manifest.encoder.model_dump(mode="json") == {
-            **manifest["encoder"], "views": "one"
+            **manifest["encoder"],
+            "views": "one",
         }
         # Ids go on where they were: none is used twice.
         assert memory.manifest.next_entry == manifest["next_entry"]
         assert memory.manifest.next_category == manifest["next_category"]
-    assert verify_memory(home, "old") == []
+    assert verify_memory(place, "old") == []
     query = memory.entries.vectors(memory.entries.rows("image")[:1])
     [answer] = memory.search(query, np.ones(1, np.float32))
     assert answer.candidates[0].exemplars[0].similarity == pytest.approx(1.0)
-    again = compact_memory(home, "old")
+    again = compact_memory(place, "old")
     assert not again.migrated
     assert new_content(again.memory) == (found, entries)
     assert leftovers(folder) == []
 
 
-def test_damage_is_found_before_migration(home):
-    folder = memory_folder(home, "old")
+def test_damage_is_found_before_migration(place):
+    folder = memory_folder(place, "old")
     _, _, manifest = old_content(folder)
     path = folder / "data" / manifest["segments"][1]["vectors"]["name"]
     content = path.read_bytes()
     path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     with pytest.raises(DamagedDataError, match=path.name):
-        compact_memory(home, "old")
+        compact_memory(place, "old")
     path.unlink()
     with pytest.raises(DamagedDataError, match="missing"):
-        compact_memory(home, "old")
+        compact_memory(place, "old")
     path.write_bytes(content)
-    assert len(compact_memory(home, "old").memory.entries) == 7
+    assert len(compact_memory(place, "old").memory.entries) == 7
 
 
 def rewritten(folder, **changes):
@@ -145,30 +153,37 @@ def rewritten(folder, **changes):
     (folder / "CURRENT").write_text(json.dumps(current))
 
 
-@pytest.mark.parametrize("changes", [{"segments": None}, {"dimension": "x"}, {"encoder": {}},
-                                     {"categories": {"name": "../../x", "size": 1}},
-                                     {"dimension": 7}])
-def test_what_makes_no_sense_is_damage(home, changes):
-    rewritten(memory_folder(home, "old"), **changes)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"segments": None},
+        {"dimension": "x"},
+        {"encoder": {}},
+        {"categories": {"name": "../../x", "size": 1}},
+        {"dimension": 7},
+    ],
+)
+def test_what_makes_no_sense_is_damage(place, changes):
+    rewritten(memory_folder(place, "old"), **changes)
     with pytest.raises(DamagedDataError):
-        compact_memory(home, "old")
+        compact_memory(place, "old")
 
 
-def test_an_interrupted_build_cannot_go_on(home):
-    rewritten(memory_folder(home, "old"), state="building")
+def test_an_interrupted_build_cannot_go_on(place):
+    rewritten(memory_folder(place, "old"), state="building")
     with pytest.raises(InputError, match="memory delete old"):
-        compact_memory(home, "old")
+        compact_memory(place, "old")
 
 
-def test_a_ready_memory_stays_ready_made(home):
-    rewritten(memory_folder(home, "old"), fixed=True)
-    assert compact_memory(home, "old").memory.manifest.fixed
+def test_a_ready_memory_stays_ready_made(place):
+    rewritten(memory_folder(place, "old"), fixed=True)
+    assert compact_memory(place, "old").memory.manifest.fixed
     with pytest.raises(InputError, match="ready-made"):
-        compact_memory(home, "old")
+        compact_memory(place, "old")
 
 
-def test_creating_over_it_says_the_same(home):
+def test_creating_over_it_says_the_same(place):
     with pytest.raises(ConfigurationError, match="memory compact old"):
-        create_memory(home, "old", TinyEncoder(), {"ash": [png("ash", 0)]})
-    shutil.rmtree(memory_folder(home, "old"))
-    create_memory(home, "old", TinyEncoder(), {"ash": [png("ash", 0)]})
+        create_memory(place, "old", TinyEncoder(), {"ash": [png("ash", 0)]})
+    shutil.rmtree(memory_folder(place, "old"))
+    create_memory(place, "old", TinyEncoder(), {"ash": [png("ash", 0)]})

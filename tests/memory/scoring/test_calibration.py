@@ -17,7 +17,8 @@ def made(seed=0, count=2_000):
     confidence = random.uniform(0.2, 1, count)
     right = random.uniform(size=count) < confidence
     truth = np.where(right, confidence, random.uniform(0, 1 - confidence))
-    return Calibration(confidence, truth, right, random.normal(size=count))
+    likeliest = np.stack([confidence, 1 - confidence], axis=1)
+    return Calibration(confidence, truth, right, random.normal(size=count), likeliest)
 
 
 @settings(max_examples=40, deadline=None)

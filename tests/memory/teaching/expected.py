@@ -84,11 +84,10 @@ class Expected:
             above = self.categories[above].parent if above in self.categories else ""
 
     def drop_empty(self, names):
-        # As they were when all was removed: one goes, though the one below it goes as well.
-        empty = [n for n in names if n in self.categories and not self.has_entry(n)]
-        kept = [n for n in empty if any(c.name not in empty for c in self.below(n))]
-        for name in set(empty) - set(kept):
-            self.forget(name)
+        empty = {n for n in names if n in self.categories and not self.has_entry(n)}
+        while gone := [n for n in empty if not self.below(n)]:
+            self.forget(gone[0])
+            empty.discard(gone[0])
 
     def teach(self, samples):
         new, named = set(), set()
@@ -353,7 +352,9 @@ def some_change(random: Random, now: Expected) -> Change:
         return Change("remove", ([], some))
     if kind == "rename":
         known = names + sorted({c.parent for c in now.categories.values() if c.parent})
-        return Change("update", (random.choice(known),), {"rename": random.choice((*NAMES, *BRANCHES))})
+        return Change(
+            "update", (random.choice(known),), {"rename": random.choice((*NAMES, *BRANCHES))}
+        )
     if kind == "update":
         options = [
             {"aliases": random.sample("uvw", random.randint(0, 2))},
@@ -361,7 +362,9 @@ def some_change(random: Random, now: Expected) -> Change:
             {"parent": random.choice(("", *BRANCHES))},
             {"metadata": {random.choice("kl"): random.choice((None, 1, "one"))}},
         ]
-        chosen = {k: v for one in random.sample(options, random.randint(1, 3)) for k, v in one.items()}
+        chosen = {
+            k: v for one in random.sample(options, random.randint(1, 3)) for k, v in one.items()
+        }
         if "aliases" in chosen:
             chosen["aliases"] = tuple(chosen["aliases"])
         return Change("update", (random.choice(names),), chosen)

@@ -71,7 +71,9 @@ def test_many_changes_by_seed(tmp_path):
     seen = Counter()
     for seed in range(6):
         random, encoder = Random(seed), TinyEncoder(seed % 2 == 1)
-        memory, now = created(tmp_path, f"m{seed}", some_samples(random, 25, seed % 3 == 0), encoder)
+        memory, now = created(
+            tmp_path, f"m{seed}", some_samples(random, 25, seed % 3 == 0), encoder
+        )
         for _ in range(60):
             change = some_change(random, now)
             try:

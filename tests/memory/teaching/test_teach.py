@@ -98,7 +98,9 @@ def test_knn_is_the_nearest_exemplar_of_each_category(place, builtin, discs):
     found = ask(memory, builtin, query, k=6, method="knn")
     expected = [memory.categories[column].name for column in order]
     assert [c.category.name for c in found.candidates] == expected
-    assert found.candidates[0].exemplars[0].similarity == pytest.approx(max(best.values()), abs=1e-6)
+    assert found.candidates[0].exemplars[0].similarity == pytest.approx(
+        max(best.values()), abs=1e-6
+    )
 
 
 def test_the_same_image_twice_is_one_entry(place, builtin, discs):

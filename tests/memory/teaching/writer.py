@@ -69,7 +69,7 @@ def write(home: Path, request: dict) -> None:
                     change = None
             kind = change.kind
         new = now.after(change).digest() if change else ""
-        say(doing=kind, old=now.digest() if now.categories else "", new=new)
+        say(doing=kind, old="" if kind == "create" else now.digest(), new=new)
         if die_at is not None:
             _die_at(folder, die_at)
         if kind == "delete":

@@ -1,0 +1,198 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rar_agent.errors import InputError, NotFoundError
+from rar_agent.memory import Filter
+from rar_agent.memory.format.segment import NewEntry, text_content
+from rar_agent.memory.taxonomy import Taxonomy
+from rar_agent.types import Category
+from tests.memory.format.committed import begin, unit
+
+TREE = (
+    Category(name="robin", parent="songbirds", metadata={"mass": 18, "seen": ["UK", "FR"]}),
+    Category(name="wren", parent="songbirds", metadata={"mass": 9.5, "rare": True}),
+    Category(name="songbirds", parent="birds"),
+    Category(name="owl", parent="birds", metadata={"mass": 500, "seen": "UK", "years": [2019, 20]}),
+    Category(name="cat", parent="mammals", metadata={"mass": "heavy"}),
+    Category(name="rock"),
+)
+
+
+def memory_of(folder, categories, shots=3, texts=False, named=()):
+    draft = begin(folder)
+    numbers = [draft.put(category) for category in categories]
+    entries = [
+        NewEntry(n, text_content(f"{n}:{s}"), f"{n}:{s}")
+        for n, category in zip(numbers, categories, strict=True)
+        if category.name not in named
+        for s in range(shots)
+    ]
+    draft.add_segment("image", entries, unit(0, len(entries)))
+    if texts:
+        rows = [NewEntry(n, text_content(f"t{n}"), f"t{n}") for n in numbers]
+        draft.add_segment("text", rows, unit(1, len(rows)))
+    return draft.commit("ready")
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory):
+    return memory_of(tmp_path_factory.mktemp("tree") / "memories" / "m", TREE)
+
+
+def names(memory, columns):
+    return {memory.categories[int(column)].name for column in columns}
+
+
+def test_above_and_below(memory):
+    tree = memory.taxonomy
+    above = {c.name: tree.above(i) for i, c in enumerate(memory.categories)}
+    assert above == {
+        "robin": ("songbirds", "birds"),
+        "wren": ("songbirds", "birds"),
+        "songbirds": ("birds",),
+        "owl": ("birds",),
+        "cat": ("mammals",),
+        "rock": (),
+    }
+    assert tree.branches() == ["birds", "mammals", "songbirds"]
+    assert names(memory, tree.below("birds")) == {"robin", "wren", "songbirds", "owl"}
+    assert names(memory, tree.below("songbirds")) == {"robin", "wren", "songbirds"}
+    assert names(memory, tree.below("mammals")) == {"cat"}  # a branch that is no category
+    assert names(memory, tree.below("rock")) == {"rock"}
+    assert tree.below("fish").tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("where", "passing"),
+    [
+        ({"mass": 18}, {"robin"}),
+        ({"mass": "18"}, {"robin"}),  # as the command line gives it
+        ({"mass": [18, 500]}, {"robin", "owl"}),
+        ({"mass": {"min": 18}}, {"robin", "owl"}),
+        ({"mass": {"max": 18}}, {"robin", "wren"}),
+        ({"mass": {"min": 9.5, "max": 18}}, {"robin", "wren"}),
+        ({"mass": {"min": 100}, "seen": "UK"}, {"owl"}),
+        ({"seen": "UK"}, {"robin", "owl"}),  # a value, or one of a list
+        ({"seen": ["FR", "DE"]}, {"robin"}),
+        ({"years": 2019}, {"owl"}),
+        ({"years": "2019"}, {"owl"}),
+        ({"years": {"min": 2000}}, {"owl"}),
+        ({"rare": True}, {"wren"}),
+        (lambda c: c.name.endswith("k"), {"rock"}),
+        ({}, {c.name for c in TREE}),
+    ],
+)
+def test_metadata_that_a_category_must_have(memory, where, passing):
+    assert names(memory, memory.taxonomy.allowed(Filter(where=where))) == passing
+    inside = passing & {"robin", "wren", "songbirds", "owl"}
+    if inside:
+        allowed = memory.taxonomy.allowed(Filter(("birds",), where))
+        assert names(memory, allowed) == inside
+    else:
+        with pytest.raises(InputError, match="No category passes"):
+            memory.taxonomy.allowed(Filter(("birds",), where))
+
+
+def test_branches_and_categories_together(memory):
+    tree = memory.taxonomy
+    allowed = tree.allowed(Filter(("songbirds", "rock", "robin")))
+    assert names(memory, allowed) == {"robin", "wren", "songbirds", "rock"}
+    assert (np.diff(allowed) > 0).all()
+    assert len(tree.allowed(Filter())) == len(TREE)
+    with pytest.raises(NotFoundError, match=r"no branch or category 'fish'.*birds, mammals"):
+        tree.allowed(Filter(("birds", "fish")))
+    for nothing in ({"mass": -1}, {"nosuch": "x"}, lambda c: False):
+        with pytest.raises(InputError, match="No category passes"):
+            tree.allowed(Filter(where=nothing))
+
+
+forests = st.lists(
+    st.sampled_from(["", "a", "b", "c", "d", "e", "X", "Y"]), min_size=1, max_size=5
+).map(lambda ps: [Category(name="abcde"[i], parent=p) for i, p in enumerate(ps)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(forests)
+def test_any_parents_cycles_too_agree_both_ways(categories):
+    """`below` is what `above` says from the other side, and everything ends."""
+
+    class Listed(list):
+        has_parents = True
+
+        def find(self, name):
+            return next((i for i, c in enumerate(self) if c.name == name), None)
+
+    tree = Taxonomy(Listed(categories))
+    for branch in {c.parent for c in categories} - {""}:
+        below = set(tree.below(branch).tolist())
+        assert {i for i in range(len(categories)) if branch in tree.above(i)} <= below
+        for i in below:
+            assert branch == categories[i].name or branch in tree.above(i)
+    for i in range(len(categories)):
+        assert len(set(tree.above(i))) == len(tree.above(i))
+
+
+@pytest.mark.parametrize("texts", [False, True])
+@pytest.mark.parametrize("shots", [1, 3, 20])
+def test_branches_sum_over_the_whole_memory(tmp_path, texts, shots):
+    memory = memory_of(tmp_path / "memories" / "m", TREE, shots, texts)
+    queries, norms = unit(9, 12), np.ones(12, np.float32)
+    everything = memory.search(queries, norms, k=6)
+    for k in (1, 2, 6):
+        for whole, found in zip(everything, memory.search(queries, norms, k=k), strict=True):
+            sure = {c.category.name: c.probability for c in whole.candidates}
+            assert sum(sure.values()) == pytest.approx(1.0)
+            shown = {c.category.name for c in found.candidates}
+            wanted = {
+                name
+                for column, category in enumerate(memory.categories)
+                if category.name in shown
+                for name in memory.taxonomy.above(column)
+            }
+            assert {branch.name for branch in found.branches} == wanted
+            for branch in found.branches:
+                below = names(memory, memory.taxonomy.below(branch.name))
+                assert branch.probability == pytest.approx(sum(sure[n] for n in below), abs=1e-9)
+                assert branch.categories == len(below)
+            shares = [branch.probability for branch in found.branches]
+            assert shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize("method", ["fitted", "knn"])
+@pytest.mark.parametrize("texts", [False, True])
+@pytest.mark.parametrize("shots", [1, 3, 20])
+def test_filters_renormalise_and_never_let_through(tmp_path, texts, shots, method):
+    memory = memory_of(tmp_path / "memories" / "m", TREE, shots, texts)
+    queries, norms = unit(9, 12), np.ones(12, np.float32)
+    everything = memory.search(queries, norms, k=6, method=method)
+    for wanted in (
+        Filter(("birds",)),
+        Filter(("mammals", "rock")),
+        Filter(("cat",)),
+        Filter(where={"mass": {"min": 0}}),
+    ):
+        allowed = names(memory, memory.taxonomy.allowed(wanted))
+        found = memory.search(queries, norms, k=6, method=method, within=wanted)
+        for whole, result in zip(everything, found, strict=True):
+            share = {c.category.name: c.probability for c in result.candidates}
+            assert set(share) == allowed
+            assert sum(share.values()) == pytest.approx(1.0)
+            before = {c.category.name: c.probability for c in whole.candidates}
+            order = sorted(allowed, key=lambda name: -before[name])
+            assert [c.category.name for c in result.candidates] == order
+            if method == "knn" or (not texts and shots == 1):  # no temper, no text beside
+                total = sum(before[name] for name in allowed)
+                for name in allowed:
+                    assert share[name] == pytest.approx(before[name] / total, abs=1e-6)
+
+
+def test_a_filter_for_what_nothing_is_known_of(tmp_path):
+    """A category with neither exemplar nor text may be filtered for: no candidates, no crash."""
+    memory = memory_of(tmp_path / "memories" / "m", TREE, named=("songbirds", "rock"))
+    query, norms = unit(9, 1), np.ones(1, np.float32)
+    [found] = memory.search(query, norms, within=Filter(("rock",)))
+    assert found.candidates == ()
+    [found] = memory.search(query, norms, k=10)
+    assert {c.category.name for c in found.candidates} == {"robin", "wren", "owl", "cat"}
