@@ -42,19 +42,21 @@ RECORD = EncoderRecord(
     templates=("{}",),
 )
 OPEN = """
-import json, resource, sys, time
+import json, os, sys, time
 from pathlib import Path
 import numpy as np
 from rar_agent.memory import open_memory
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def resident():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+before = resident()
 start = time.perf_counter()
 memory = open_memory(Path(sys.argv[1]), "m")
 opened = time.perf_counter()
 query = np.load(sys.argv[2])[:1]
 memory.search(query, np.ones(1, np.float32))
 first = time.perf_counter()
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([opened - start, first - opened, (after - before) / 1024]))
+print(json.dumps([opened - start, first - opened, resident() - before]))
 """
 
 

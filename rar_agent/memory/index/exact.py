@@ -31,6 +31,9 @@ _ROWS_PER_THREAD = 16_384  # at least, when a batch is divided
 _BLAS_FROM = 2_048
 
 
+_QUERIES_PER_THREAD = 16  # from here on products keep a thread busier than reading does
+
+
 def set_threads(queries: int) -> None:
     """One thread for one query, all for more; FAISS's setting is of the calling thread only.
 
@@ -129,6 +132,12 @@ def _knn(
     used too, 8 queries took 2,300 ms with them and 22 ms with one thread (100,000 rows).
     """
     faiss.cvar.distance_compute_blas_threshold = _BLAS_FROM
+    if len(queries) >= THREADS * _QUERIES_PER_THREAD:
+        # Each thread its own queries: there is nothing to merge.
+        with ThreadPoolExecutor(THREADS) as pool:
+            shares = np.array_split(queries, THREADS)
+            done = list(pool.map(lambda share: _knn_part(share, vectors, count), shares))
+        return np.vstack([s for s, _ in done]), np.vstack([r for _, r in done])
     parts = 1 if len(queries) == 1 else min(THREADS, max(1, len(vectors) // _ROWS_PER_THREAD))
     if parts == 1:
         return _knn_part(queries, vectors, count)

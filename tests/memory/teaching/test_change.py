@@ -115,7 +115,7 @@ def test_to_the_same_name_is_no_change(place, encoder):
 def test_names_that_are_taken(place, encoder, name):
     with pytest.raises(InputError, match="has a category 'oak' already") as error:
         rename_category(place, "m", name, "oak", encoder.load)
-    assert f"memory merge m '{name}' 'oak'" in error.value.fix
+    assert f"memory merge m '{name}' --into 'oak'" in error.value.fix
     for bad in ("", "x" * 201):
         with pytest.raises(InputError, match="cannot be the name"):
             rename_category(place, "m", name, bad, encoder.load)
