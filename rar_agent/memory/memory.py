@@ -97,8 +97,14 @@ class Memory:
             for segment in images
             if segment.ref.last_id >= since
         )
-        before = read_ids(self.folder, record.removed)
+        before = self._removed_before
         return record.changed_before + new + len(np.setdiff1d(now[now < since], before))
+
+    @cached_property
+    def _removed_before(self) -> NDArray[np.int64]:
+        """Ids of entries that were removed before the fit; in memory, as the file may go."""
+        record = self.manifest.fit
+        return np.array(read_ids(self.folder, record.removed if record else None))
 
     @property
     def changed_share(self) -> float:
@@ -154,14 +160,13 @@ class Memory:
             raise InputError(f"Memory '{self.name}' has no exemplars.", "Teach it some.")
         arrays = self._stored[1]
         stored = (arrays["ids"], arrays["counts"], arrays["sums"]) if self.keeps_sums else None
-        before = read_ids(self.folder, record.removed)
         return current_sums(
             self.entries,
             self.categories,
             self._stored[0].feature_map,
             stored,
             record.next_entry,
-            before,
+            self._removed_before,
         )
 
     def exemplar_count(self, column: int) -> int:

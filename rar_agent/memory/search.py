@@ -86,11 +86,9 @@ class Searcher:
         """See `Memory.search`."""
         self._check(queries)
         include_from = None if coverage is None else self._include_from(coverage, method)
-        allowed = (
-            self._memory.taxonomy.allowed(within)
-            if within
-            else np.arange(len(self._memory.categories))
-        )
+        allowed = np.arange(len(self._memory.categories))
+        if within is not None:
+            allowed = self._known(self._memory.taxonomy.allowed(within))
         results: list[SearchResult] = []
         for columns, posterior, familiarity in self._scored(queries, norms, k, method, allowed):
             wanted, cut = k, False
@@ -114,6 +112,19 @@ class Searcher:
                 )
             )
         return results
+
+    def _known(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some categories that have an entry."""
+        entries = self._memory.entries
+        counts = sum(entries.counts(modality)[columns] for modality in entries.modalities)
+        found: NDArray[np.int64] = columns[np.asarray(counts) > 0]
+        if not len(found):
+            raise InputError(
+                f"Memory '{self._memory.name}' has no entries of the categories that pass the "
+                "filter.",
+                "Teach it some, or ask for others.",
+            )
+        return found
 
     def _check(self, queries: FloatArray) -> None:
         if not len(self._memory.entries):
@@ -196,10 +207,12 @@ class Searcher:
     def _by_nearest(
         self, query: FloatArray, k: int, allowed: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Best entry of each category; the probability is a softmax over those retrieved."""
-        modality: Modality = (
-            "image" if self._memory.image_count else self._memory.entries.modalities[0]
-        )
+        """Best entry of each category; the probability is a softmax over those retrieved.
+
+        By exemplars where any of the allowed categories has one, else by what they have.
+        """
+        entries = self._memory.entries
+        modality = next(m for m in entries.modalities if entries.counts(m)[allowed].any())
         mask = self._mask(allowed)
         wanted = min(k, int((self._memory.entries.counts(modality)[allowed] > 0).sum()))
         count = 10 * k

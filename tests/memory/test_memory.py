@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rar_agent.encoders.base import normalize
+from rar_agent.errors import InputError
 from rar_agent.memory import Filter
 from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.search import ALL_SCORED, SHORTLIST
@@ -126,9 +127,8 @@ def test_search_does_not_depend_on_how_it_was_written(tmp_path):
                 assert [e.source for e in c.exemplars] == [e.source for e in d.exemplars]
 
 
-@pytest.mark.xfail(raises=ValueError, strict=True, reason="_by_nearest takes the max of nothing")
 def test_knn_within_categories_known_by_name_only(tmp_path):
-    """Nothing is near that may be answered: no candidates, and no crash."""
+    """No photo may be answered, so names are asked."""
     memory = extend(tmp_path / "memories" / "m", thumbnails=True)
     draft = begin(memory.folder, memory)
     number = draft.put(Category(name="named"))
@@ -138,4 +138,17 @@ def test_knn_within_categories_known_by_name_only(tmp_path):
     [found] = memory.search(query, norms, within=Filter(only=("named",)))
     assert [c.probability for c in found.candidates] == [pytest.approx(1.0)]
     [found] = memory.search(query, norms, within=Filter(only=("named",)), method="knn")
-    assert found.candidates == ()
+    assert [c.probability for c in found.candidates] == [pytest.approx(1.0)]
+
+
+@pytest.mark.parametrize("method", ["fitted", "knn"])
+def test_a_filter_that_leaves_only_empty_branches_is_an_error(tmp_path, method):
+    memory = extend(tmp_path / "memories" / "m")
+    draft = begin(memory.folder, memory)
+    draft.put(Category(name="empty", parent="above"))
+    draft.put(Category(name="above"))
+    memory = draft.commit("ready")
+    with pytest.raises(InputError, match="no entries of the categories"):
+        memory.search(
+            unit(9, 1), np.ones(1, np.float32), within=Filter(only=("above",)), method=method
+        )

@@ -189,10 +189,10 @@ def test_filters_renormalise_and_never_let_through(tmp_path, texts, shots, metho
 
 
 def test_a_filter_for_what_nothing_is_known_of(tmp_path):
-    """A category with neither exemplar nor text may be filtered for: no candidates, no crash."""
+    """A category with neither exemplar nor text cannot be filtered for alone: an error says so."""
     memory = memory_of(tmp_path / "memories" / "m", TREE, named=("songbirds", "rock"))
     query, norms = unit(9, 1), np.ones(1, np.float32)
-    [found] = memory.search(query, norms, within=Filter(("rock",)))
-    assert found.candidates == ()
+    with pytest.raises(InputError, match="no entries of the categories"):
+        memory.search(query, norms, within=Filter(("rock",)))
     [found] = memory.search(query, norms, k=10)
     assert {c.category.name for c in found.candidates} == {"robin", "wren", "owl", "cat"}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rar_agent.encoders import FloatArray
 from rar_agent.errors import DamagedDataError
-from rar_agent.memory.format.files import map_array, write_file, writing
+from rar_agent.memory.format.files import FileWriter, map_array, write_file, writing
 from rar_agent.memory.format.manifest import (
     ENTRY,
     MODALITIES,
@@ -140,7 +140,8 @@ class SegmentWriter:
         self._vectors = stack.enter_context(writing(folder, "vectors"))
         self._entries = stack.enter_context(writing(folder, "entries"))
         self._sources = stack.enter_context(writing(folder, "sources"))
-        self._images = stack.enter_context(writing(folder, "jpegs"))
+        self._images: FileWriter | None = None  # only where there are any
+        self._stack = stack
         self._source_end = 0
         self._ids: list[tuple[int, int]] = []
         self._sizes: list[NDArray[np.int64]] = []
@@ -158,18 +159,21 @@ class SegmentWriter:
         self._vectors.write(part.vectors.astype("<f4").tobytes())
         self._entries.write(rows.tobytes())
         self._sources.write(b"".join(part.sources))
-        self._images.write(b"".join(part.thumbnails))
+        if self._images is None and any(part.thumbnails):
+            self._images = self._stack.enter_context(writing(self._folder, "jpegs"))
+        if self._images is not None:
+            self._images.write(b"".join(part.thumbnails))
         self._sizes.append(np.array([len(image) for image in part.thumbnails], np.int64))
         self._ids.append((int(rows["id"].min()), int(rows["id"].max())))
         self.count += len(rows)
 
     def ref(self, modality: Modality) -> SegmentRef:
         """What the manifest will say, once the files are finished."""
-        images, thumbnails = self._images.ref, None
-        if images.size:
+        thumbnails = None
+        if self._images is not None:
             ends = np.cumsum(np.concatenate([np.zeros(1, np.int64), *self._sizes]))
             offsets = write_file(self._folder, ends.astype("<i8").tobytes(), "offsets")
-            thumbnails = ThumbnailsRef(offsets=offsets, images=images)
+            thumbnails = ThumbnailsRef(offsets=offsets, images=self._images.ref)
         return SegmentRef(
             modality=modality,
             count=self.count,

@@ -65,7 +65,15 @@ def read_fit(folder: Path, record: FitRecord) -> tuple[Fit, dict[str, Any]]:
             compared=record.compared,
             **{name: numbers[name] for name in _NUMBERS},
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (  # zipfile raises RuntimeError for flags that it does not know
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        RuntimeError,
+        zipfile.BadZipFile,
+    ) as error:
         raise DamagedDataError(f"{path} is damaged: {error}.", advice(folder)) from error
     return fit, arrays
 

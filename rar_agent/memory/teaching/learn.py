@@ -45,7 +45,8 @@ class Report:
         known: Exemplars that were there already, by content hash.
         failed: Files and rows that could not be used.
         failures: The first of them, each with its reason.
-        conflicts: Images that were learnt although another category has the same one.
+        conflicting: Images that were learnt although another category has the same one.
+        conflicts: The first of them.
     """
 
     memory: Memory | None = None
@@ -53,6 +54,7 @@ class Report:
     known: int = 0
     failed: int = 0
     failures: list[Failure] = field(default_factory=list)
+    conflicting: int = 0
     conflicts: list[str] = field(default_factory=list)
 
     def fail(self, failure: Failure) -> None:
@@ -229,6 +231,7 @@ class Learner:
         self._report.added += len(new)
 
     def _conflict(self, sample: Sample) -> None:
+        self._report.conflicting += 1
         if len(self._report.conflicts) < MOST_RECORDED:
             self._report.conflicts.append(f"{sample.source} ({sample.category.name})")
 
