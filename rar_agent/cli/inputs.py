@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 _PANEL = "Inputs (several are read one after another)"
 
 Images = Annotated[
-    Path | None,
-    typer.Option(help="Folder with a folder of images a category.", rich_help_panel=_PANEL),
+    list[Path] | None,
+    typer.Option(
+        help="Folder with a folder of images a category; may be repeated.", rich_help_panel=_PANEL
+    ),
 ]
 Table = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
         help="CSV, TSV, JSON lines or Parquet: a row an image, columns image and category, and if "
-        "wanted aliases, description, parent, metadata.",
+        "wanted aliases, description, parent, metadata; may be repeated.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -73,8 +75,8 @@ Seed = Annotated[int, typer.Option(help="Which images --shots draws.", rich_help
 class Inputs:
     """The options above, as they were given."""
 
-    images: Path | None
-    table: Path | None
+    images: Sequence[Path] | None
+    table: Sequence[Path] | None
     dataset: str | None
     split: str | None
     image_column: str | None
@@ -119,11 +121,8 @@ class Inputs:
             read_names,
         )
 
-        readers: list[Reader] = []
-        if self.images:
-            readers.append(FolderReader(self.images))
-        if self.table:
-            readers.append(TableReader(self.table))
+        readers: list[Reader] = [FolderReader(folder) for folder in self.images or ()]
+        readers += [TableReader(file) for file in self.table or ()]
         if self.dataset:
             readers.append(
                 DatasetReader(

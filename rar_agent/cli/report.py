@@ -56,10 +56,13 @@ def print_report(report: Report, file: Path | None) -> None:
         rough = "texts of this encoder are rough (everyday things only); see docs/encoders.md"
         err.print(f"note: {rough}", style="yellow")
     out.print(scoring(memory), soft_wrap=True)
-    _list("left out", [failure.error for failure in report.failures], report.failed)
+    left_out = [
+        f.error if f.source in f.error else f"{f.source}: {f.error}" for f in report.failures
+    ]
+    _list("left out", left_out, report.failed)
     same = "another category has the same image"
     conflicts = [f"{source}: {same}" for source in report.conflicts]
-    _list("conflict", conflicts, len(conflicts))
+    _list("conflict", conflicts, report.conflicting)
     if file:
         _write(report, file)
     out.print(f"next: rar-agent recognize IMAGE --memory {memory.name}", style="dim")

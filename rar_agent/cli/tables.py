@@ -89,10 +89,9 @@ def staleness(memory: Memory) -> Text:
 
 def promises(memory: Memory) -> list[Table]:
     """What asking for an error rate or a coverage gives, by the left-out exemplars."""
-    if memory.calibration is None or memory.stale:
+    if memory.calibration is None or not memory.calibrated:
         return []
-    coverages = _coverages(memory.calibration)
-    return [_error_rates(memory.calibration), coverages] if memory.calibrated else [coverages]
+    return [_error_rates(memory.calibration), _coverages(memory.calibration)]
 
 
 def _error_rates(calibration: Calibration) -> Table:

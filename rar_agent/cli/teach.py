@@ -57,7 +57,7 @@ def create(
     from rar_agent.cli.show import err
     from rar_agent.encoders import choose_encoder, load_encoder
     from rar_agent.images import Policy
-    from rar_agent.memory import create_memory
+    from rar_agent.memory import create_memory, require_new
     from rar_agent.settings import load_settings
 
     settings = load_settings(encoder=encoder)
@@ -66,6 +66,7 @@ def create(
     )
     reader, seen = given.reader(settings), _views(views)
     _require_writable(report)
+    require_new(settings.home, name)
     choice = choose_encoder(settings.encoder)
     err.print(f"encoder: {choice.name} ({choice.reason})", style="dim", soft_wrap=True)
     if choice.stronger:
@@ -171,5 +172,5 @@ def _learning() -> Bar:
     return Bar(
         "encoding",
         "writing and scoring",
-        "What was encoded is kept: run the same command again, and it goes on.",
+        "What was encoded is kept, in batches of 64: run the same command again, and it goes on.",
     )

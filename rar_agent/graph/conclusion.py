@@ -53,8 +53,11 @@ def conclusion(
     abstain, branch = state.get("abstain", ""), None
     best = max(probabilities, default=0.0)
     branches = tuple(Branch.model_validate(dumped) for dumped in state.get("branches", ()))
-    if not abstain and not answered:
-        threshold, why = _threshold(memory, settings, calibrated)
+    if not abstain and (not answered or settings.error_rate is not None):
+        why_not = memory.probability_means(method)
+        if answered:
+            why_not = "how far the model's order is to be believed is not calibrated"
+        threshold, why = _threshold(memory, settings, calibrated, why_not)
         if best < threshold:
             abstain = why or f"not sure enough: {best:.2f} is under {threshold:.2f}"
             branch = _sure_branch(branches, threshold)
@@ -105,13 +108,15 @@ def conclusion(
     )
 
 
-def _threshold(memory: Memory, settings: Settings, calibrated: bool) -> tuple[float, str]:
+def _threshold(
+    memory: Memory, settings: Settings, calibrated: bool, why_not: str
+) -> tuple[float, str]:
     """Least probability to accept, and why nothing can be, where that is so."""
     rate = settings.error_rate
     if rate is None:
         return (settings.abstain_below if calibrated else 0.0), ""
     if not calibrated or memory.calibration is None:
-        return 2.0, f"an error rate of {rate:g} cannot be promised: {memory.probability_means()}"
+        return 2.0, f"an error rate of {rate:g} cannot be promised: {why_not}"
     threshold = memory.calibration.accept_from(rate)
     if threshold > 1:
         count = len(memory.calibration)

@@ -32,6 +32,7 @@ from rar_agent.memory.teaching.teach import (
     create_memory,
     delete_memory,
     fit_memory_again,
+    require_new,
 )
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "read_names",
     "remove_from_memory",
     "rename_category",
+    "require_new",
     "update_category",
     "verify_memory",
 ]

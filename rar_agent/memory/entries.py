@@ -31,6 +31,7 @@ class Entries:
         self.segments = tuple(segments)
         self.removed = removed
         self._categories = categories
+        self._grouped: dict[Modality, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         counts = [segment.ref.count for segment in self.segments]
         self.offsets: NDArray[np.int64] = np.cumsum([0, *counts]).astype(np.int64)
         """(s + 1) where each segment's rows begin."""
@@ -112,10 +113,6 @@ class Entries:
             starts = np.searchsorted(columns, np.arange(len(self._categories) + 1))
             self._grouped[modality] = rows, starts.astype(np.int64)
         return self._grouped[modality]
-
-    @cached_property
-    def _grouped(self) -> dict[Modality, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        return {}
 
     def vectors(self, rows: NDArray[np.integer]) -> FloatArray:
         """(n, d) vectors of rows."""

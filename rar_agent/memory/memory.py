@@ -97,8 +97,10 @@ class Memory:
             for segment in images
             if segment.ref.last_id >= since
         )
-        before = self._removed_before
-        return record.changed_before + new + len(np.setdiff1d(now[now < since], before))
+        gone = np.setdiff1d(now[now < since], self._removed_before)
+        if len(gone):  # texts are no exemplars
+            gone = gone[np.isin(gone, np.concatenate([s.entries["id"] for s in images]))]
+        return record.changed_before + new + len(gone)
 
     @cached_property
     def _removed_before(self) -> NDArray[np.int64]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rar_agent.encoders import FloatArray
+from rar_agent.errors import DamagedDataError
 from rar_agent.memory.entries import Entries
 from rar_agent.memory.format.files import DATA
 from rar_agent.memory.index.approximate import ApproximateIndex
@@ -113,7 +115,8 @@ class Nearest:
                     spec = IndexSpec(
                         ref.index.kind, ref.count, vectors.shape[1], **ref.index.parameters
                     )
-                    self._indexes[i] = open_index(path, spec, vectors)
+                    with suppress(DamagedDataError):  # exact search needs none
+                        self._indexes[i] = open_index(path, spec, vectors)
             return self._indexes[i]
 
 

@@ -250,7 +250,9 @@ class Searcher:
         names = {name for column in best for name in self._memory.taxonomy.above(int(column))}
         found = []
         for name in sorted(names):
-            inside = np.isin(columns, self._memory.taxonomy.below(name))
+            mask = np.zeros(len(self._memory.categories), bool)
+            mask[self._memory.taxonomy.below(name)] = True
+            inside = mask[columns]
             share = min(1.0, float(np.exp(posterior[inside]).sum()))
             scored = int(np.isfinite(posterior[inside]).sum())
             found.append(Branch(name=name, probability=share, categories=scored))

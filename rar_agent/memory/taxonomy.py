@@ -75,6 +75,7 @@ class Taxonomy:
 
     def __init__(self, categories: Categories) -> None:
         self._categories = categories
+        self._below: dict[str, NDArray[np.int64]] = {}
 
     @cached_property
     def _parents(self) -> list[str]:
@@ -102,6 +103,11 @@ class Taxonomy:
 
     def below(self, name: str) -> NDArray[np.int64]:
         """Positions of a category and of all below it; ascending, empty where it is unknown."""
+        if name not in self._below:
+            self._below[name] = self._find_below(name)
+        return self._below[name]
+
+    def _find_below(self, name: str) -> NDArray[np.int64]:
         found, waiting, seen = set[int](), [name], {name}
         own = self._categories.find(name)
         if own is not None:
@@ -166,7 +172,16 @@ def _holds(value: object, condition: object) -> bool:
         low, high = condition.get("min", -np.inf), condition.get("max", np.inf)
         if not isinstance(low, int | float) or not isinstance(high, int | float):
             raise InputError(f"{dict(condition)!r} is no range.", "Give numbers as min and max.")
-        return isinstance(value, int | float) and bool(low <= value <= high)
+        number = _number(value)
+        return number is not None and bool(low <= number <= high)
     if isinstance(condition, Sequence) and not isinstance(condition, str):
         return any(_holds(value, one) for one in condition)
     return value == condition or str(value) == str(condition)
+
+
+def _number(value: object) -> float | None:
+    """A number, also where a table had it as text."""
+    try:
+        return float(value) if isinstance(value, int | float | str) else None
+    except ValueError:
+        return None

@@ -142,14 +142,17 @@ def map_array(folder: Path, ref: FileRef, dtype: np.dtype, count: int) -> NDArra
         DamagedDataError: It is missing or has another size.
     """
     path = folder / DATA / ref.name
-    size = path.stat().st_size if path.is_file() else -1
-    if size != ref.size or size != count * dtype.itemsize:
-        found = f"has {size} bytes" if size >= 0 else "is missing"
-        raise DamagedDataError(
-            f"{path} {found}; {count * dtype.itemsize} bytes were written.",
-            advice(folder),
-        )
-    return np.memmap(path, dtype=dtype, mode="r") if size else np.empty(0, dtype)
+    try:
+        size = path.stat().st_size if path.is_file() else -1
+        if size == ref.size == count * dtype.itemsize:
+            return np.memmap(path, dtype=dtype, mode="r") if size else np.empty(0, dtype)
+    except OSError:  # a writer removed it in between
+        size = -1
+    found = f"has {size} bytes" if size >= 0 else "is missing"
+    raise DamagedDataError(
+        f"{path} {found}; {count * dtype.itemsize} bytes were written.",
+        advice(folder),
+    )
 
 
 def read_ids(folder: Path, ref: FileRef | None) -> NDArray[np.int64]:

@@ -79,6 +79,11 @@ def read_manifest_bytes(folder: Path) -> bytes:
 
 def commit(folder: Path, manifest: Manifest) -> None:
     """Make a generation the valid one, then remove what no kept generation needs."""
+    if current_generation(folder) >= manifest.generation:  # a valid manifest is never rewritten
+        raise DamagedDataError(
+            f"Generation {manifest.generation} of memory '{folder.name}' is committed already.",
+            "Open the memory again and repeat the change.",
+        )
     if (folder / DATA).is_dir():
         sync_folder(folder / DATA)
     data = manifest.model_dump_json(indent=1).encode()
@@ -89,6 +94,15 @@ def commit(folder: Path, manifest: Manifest) -> None:
     _collect(folder, manifest.generation)
 
 
+def current_generation(folder: Path) -> int:
+    """Number of the valid generation; 0 where there is none.
+
+    Raises:
+        DamagedDataError: CURRENT is damaged.
+    """
+    return _read_current(folder)[0] if (folder / CURRENT).exists() else 0
+
+
 def verify_files(folder: Path) -> list[str]:
     """Hash every file of the valid generation; returns what is wrong, one sentence each.
 
@@ -96,13 +110,24 @@ def verify_files(folder: Path) -> list[str]:
         NotFoundError: There is no memory in the folder.
         DamagedDataError: CURRENT or the manifest is damaged.
     """
+    while True:
+        manifest = read_manifest_bytes(folder)
+        wrong = _wrong_files(folder, manifest)
+        if not wrong or read_manifest_bytes(folder) == manifest:
+            return wrong
+        # A writer committed meanwhile and removed what only the old generation needed.
+
+
+def _wrong_files(folder: Path, manifest: bytes) -> list[str]:
     wrong = []
-    for name in sorted(set(_FILE.findall(read_manifest_bytes(folder)))):
+    for name in sorted(set(_FILE.findall(manifest))):
         path = folder / DATA / name.decode()
-        if not path.is_file():
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
             wrong.append(f"{path} is missing.")
             continue
-        with path.open("rb") as file:
+        with file:
             if hashlib.file_digest(file, "sha256").hexdigest() != path.name.partition(".")[0]:
                 wrong.append(f"{path} has changed: its sha256 is not its name.")
     return wrong
@@ -131,6 +156,8 @@ def _manifest_path(folder: Path, number: int) -> Path:
 def _collect(folder: Path, newest: int) -> None:
     needed: set[str] = set()
     for path in sorted((folder / "generations").glob("*.json")):
+        if not path.stem.isdecimal():  # somebody's copy
+            continue
         if int(path.stem) <= newest - _KEPT or int(path.stem) > newest:
             path.unlink(missing_ok=True)
         else:

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -43,7 +43,8 @@ def writer_lock(folder: Path, wait_s: float = 2.0) -> Iterator[None]:
         ) from error
     try:
         claim = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
-        owner.write_text(json.dumps(claim))
+        with suppress(OSError):  # a full disk: the lock holds all the same
+            owner.write_text(json.dumps(claim))
         yield
     finally:
         owner.unlink(missing_ok=True)

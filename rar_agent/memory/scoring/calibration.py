@@ -18,7 +18,7 @@ from rar_agent.memory.scoring.gaussian import Array
 FEWEST_CALIBRATED = 100
 """Under this many left out, probabilities are not called calibrated."""
 RISK = 0.1
-"""Chance that the error among accepted answers is larger than was asked for, by the bound."""
+"""Chance, for one threshold, that accepted answers err more often than the bound says."""
 UNFAMILIAR = 0.01
 """Share of known images that are taken for unknown ones."""
 
@@ -47,8 +47,9 @@ class Calibration:
     def accept_from(self, error_rate: float) -> float:
         """Least confidence to accept so that accepted answers err at most so often.
 
-        Thresholds are tried from the strictest on, each by a Clopper-Pearson bound at risk `RISK`
-        (fixed-sequence testing; after Geifman & El-Yaniv 2017, arXiv 1705.08500).
+        The lowest threshold that passes a Clopper-Pearson bound at risk `RISK` (after Geifman &
+        El-Yaniv 2017, arXiv 1705.08500, without their correction for trying many thresholds,
+        which costs much where few were left out).
 
         Args:
             error_rate: Above 0, below 1.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -30,7 +31,8 @@ class _MemoryExemplars:
         rows = memory.entries.rows("image")
         columns = memory.entries.columns[rows]
         present = np.unique(columns)
-        if len(present) > MOST_CATEGORIES:
+        self.sampled = len(present) > MOST_CATEGORIES
+        if self.sampled:
             random = np.random.default_rng(0)
             present = np.sort(random.choice(present, MOST_CATEGORIES, replace=False))
             rows = rows[np.isin(columns, present)]
@@ -52,6 +54,8 @@ def fit_memory(memory: Memory) -> FitRecord | None:
     feature_map: Literal["identity", "root"] = "root" if _never_negative(memory) else "identity"
     exemplars = _MemoryExemplars(memory, feature_map)
     fit = fit_exemplars(exemplars, feature_map, _text_logits(memory, exemplars))
+    if exemplars.sampled:  # fewer rivals than an image has: nothing of it is a promise
+        fit = replace(fit, calibrated=False, calibration=None)
     return _record(memory, fit, _all_sums(memory, fit))
 
 

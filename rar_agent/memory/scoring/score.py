@@ -48,6 +48,7 @@ class Scorer:
         self._dimension = dimension
         self._text_scale = text_scale
         self.images = images
+        self._kept: dict[Modality, tuple[NDArray[np.int64], FloatArray, NDArray[np.void]]] = {}
 
     @cached_property
     def has_text(self) -> NDArray[np.bool_]:
@@ -194,10 +195,6 @@ class Scorer:
         rows = self._entries.rows_of(modality, columns)
         rows = rows[np.cumsum(self._entries.counts(modality)[columns]) - 1]
         return self._entries.vectors(rows), self._entries.fields(rows)
-
-    @cached_property
-    def _kept(self) -> dict[Modality, tuple[NDArray[np.int64], FloatArray, NDArray[np.void]]]:
-        return {}
 
 
 def _normal(logits: Array) -> Array:

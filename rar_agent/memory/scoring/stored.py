@@ -72,6 +72,7 @@ def read_fit(folder: Path, record: FitRecord) -> tuple[Fit, dict[str, Any]]:
         TypeError,
         EOFError,
         RuntimeError,
+        MemoryError,
         zipfile.BadZipFile,
     ) as error:
         raise DamagedDataError(f"{path} is damaged: {error}.", advice(folder)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def update_category(
         draft = Draft.after(memory)
         number = draft.find(category)
         below = memory.categories.children(category)
-        if number is None and not len(below):
+        if not category or (number is None and not len(below)):
             raise _no_category(memory, category)
         old = draft.category(number) if number is not None else Category(name=category)
         assert old is not None  # noqa: S101 - found
@@ -214,21 +215,22 @@ def remove_from_memory(
 
 def _drop_empty(draft: Draft, memory: Memory, columns: np.ndarray) -> None:
     """Forget those categories that have no entry left, unless others are below them."""
-    empty: list[tuple[int, list[int]]] = []  # with what was below each
-    for column in columns:
-        rows = [
-            int(row)
-            for modality in memory.entries.modalities
-            for row in memory.entries.rows_of(modality, np.array([column]))
-        ]
-        if np.isin([memory.entries.id_of(row) for row in rows], draft.removed).all():
+    entries = memory.entries
+    left = np.zeros(len(memory.categories), bool)
+    for modality in entries.modalities:
+        rows = entries.rows_of(modality, columns)
+        kept = rows[~np.isin(entries.fields(rows)["id"], draft.removed)]
+        left[entries.columns[kept]] = True
+    empty = {}  # numbers, and what was below each
+    for column in columns[~left[columns]]:
+        number = int(memory.categories.ids[column])
+        if draft.category(number) is not None:
             below = memory.categories.children(memory.categories[int(column)].name)
-            number, children = memory.categories.ids[column], memory.categories.ids[below].tolist()
-            empty.append((int(number), children))
-    for _ in range(len(empty)):  # one that goes may have been all that was below another
-        for number, children in empty:
-            if all(draft.category(child) is None for child in children):
-                draft.forget(number)
+            empty[number] = memory.categories.ids[below].tolist()
+    while gone := [n for n, below in empty.items() if not any(map(draft.category, below))]:
+        for number in gone:  # one that goes may have been all that was below another
+            draft.forget(number)
+            del empty[number]
 
 
 def _move(draft: Draft, memory: Memory, rows: np.ndarray, target: int) -> None:
@@ -271,6 +273,10 @@ def _rewrite_text(
 
 
 def _changed(old: Category, changes: Mapping[str, Any]) -> Category:
+    try:
+        json.dumps(changes.get("metadata", {}), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The metadata are no JSON: {error}.", "Give plain values.") from error
     try:
         return Category.model_validate({**old.model_dump(), **changes})
     except ValidationError as error:

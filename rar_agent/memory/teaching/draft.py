@@ -56,6 +56,7 @@ class Draft:
         next_category: Next free category id; ids are never used twice.
         next_entry: Next free entry id; likewise.
         fit: How categories are scored so far.
+        committed: State of the generation that this draft committed last; empty before.
     """
 
     folder: Path
@@ -72,6 +73,7 @@ class Draft:
     next_category: int = 0
     next_entry: int = 0
     fit: FitRecord | None = None
+    committed: str = ""
     _base: Categories | None = None
     _changed: dict[int, Category | None] = field(default_factory=dict)
     _names: dict[str, int] = field(default_factory=dict)
@@ -172,7 +174,8 @@ class Draft:
         commit(self.folder, manifest)
         # What follows is drafted after the generation that is valid now.
         now = Draft.after(memory)
-        self.__dict__.update({**now.__dict__, "build": self.build})
+        self.__dict__.update({**now.__dict__, "build": self.build, "committed": state})
+        _ = memory.fit, memory.changed  # in memory before a later generation removes their files
         return memory
 
     def _manifest(self, state: Literal["building", "ready"]) -> Manifest:

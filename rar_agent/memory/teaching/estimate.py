@@ -65,7 +65,9 @@ def estimate_build(
     segment = 2 * SEGMENT * each
     return Estimate(
         images=images,
-        disk_bytes=None if images is None else images * each + 4 * dimension**2,
+        disk_bytes=None
+        if images is None
+        else images * each + 4 * dimension * min(images, dimension),
         ram_bytes=max(batch + segment, fit),
         free_disk=shutil.disk_usage(place).free,
         free_ram=_free_ram(),

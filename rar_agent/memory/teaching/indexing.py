@@ -61,12 +61,20 @@ def with_indexes(
         ref = segment.ref
         modality: Modality = "text" if has_texts else ref.modality  # the harder one to find
         plan = plan_index(ref.count, dimension, budget, recall, modality)
-        if ref.index is None and plan.spec.kind != "exact":
+        index = ref.index
+        if index is not None and not _still_good(folder, index, plan.spec, recall):
+            index = None
+        if index is None and plan.spec.kind != "exact":
             queries = _queries(opened, segment)
             index = _index(folder, segment, plan.spec, queries, recall, progress)
-            ref = ref.model_copy(update={"index": index})
-        found.append(ref)
+        found.append(ref.model_copy(update={"index": index}))
     return found
+
+
+def _still_good(folder: Path, index: IndexRef, planned: IndexSpec, recall: float) -> bool:
+    """Whether an index is of the planned kind, finds enough, and may be parsed here."""
+    wanted = index.kind == planned.kind and min(index.recall.values()) >= recall
+    return wanted and Trust().may_parse(folder / DATA / index.file.name, index.file.sha256)
 
 
 def _index(

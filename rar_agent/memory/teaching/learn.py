@@ -10,6 +10,7 @@ import numpy as np
 from rar_agent.encoders import Encoder, FloatArray
 from rar_agent.errors import InputError
 from rar_agent.images import AdmittedImage, ImageSource, Policy, read_batches
+from rar_agent.memory.format.generation import current_generation
 from rar_agent.memory.format.segment import NewEntry, open_segment
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.readers import Reader, Sample
@@ -95,6 +96,7 @@ class Learner:
         self._known = KnownImages(memory)
         self._has_texts = memory is not None and "text" in memory.entries.modalities
         self._memory = memory
+        self._texts_taught = False
         # Categories that this teaching brought; the first part of a build left some without entry.
         self._new = draft.numbers() - _with_entries(memory) if building else set[int]()
         self._taught: set[int] = set()  # those that it gave an entry
@@ -111,6 +113,7 @@ class Learner:
             self._teach_images(reader)
             self._drop_untaught()
             self._teach_texts()
+            self._texts_taught = True
             if self._memory is None and not self._taught:
                 reasons = self._report.failures
                 raise InputError(
@@ -135,6 +138,9 @@ class Learner:
         draft.segments = with_indexes(draft.folder, draft.segments, draft.dimension)
 
     def _finish_interrupted(self) -> None:
+        draft = self._draft
+        if draft.committed == "ready" or current_generation(draft.folder) > draft.generation:
+            return  # it was done
         self._named.clear()
         self._drop_untaught()
         if not self._taught:
@@ -142,7 +148,8 @@ class Learner:
         if self._building:
             self._draft.commit("building", "never")
             return
-        self._teach_texts()
+        if not self._texts_taught:
+            self._teach_texts()
         self._draft.commit("ready", "never")
 
     def _drop_untaught(self) -> None:

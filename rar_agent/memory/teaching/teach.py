@@ -205,16 +205,26 @@ def as_reader(images: Taught, names: Sequence[Category] = ()) -> Reader:
     return chain(*readers)
 
 
+def require_new(home: Path, name: str) -> None:
+    """Check that a memory may be created: there is none, or an interrupted build.
+
+    Raises:
+        InputError: It exists already, or the name cannot name a memory.
+    """
+    folder = memory_folder(home, name)
+    if (folder / CURRENT).exists() and read_manifest(folder).state == "ready":
+        raise InputError(
+            f"Memory '{name}' exists already.",
+            f"Teach it with rar-agent memory add {name}, or choose another name.",
+        )
+
+
 def _begun(folder: Path, encoder: Encoder) -> Memory | None:
     """The interrupted build to go on with, if there is one."""
     if not (folder / CURRENT).exists():
         return None
+    require_new(folder.parent.parent, folder.name)
     begun = open_generation(folder, read_manifest(folder))
-    if begun.manifest.state == "ready":
-        raise InputError(
-            f"Memory '{folder.name}' exists already.",
-            f"Teach it with rar-agent memory add {folder.name}, or choose another name.",
-        )
     if len(begun.entries):
         require_encoder(begun, encoder)
     return begun

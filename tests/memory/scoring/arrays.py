@@ -1,5 +1,6 @@
 """Memories and exemplars made of arrays: no encoder is needed to score vectors."""
 
+import shutil
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +57,9 @@ def memory_of(folder, images=None, texts=None, heads=None, names=None, parents=N
     """A memory whose category i has the vectors of images[i], texts[i], heads[i]."""
     given = [part for part in (images, texts, heads) if part]
     dimension = next(len(np.atleast_2d(v)[0]) for part in given for v in part.values())
-    draft = Draft(folder / "memories" / "m", RECORD, dimension)
+    place = folder / "memories" / "m"
+    shutil.rmtree(place, ignore_errors=True)  # of an earlier example
+    draft = Draft(place, RECORD, dimension)
     count = 1 + max(c for part in given for c in part)
     numbers = [
         draft.put(Category(name=names[c] if names else f"c{c}", parent=(parents or {}).get(c, "")))
