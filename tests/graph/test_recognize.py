@@ -81,6 +81,15 @@ def test_where_ranking_fails_the_retrieval_order_stays_degraded(taught, server, 
     )
 
 
+def test_no_error_rate_is_promised_of_a_models_order(taught, server):
+    server.script = [Reply("A")]
+    asked = services(taught, model="m", base_url=server.url, error_rate=0.05, skip_ranking_at=1.01)
+    found = run(asked, draw("blue", 97))
+    assert found.decision == "abstained"
+    assert "cannot be promised" in found.trace.abstained
+    assert found.trace.parse_status in ("exact", "repaired")
+
+
 def test_nothing_similar_abstains_without_asking(taught, server, photo):
     parts = services(taught, model="m", base_url=server.url)
     found = run(parts, photo)

@@ -277,3 +277,35 @@ def test_what_is_not_there(tmp_path):
         open_memory(tmp_path, "nosuch")
     with pytest.raises(NotFoundError):
         read_manifest(tmp_path)
+
+
+def test_a_valid_manifest_is_never_rewritten(memory, tmp_path):
+    path = memory.folder / "generations" / "000001.json"
+    before = path.read_bytes()
+    again = memory.manifest.model_copy(update={"domain": "other"})
+    with pytest.raises(DamagedDataError, match="committed already"):
+        generation.commit(memory.folder, again)
+    assert path.read_bytes() == before
+    assert opened(tmp_path).manifest == memory.manifest
+
+
+def test_verify_is_not_misled_by_a_writer(memory, tmp_path, monkeypatch):
+    """Files that a writer removes while they are hashed are no damage."""
+    read, newest = generation._wrong_files, memory
+
+    def meanwhile(folder, manifest):
+        nonlocal newest
+        if newest is memory:
+            for seed in (1, 2, 3):
+                newest = extend(folder, seed=seed, after=newest)
+        return read(folder, manifest)
+
+    monkeypatch.setattr(generation, "_wrong_files", meanwhile)
+    assert verify_memory(tmp_path, "m") == []
+
+
+def test_copies_among_the_manifests_do_not_matter(memory, tmp_path):
+    folder = memory.folder / "generations"
+    shutil.copy(folder / "000001.json", folder / "000001 (conflicted copy).json")
+    later = extend(memory.folder, seed=1, after=memory)
+    assert contents(opened(tmp_path)) == contents(later)

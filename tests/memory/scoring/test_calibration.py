@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rar_agent.memory.scoring import record
 from rar_agent.memory.scoring.calibration import Calibration, expected_calibration_error
 from rar_agent.memory.scoring.fit import fit_exemplars
 from rar_agent.memory.scoring.temper import AS_THEY_ARE, fit_temper
@@ -113,3 +114,19 @@ def test_ece_is_reported_of_the_left_out(tmp_path):
     memory = memory_of(tmp_path, {c: exemplars.vectors[exemplars.labels == c] for c in range(20)})
     assert memory.manifest.fit.ece == pytest.approx(fit.ece)
     assert memory.manifest.fit.compared == pytest.approx(fit.compared)
+
+
+def test_nothing_is_promised_of_a_sample_of_the_categories(tmp_path, monkeypatch):
+    exemplars = clusters(30, 6)
+    images = {c: exemplars.vectors[exemplars.labels == c] for c in range(30)}
+    assert memory_of(tmp_path / "all", images).calibrated
+    monkeypatch.setattr(record, "MOST_CATEGORIES", 20)
+    memory = memory_of(tmp_path / "some", images)
+    assert not memory.calibrated
+    assert memory.calibration is None
+    found = memory.search(exemplars.vectors, np.ones(180, np.float32), k=1)
+    right = [
+        r.candidates[0].category.name == f"c{c}"
+        for r, c in zip(found, exemplars.labels, strict=True)
+    ]
+    assert np.mean(right) > 0.9  # those that were not drawn are found as well

@@ -107,6 +107,13 @@ def test_an_index_from_elsewhere_is_never_parsed(home, vectors, tmp_path, monkey
     memory = open_memory(home, "m")
     assert not memory.nearest.uses_index("image")
     assert share_found(memory, vectors, queries(vectors, 10)) == 1.0
+    # Compacting it here builds an index that may be parsed; asking for all builds none.
+    shutil.copytree(memory.folder, home / "memories" / "moved")
+    moved = compact_memory(home, "moved", fitting="never").memory
+    assert moved.nearest.uses_index("image")
+    assert share_found(moved, vectors, queries(vectors)) > 0.93
+    exact = compact_memory(home, "moved", fitting="never", recall=1.0).memory
+    assert exact.manifest.segments[0].index is None
 
 
 def test_a_damaged_index_is_not_parsed_and_verify_names_it(home, vectors):

@@ -10,7 +10,14 @@ from PIL import Image
 from rar_agent.encoders.base import normalize
 from rar_agent.errors import ConfigurationError, InputError
 from rar_agent.images import admit
-from rar_agent.memory import add_to_memory, create_memory, open_memory, remove_from_memory
+from rar_agent.memory import (
+    add_to_memory,
+    create_memory,
+    open_memory,
+    remove_from_memory,
+    verify_memory,
+)
+from rar_agent.memory.format import generation
 from rar_agent.memory.format.generation import read_manifest
 from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.open import open_generation
@@ -345,3 +352,24 @@ def test_contents_are_hashes_of_the_bytes(tmp_path):
     memory = create_memory(tmp_path, "m", TinyEncoder(), images("ash")).memory
     found = {bytes(c).hex() for c in memory.entries.fields(memory.entries.live)["content"]}
     assert found == {hashlib.sha256(png("ash", i)).hexdigest() for i in range(3)}
+
+
+@pytest.mark.parametrize("building", [True, False])
+def test_an_interruption_after_the_switch_undoes_nothing(tmp_path, monkeypatch, building):
+    """Ctrl-C while old files are removed: the memory is what was just committed, and ready."""
+    if not building:
+        create_memory(tmp_path, "m", TinyEncoder(), images("a"))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    teach = create_memory if building else add_to_memory
+    with monkeypatch.context() as patched:
+        patched.setattr(generation, "_collect", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            teach(tmp_path, "m", TinyEncoder(), images("a", "b"))
+    memory = open_memory(tmp_path, "m")
+    assert memory.manifest.state == "ready"
+    assert [category.name for category in memory.categories] == ["a", "b"]
+    assert memory.manifest.generation == (1 if building else 2)
+    assert verify_memory(tmp_path, "m") == []
