@@ -5,7 +5,6 @@ import shutil
 import numpy as np
 import pytest
 
-from rar_agent.errors import DamagedDataError
 from rar_agent.memory import compact_memory, open_memory, verify_memory
 from rar_agent.memory.format.files import DATA
 from rar_agent.memory.format.segment import NewEntry, text_content
@@ -143,7 +142,7 @@ def test_a_recall_that_is_not_reached_leaves_the_search_exact(tmp_path, vectors,
     assert memory.manifest.segments[0].index is None
 
 
-def test_an_index_of_another_shape_is_an_error(home, vectors):
+def test_an_index_of_another_shape_is_not_used(home, vectors):
     memory = open_memory(home, "m")
     segment = memory.manifest.segments[0]
     wrong = segment.index.model_copy(
@@ -152,5 +151,6 @@ def test_an_index_of_another_shape_is_an_error(home, vectors):
     manifest = memory.manifest.model_copy(
         update={"segments": (segment.model_copy(update={"index": wrong}),)}
     )
-    with pytest.raises(DamagedDataError, match="links"):
-        nearest(open_generation(memory.folder, manifest), vectors[:1])
+    opened = open_generation(memory.folder, manifest)
+    assert not opened.nearest.uses_index("image")
+    assert share_found(opened, vectors, queries(vectors, 10)) == 1.0
