@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -116,19 +116,24 @@ class Entries:
 
     def vectors(self, rows: NDArray[np.integer]) -> FloatArray:
         """(n, d) vectors of rows."""
-        rows = np.asarray(rows)
         dimension = self.segments[0].vectors.shape[1] if self.segments else 0
         found = np.empty((len(rows), dimension), np.float32)
-        owner = np.searchsorted(self.offsets, rows, side="right") - 1
-        for i in np.unique(owner):
-            here = np.flatnonzero(owner == i)
+        for i, here in self._by_segment(rows):
             found[here] = self.segments[i].vectors[rows[here] - self.offsets[i]]
         return found
 
     def fields(self, rows: NDArray[np.integer]) -> NDArray[np.void]:
         """(n,) of `ENTRY`: what is stored of rows beside their vectors."""
-        parts = [self._place(int(row)) for row in rows]
-        return np.array([segment.entries[within] for segment, within in parts], ENTRY)
+        found = np.empty(len(rows), ENTRY)
+        for i, here in self._by_segment(rows):
+            found[here] = self.segments[i].entries[rows[here] - self.offsets[i]]
+        return found
+
+    def _by_segment(self, rows: NDArray[np.integer]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Segments that rows lie in, and which of the rows each holds."""
+        owner = np.searchsorted(self.offsets, rows, side="right") - 1
+        for i in np.unique(owner):
+            yield int(i), np.flatnonzero(owner == i)
 
     def id_of(self, row: int) -> int:
         """Stable id of a row's entry."""

@@ -145,11 +145,10 @@ class Memory:
         count = len(self.categories)
         if self.fit is not None:
             keep_all = count <= ALL_SCORED
-            images = ImageScorer(self.fit, self.entries, self.sums, count, keep_all)
+            images = ImageScorer(self.fit, self.entries, self.sums, keep_all)
         return Scorer(
             self.entries,
             count,
-            self.manifest.dimension,
             self.manifest.encoder.text_scale,
             images,
             keep_all=count <= ALL_SCORED,

@@ -18,6 +18,7 @@ from rar_agent.memory.scoring.gaussian import Array, draw_weight
 from rar_agent.memory.scoring.prototypes import Sums
 
 _BATCH = 4_096  # queries scored at a time
+_FEW = 64  # where each is compared with every exemplar
 
 
 class ImageScorer:
@@ -27,7 +28,6 @@ class ImageScorer:
         fit: What was chosen.
         entries: The memory's.
         sums: Gives the sums of all categories; not asked where there are too many.
-        count: Number of categories.
         keep_all: Whether classifiers of all categories are kept, or made for each shortlist.
     """
 
@@ -36,38 +36,48 @@ class ImageScorer:
         fit: Fit,
         entries: Entries,
         sums: Callable[[], Sums],
-        count: int,
         keep_all: bool,
     ) -> None:
         self.fit = fit
         self._entries = entries
         self._sums = sums
-        self._count = count
         self._keep_all = keep_all
+        self._last: tuple[bytes, FloatArray, NDArray[np.integer]] | None = None
 
     def logits(self, queries: FloatArray, columns: NDArray[np.integer]) -> Array:
         """(q, k) logits of categories that have exemplars."""
         if self.fit.method == "gda":
             return self.fit.image_scale * self._linear_scores(queries, columns)
         sharpness = None if self.fit.method == "knn" else self.fit.sharpness
-        rows = self._entries.rows_of("image", columns)
-        counts = self._entries.counts("image")[columns]
-        vectors = map_features(self._entries.vectors(rows), self.fit.feature_map)
-        cosines = map_features(queries, self.fit.feature_map) @ vectors.T
-        scores = affinity_scores(cosines, np.cumsum(counts) - counts, sharpness)
-        return self.fit.image_scale * scores
+        vectors, counts = self._exemplars(columns)
+        parts = [np.empty((0, len(columns)))]
+        for start in range(0, len(queries), _FEW):
+            mapped = map_features(queries[start : start + _FEW], self.fit.feature_map)
+            cosines = mapped @ vectors.T
+            parts.append(affinity_scores(cosines, np.cumsum(counts) - counts, sharpness))
+        return self.fit.image_scale * np.concatenate(parts)
+
+    def _exemplars(self, columns: NDArray[np.integer]) -> tuple[FloatArray, NDArray[np.integer]]:
+        """Mapped exemplars of categories, grouped, and how many each has; the last are kept."""
+        key = columns.tobytes()
+        known = self._last
+        if known is None or known[0] != key:
+            rows = self._entries.rows_of("image", columns)
+            counts = self._entries.counts("image")[columns]
+            vectors = map_features(self._entries.vectors(rows), self.fit.feature_map)
+            known = self._last = key, vectors, counts
+        return known[1], known[2]
 
     def familiarity(self, queries: FloatArray, columns: NDArray[np.integer]) -> Array:
         """(q,) cosine with the nearest prototype, of vectors as they are mapped."""
-        prototypes = self._prototypes
+        prototypes, wanted = self._prototypes, columns
         if prototypes is None:
             prototypes = normalize(self._some(columns)[0].astype(np.float32))[0]
-        elif len(columns) < self._count:
-            prototypes = prototypes[columns]
+            wanted = np.arange(len(columns))
         parts = [np.empty(0, np.float32)]
         for start in range(0, len(queries), _BATCH):
             mapped = map_features(queries[start : start + _BATCH], self.fit.feature_map)
-            parts.append((mapped @ prototypes.T).max(axis=1))
+            parts.append((mapped @ prototypes.T)[:, wanted].max(axis=1))
         return np.concatenate(parts).astype(np.float64)
 
     @cached_property
@@ -80,24 +90,19 @@ class ImageScorer:
         return self._sums()
 
     def _linear_scores(self, queries: FloatArray, columns: NDArray[np.integer]) -> Array:
-        weights, biases = self._classifier(columns)
+        if self._keep_all:  # scores are picked, which are fewer than weights
+            (weights, biases), wanted = self._all, columns
+        else:
+            (weights, biases), wanted = self._linear(*self._some(columns)), np.arange(len(columns))
         parts = [np.empty((0, len(columns)))]
         for start in range(0, len(queries), _BATCH):
             mapped = map_features(queries[start : start + _BATCH], self.fit.feature_map)
             centred = (mapped - self.fit.origin).astype(np.float32)
             if self.fit.rule == "single-exemplars":
                 centred = normalize(centred)[0]
-            parts.append((centred @ weights.T).astype(np.float64) + biases)
+            scores = (centred @ weights.T).astype(np.float64) + biases
+            parts.append(scores[:, wanted])
         return np.concatenate(parts)
-
-    def _classifier(self, columns: NDArray[np.integer]) -> tuple[FloatArray, Array]:
-        """Weights (k, d) and biases (k,) of categories."""
-        if not self._keep_all:
-            return self._linear(*self._some(columns))
-        weights, biases = self._all
-        if len(columns) == self._count:
-            return weights, biases
-        return weights[columns], biases[columns]
 
     @cached_property
     def _all(self) -> tuple[FloatArray, Array]:

@@ -27,7 +27,6 @@ class Scorer:
     Args:
         entries: The memory's.
         count: Number of categories c; positions 0 to c-1 are columns of the posterior.
-        dimension: Length d of a vector.
         text_scale: Factor from image-text cosines to logits.
         images: How exemplars are scored; None where none were fitted.
         keep_all: Whether texts and classifier rows of all categories are kept at hand.
@@ -37,7 +36,6 @@ class Scorer:
         self,
         entries: Entries,
         count: int,
-        dimension: int,
         text_scale: float,
         images: ImageScorer | None,
         keep_all: bool,
@@ -45,7 +43,6 @@ class Scorer:
         self._keep_all = keep_all
         self._entries = entries
         self.count = count
-        self._dimension = dimension
         self._text_scale = text_scale
         self.images = images
         self._kept: dict[Modality, tuple[NDArray[np.int64], FloatArray, NDArray[np.void]]] = {}
