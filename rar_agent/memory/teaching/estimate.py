@@ -16,7 +16,8 @@ from rar_agent.memory.teaching.learn import SEGMENT
 SOURCE_BYTES = 100
 """Of an exemplar's path, about."""
 THUMBNAIL_BYTES = 0.35
-"""Of a thumbnail, for each of its pixels: JPEG at quality 80 (measured on photos: 0.2 to 0.4)."""
+"""Of a thumbnail, for each pixel of its square: at 96 pixels the middle of 51 photos took 0.33, at
+256 pixels 0.16."""
 _ARRAYS = 8  # float64 arrays of left-out exemplars alive at once while fitting
 
 

@@ -1,4 +1,7 @@
-"""Which images a memory knows already, by content; 16 bytes for each."""
+"""Which images a memory knows already, by content.
+
+16 bytes for each that is stored, about ten times that for each that is new.
+"""
 
 from __future__ import annotations
 
