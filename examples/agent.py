@@ -18,7 +18,7 @@ from langchain_core.messages import HumanMessage
 from langchain_core.tools import BaseTool
 
 from rar_agent import RarError, Recognizer, make_recognize_image, recognize_image
-from rar_agent.images import admit, to_data_uri
+from rar_agent.images import admit, to_picture
 from rar_agent.models import load_chat_model
 from rar_agent.settings import load_settings
 
@@ -42,7 +42,7 @@ def ask(
         tools=[tool],
         system_prompt="When a photo shows something whose exact name matters, recognise it first.",
     )
-    data = to_data_uri(admit(photo).rgb).partition(",")[2]
+    data = to_picture(admit(photo).rgb).base64
     message = HumanMessage(
         content=[
             {"type": "text", "text": question},

@@ -95,7 +95,7 @@ def _memory(settings: Settings) -> Check:
 
 
 def _prompt(settings: Settings) -> Check:
-    prompt = load_prompt(settings.prompt, settings.home)
+    prompt = load_prompt(settings.ranking_prompt, settings.home)
     return Check("prompt", "ok", f"{prompt.reference} ({prompt.sha256})")
 
 

@@ -27,6 +27,9 @@ MOST_CANDIDATES = 26
 """Options are letters."""
 
 
+_PROMPTS = {"listwise": "rank@1", "choice": "choice@1", "pairwise": "pairwise@1"}
+
+
 class Settings(BaseSettings):
     """What can be chosen without touching code.
 
@@ -79,8 +82,13 @@ class Settings(BaseSettings):
     """Seconds for one request to the model."""
     model_retries: int = Field(default=2, ge=0, le=10)
     """Retries of one request, done by the provider's SDK and by nothing else."""
-    prompt: str = "rank@1"
-    """Ranking prompt, as `name@version`."""
+    ranker: Literal["listwise", "choice", "pairwise"] = "listwise"
+    """How the model ranks: sorts all candidates; chooses one, by the log-probabilities of the
+    letters; compares the first three in pairs."""
+    prompt: str | None = None
+    """Ranking prompt, as `name@version`; default: `rank@1`, `choice@1` or `pairwise@1`."""
+    orders: int = Field(default=1, ge=0, le=MOST_CANDIDATES)
+    """In how many orders the options are shown, a call each; 0: each option at each letter."""
     seed: int = 0
     """Seed of the order in which options are shown."""
 
@@ -94,6 +102,11 @@ class Settings(BaseSettings):
     """Largest image, width times height; Pillow itself refuses over 178,956,970."""
     max_frames: int = Field(default=1_000, ge=1)
     """Most frames of an animation; only the first is used."""
+
+    @property
+    def ranking_prompt(self) -> str:
+        """The prompt that is used: the one that is asked for, or the ranker's."""
+        return self.prompt or _PROMPTS[self.ranker]
 
     @field_validator("roots", mode="before")
     @classmethod

@@ -90,7 +90,9 @@ class Ranking(_Frozen):
     repairs: int = 0
     """Letters lost, invented or repeated in the answer, that the parser made good."""
     ranker: str = "retrieval"
-    """`retrieval` or `listwise`."""
+    """`retrieval`, `listwise`, `choice` or `pairwise`."""
+    calls: int = 0
+    """Answers of a model that went into it."""
     model: str = ""
     """The model that answered."""
     prompt: str = ""

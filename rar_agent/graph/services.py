@@ -9,10 +9,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from rar_agent.encoders import Encoder, FloatArray, load_encoder
+from rar_agent.graph.pictures import exemplar_images
 from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy
 from rar_agent.memory import Memory, open_memory
 from rar_agent.prompts import load_prompt
-from rar_agent.ranking import ListwiseRanker, Ranker, RetrievalRanker
+from rar_agent.ranking import (
+    AskingRanker,
+    ChoiceRanker,
+    ListwiseRanker,
+    PairwiseRanker,
+    Ranker,
+    RetrievalRanker,
+)
 from rar_agent.settings import Settings, load_settings
 
 _REMEMBERED = 4_096  # embeddings: 20 MB at 1,280 dimensions
@@ -74,7 +82,7 @@ class Services:
 
     @property
     def ranker(self) -> Ranker:
-        """The ranker that the settings ask for: listwise with a model, else retrieval.
+        """The ranker that the settings ask for: that of the settings with a model, else retrieval.
 
         Raises:
             ConfigurationError: The model or its prompt cannot be loaded.
@@ -89,8 +97,17 @@ class Services:
             return RetrievalRanker()
         from rar_agent.models import load_chat_model  # a second of imports, where it is used
 
-        prompt = load_prompt(self.settings.prompt, self.settings.home)
-        return ListwiseRanker(load_chat_model(self.settings), prompt, self.memory.manifest.domain)
+        ways: dict[str, type[AskingRanker]] = {
+            way.name: way for way in (ListwiseRanker, ChoiceRanker, PairwiseRanker)
+        }
+        settings, memory = self.settings, self.memory
+        return ways[settings.ranker](
+            load_chat_model(settings),
+            load_prompt(settings.ranking_prompt, settings.home),
+            memory.manifest.domain,
+            settings.orders,
+            exemplar_images(memory, Policy.of(settings)),
+        )
 
     def embed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
         """Embedding of one image, (1, d), and its length before normalisation, (1,)."""

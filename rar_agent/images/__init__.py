@@ -3,18 +3,20 @@
 from rar_agent.images.admit import AdmittedImage, ImageSource, admit, source_name
 from rar_agent.images.policy import Authority, Limits, Policy
 from rar_agent.images.read import read_batches
-from rar_agent.images.shrink import to_data_uri
+from rar_agent.images.shrink import MIME_TYPE, Picture, to_picture
 from rar_agent.images.store import ImageStore
 
 __all__ = [
+    "MIME_TYPE",
     "AdmittedImage",
     "Authority",
     "ImageSource",
     "ImageStore",
     "Limits",
+    "Picture",
     "Policy",
     "admit",
     "read_batches",
     "source_name",
-    "to_data_uri",
+    "to_picture",
 ]

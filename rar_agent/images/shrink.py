@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from io import BytesIO
 
 from PIL import Image
@@ -13,25 +14,45 @@ MAX_SIDE = 768
 MAX_BASE64 = 4_500_000
 """Most base64 characters: providers' limit of 5 MB is on the base64, not on the file."""
 
+MIME_TYPE = "image/jpeg"
 
-def to_data_uri(rgb: Image.Image, max_side: int = MAX_SIDE, max_base64: int = MAX_BASE64) -> str:
-    """Encode as a JPEG data URI within a size.
+
+@dataclass(frozen=True)
+class Picture:
+    """An image encoded for a provider: JPEG, without any metadata.
+
+    Attributes:
+        jpeg: The file.
+        width: In pixels.
+        height: In pixels.
+    """
+
+    jpeg: bytes
+    width: int
+    height: int
+
+    @property
+    def base64(self) -> str:
+        """The file in base64."""
+        return base64.b64encode(self.jpeg).decode("ascii")
+
+
+def to_picture(rgb: Image.Image, max_side: int = MAX_SIDE, max_base64: int = MAX_BASE64) -> Picture:
+    """Encode an image within a size; the same bytes for the same pixels.
 
     Args:
         rgb: Mode RGB.
         max_side: Longest side in pixels; larger images are scaled down, smaller ones kept.
         max_base64: Most characters of base64.
-
-    Returns:
-        `data:image/jpeg;base64,…`, the same text for the same pixels.
     """
     side = max_side
     while True:
         scaled = rgb.copy()
+        scaled.info = {}  # Pillow would write a JPEG's comment again
         scaled.thumbnail((side, side), Image.Resampling.LANCZOS)
         buffer = BytesIO()
         scaled.save(buffer, format="JPEG", quality=90)
-        encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-        if len(encoded) <= max_base64 or side <= 32:
-            return f"data:image/jpeg;base64,{encoded}"
+        jpeg = buffer.getvalue()
+        if -(-len(jpeg) // 3) * 4 <= max_base64 or side <= 32:
+            return Picture(jpeg, *scaled.size)
         side = side * 3 // 4

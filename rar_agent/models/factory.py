@@ -9,6 +9,7 @@ from langchain.chat_models import init_chat_model
 
 from rar_agent.errors import ConfigurationError
 from rar_agent.models.ask import ChatModel
+from rar_agent.models.capabilities import Capabilities
 from rar_agent.settings import Settings
 
 
@@ -43,7 +44,7 @@ def load_chat_model(settings: Settings) -> ChatModel:
             f"Write openai:{name} or another provider, or set RAR_BASE_URL for a local server.",
         )
     try:
-        return ChatModel(name, init_chat_model(name, **options))
+        model = init_chat_model(name, **options)
     except ImportError as error:
         raise ConfigurationError(
             f"Model '{name}' needs a package that is not installed: {error}.", ""
@@ -54,3 +55,5 @@ def load_chat_model(settings: Settings) -> ChatModel:
             "Set the provider's key (OPENAI_API_KEY for openai), or RAR_BASE_URL for a local "
             "server.",
         ) from error
+    learnt = Capabilities(name, settings.base_url or "", settings.home.expanduser() / "models")
+    return ChatModel(name, model, learnt)

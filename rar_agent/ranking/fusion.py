@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 PLACE_ODDS = 3.0
 """Odds of a place over the next one that a listwise answer is taken to give, until it is fitted.
@@ -16,17 +17,24 @@ RANK_WEIGHT = 1.0
 """Exponent of the ranker's distribution in the product, until it is fitted."""
 
 
-def place_probabilities(order: Sequence[int], odds: float = PLACE_ODDS) -> tuple[float, ...]:
+def place_probabilities(
+    named: Sequence[int], count: int, odds: float = PLACE_ODDS
+) -> NDArray[np.float64]:
     """Probability of each candidate from its place alone: geometric, sums to 1.
 
     Args:
-        order: Positions of candidates, best first: a permutation.
+        named: Positions of the candidates that an answer names, best first.
+        count: Of candidates; those that it does not name share the places after.
         odds: Of a place over the next.
+
+    Returns:
+        (count,).
     """
-    places = np.empty(len(order))
-    places[list(order)] = np.arange(len(order))
-    weights = odds**-places
-    return tuple(float(w) for w in weights / weights.sum())
+    weights = odds ** -np.arange(count, dtype=np.float64)
+    shares = np.full(count, weights[len(named) :].mean() if len(named) < count else 0.0)
+    shares[list(named)] = weights[: len(named)]
+    probabilities: NDArray[np.float64] = shares / shares.sum()
+    return probabilities
 
 
 def fuse(

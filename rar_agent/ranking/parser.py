@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-LETTERS = list(string.ascii_uppercase)
-"""Letters of the options, in the order shown."""
+from rar_agent.ranking.options import LETTERS
 
 LONGEST = 20_000
 """Characters of an answer that are read."""

@@ -2,27 +2,43 @@ import base64
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from rar_agent.images import to_data_uri
+from rar_agent.images import to_picture
 from tests.conftest import draw
 
 
-def opened(uri):
-    assert uri.startswith("data:image/jpeg;base64,")
-    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
-
-
 def test_large_images_are_scaled_to_the_side_and_small_ones_kept():
-    assert max(opened(to_data_uri(draw("red", 1, 2000))).size) == 768
-    assert opened(to_data_uri(draw("red", 1, 100))).size == (100, 100)
+    for side, expected in ((2000, 768), (100, 100)):
+        picture = to_picture(draw("red", 1, side))
+        assert (picture.width, picture.height) == (expected, expected)
+        assert Image.open(io.BytesIO(base64.b64decode(picture.base64))).size == (expected, expected)
 
 
 def test_the_budget_is_on_the_base64():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8))
-    assert len(to_data_uri(noise).partition(",")[2]) > 100_000
-    assert len(to_data_uri(noise, max_base64=100_000).partition(",")[2]) <= 100_000
+    assert len(to_picture(noise).base64) > 100_000
+    assert len(to_picture(noise, max_base64=100_000).base64) <= 100_000
 
 
-def test_the_same_pixels_give_the_same_text():
-    assert to_data_uri(draw("red", 1)) == to_data_uri(draw("red", 1))
+def test_the_same_pixels_give_the_same_bytes():
+    assert to_picture(draw("red", 1)) == to_picture(draw("red", 1))
+
+
+def test_nothing_but_pixels_is_sent():
+    exif = Image.Exif()
+    exif[0x010E] = "where-i-live"
+    exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.0)
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Author", "who-i-am")
+    for form, extra in (
+        ("JPEG", {"comment": b"what-i-said", "icc_profile": b"my-screen" * 20}),
+        ("PNG", {"pnginfo": text, "icc_profile": b"my-screen" * 20}),
+        ("WEBP", {"xmp": b"what-i-said"}),
+    ):
+        file = io.BytesIO()
+        draw("red", 1, 64).save(file, form, exif=exif, **extra)
+        sent = to_picture(Image.open(file).convert("RGB")).jpeg
+        for secret in (b"where-i-live", b"who-i-am", b"what-i-said", b"my-screen", b"Exif"):
+            assert secret in file.getvalue() or secret == b"Exif" or form != "JPEG"
+            assert secret not in sent

@@ -3,12 +3,19 @@ import time
 import pytest
 
 from rar_agent.errors import ConfigurationError, ProviderError
-from rar_agent.models import load_chat_model
+from rar_agent.images import to_picture
+from rar_agent.models import Question, load_chat_model
 from rar_agent.models.probe import unreachable
+from rar_agent.prompts import Message
 from rar_agent.settings import load_settings
+from tests.conftest import draw
 from tests.openai_server import Reply
 
-IMAGE = "data:image/png;base64,iVBORw0KGgo="
+PHOTO = to_picture(draw("red", 1, 32))
+QUESTION = Question(
+    (Message("system", ("system",)), Message("user", ("question", PHOTO))),
+    schema={"type": "object"},
+)
 
 
 def chat(server, **options):
@@ -16,7 +23,7 @@ def chat(server, **options):
 
 
 def ask(model):
-    return model.ask("system", "question", IMAGE, {"type": "object"})
+    return model.ask(QUESTION)
 
 
 def test_the_sdk_alone_retries_and_honours_its_count(server):

@@ -6,7 +6,7 @@ import pytest
 from rar_agent.errors import ConfigurationError, NotFoundError
 from rar_agent.prompts import list_prompts, load_prompt
 
-SHIPPED = {"rank@1": "121d23a0920f"}
+SHIPPED = {"rank@1": "121d23a0920f", "choice@1": "41c8eae24f5e", "pairwise@1": "33c921a0814a"}
 """A shipped version never changes: write a new one instead."""
 
 VALID = """
@@ -30,28 +30,15 @@ def test_shipped_prompts_never_change(tmp_path, request):
         for path in folder.glob("*/*.yaml")
     }
     assert found == SHIPPED
-    assert load_prompt("rank@1", tmp_path).sha256 == SHIPPED["rank@1"]
-
-
-def test_values_are_put_in_as_they_are(tmp_path):
-    write(tmp_path, VALID)
-    values = {
-        "domain": "birds & <bees>",
-        "options": [
-            {"letter": "A", "name": "Bachman's {{{domain}}}"},
-            {"letter": "B", "name": "b"},
-        ],
-    }
-    system, user = load_prompt("rank@2", tmp_path).render(values)
-    assert system == "Sort birds & <bees>."
-    assert user == "A Bachman's {{{domain}}};B b;"
+    for reference, sha256 in SHIPPED.items():
+        assert load_prompt(reference, tmp_path).sha256 == sha256
 
 
 def test_the_users_folder_comes_first(tmp_path):
     write(tmp_path, VALID.replace("version: 2", "version: 1"), version=1)
-    assert load_prompt("rank@1", tmp_path).system.startswith("Sort")
+    assert load_prompt("rank@1", tmp_path).templates[0] == ("system", "Sort {{{domain}}}.")
     write(tmp_path, VALID)
-    assert list_prompts(tmp_path) == ["rank@1", "rank@2"]
+    assert {"rank@1", "rank@2"} <= set(list_prompts(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -1,62 +1,55 @@
-"""The prompt library over `prompts/<name>/<version>.yaml`: logic-less mustache, checked on load.
-
-Values are put in with triple braces, `{{{name}}}`: double braces would HTML-escape an apostrophe.
-"""
+"""Finding and checking prompt files: `prompts/<name>/<version>.yaml`."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from langchain_core.utils.mustache import ChevronError, render, tokenize
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from langchain_core.utils.mustache import ChevronError, tokenize
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rar_agent.content import content_folders
 from rar_agent.errors import ConfigurationError, NotFoundError
+from rar_agent.prompts.message import Role
+from rar_agent.prompts.prompt import REQUIRED, SUPPLIED, Output, Prompt
 
-VARIABLES: Mapping[str, frozenset[str]] = {
-    "rank": frozenset(
-        {"domain", "count", "example", "options", "letter", "name", "aliases", "description"}
-    )
-}
-"""What the code supplies to prompts of a name."""
 
-REQUIRED: Mapping[str, frozenset[str]] = {"rank": frozenset({"options", "letter", "name"})}
-"""What a prompt of a name has to use."""
+class _Template(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    role: Role
+    content: str = Field(min_length=1)
 
 
 class _File(BaseModel):
+    """The format; `system` and `user` are short for two messages with the photo at the end."""
+
     model_config = ConfigDict(extra="forbid")
     name: str
     version: int = Field(ge=1)
     description: str = ""
-    system: str
-    user: str
+    changelog: str = ""
+    output: Output = "ranking"
+    variables: list[str] | None = None
+    messages: list[_Template] = Field(default_factory=list)
+    settings: dict[Literal["temperature", "max_tokens", "stop"], Any] = Field(default_factory=dict)
+    hints: str = ""
+    system: str | None = None
+    user: str | None = None
 
+    @model_validator(mode="after")
+    def _one_form(self) -> _File:
+        short = self.user is not None
+        if short == bool(self.messages) or (self.system is not None and not short):
+            raise ValueError("give messages, or system and user")
+        return self
 
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt at one version.
-
-    Attributes:
-        reference: `name@version`.
-        sha256: First 12 hex digits of the file's hash.
-        system: Mustache template of the system message.
-        user: Mustache template of the user's message; the image follows it.
-    """
-
-    reference: str
-    sha256: str
-    system: str
-    user: str
-
-    def render(self, values: Mapping[str, Any]) -> tuple[str, str]:
-        """The system and user texts. Braces inside values are not expanded."""
-        return render(self.system, dict(values)), render(self.user, dict(values))
+    def templates(self) -> tuple[tuple[Role, str], ...]:
+        if self.user is None:
+            return tuple((message.role, message.content) for message in self.messages)
+        system: tuple[tuple[Role, str], ...] = (("system", self.system),) if self.system else ()
+        return (*system, ("user", self.user + "{{{photo}}}"))
 
 
 def load_prompt(reference: str, home: Path) -> Prompt:
@@ -67,7 +60,7 @@ def load_prompt(reference: str, home: Path) -> Prompt:
         ConfigurationError: The file is not valid, or uses a variable that is not supplied.
     """
     name, _, version = reference.partition("@")
-    if name not in VARIABLES or not version.isdigit():
+    if not name.replace("-", "_").isidentifier() or not version.isdigit():
         raise NotFoundError(
             f"'{reference}' names no prompt.", f"Write name@version, such as {_known(home)}."
         )
@@ -106,15 +99,25 @@ def _parse(path: Path, name: str, version: int) -> Prompt:
             f"Prompt {path} says it is {file.name}@{file.version}.",
             f"Its place says {name}@{version}: make them agree.",
         )
-    used = _variables(file.system, path) | _variables(file.user, path)
-    unknown, missing = used - VARIABLES[name], REQUIRED[name] - used
+    used = set[str]()
+    for _, template in file.templates():
+        used |= _variables(template, path)
+    supplied = SUPPLIED[file.output]
+    unknown, missing = used - supplied, REQUIRED - used
     if unknown or missing:
         what = f"uses {_listed(unknown)}" if unknown else f"does not use {_listed(missing)}"
-        raise ConfigurationError(
-            f"Prompt {path} {what}.", f"Supplied are {_listed(VARIABLES[name])}."
-        )
-    digest = hashlib.sha256(data).hexdigest()[:12]
-    return Prompt(f"{name}@{version}", digest, file.system, file.user)
+        raise ConfigurationError(f"Prompt {path} {what}.", f"Supplied are {_listed(supplied)}.")
+    return Prompt(
+        f"{name}@{version}",
+        hashlib.sha256(data).hexdigest()[:12],
+        file.output,
+        file.templates(),
+        frozenset(used),
+        file.description,
+        file.changelog,
+        dict(file.settings),
+        file.hints,
+    )
 
 
 def _variables(template: str, path: Path) -> set[str]:
