@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -34,17 +34,25 @@ def named(name: str, where: str, **details: Any) -> Category:  # noqa: ANN401 - 
         ) from error
 
 
-def refuse_repeats(names: Iterable[str], where: str) -> None:
+def refuse_repeats(names: Iterable[str], where: str, lines: Sequence[int] = ()) -> None:
     """Check that no name stands twice.
+
+    Args:
+        names: In their order.
+        where: In what, for the message.
+        lines: The line of each, where they stand in lines.
 
     Raises:
         InputError: One does.
     """
-    seen: set[str] = set()
-    for name in names:
+    seen: dict[str, int] = {}
+    for place, name in enumerate(names):
         if name in seen:
-            raise InputError(f"'{name}' appears twice in {printable(where)}.", "Keep one of them.")
-        seen.add(name)
+            both = f", in lines {lines[seen[name]]} and {lines[place]}" if lines else ""
+            raise InputError(
+                f"'{name}' appears twice in {printable(where)}{both}.", "Keep one of them."
+            )
+        seen[name] = place
 
 
 class CategoryBook:

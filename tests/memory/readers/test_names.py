@@ -11,7 +11,12 @@ def test_names(tmp_path):
     assert [category.name for category in read_names(file)] == ["robin", "Bachman's Sparrow"]
     file.write_text("\ufeffa\n#b", encoding="utf-8")  # a byte order mark is no part of a name
     assert [category.name for category in read_names(file)] == ["a"]
-    for text, says in [("", "no names"), ("a\na\n", "twice"), ("x" * 201, "200 characters")]:
+    wrong = [
+        ("", "no names"),
+        ("# letters\na\n\nb\n  a\n", "'a' appears twice in .*, in lines 2 and 5"),
+        ("x" * 201, "200 characters"),
+    ]
+    for text, says in wrong:
         file.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=says):
             read_names(file)
