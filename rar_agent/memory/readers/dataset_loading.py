@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -59,7 +60,7 @@ def load_split(dataset: object, split: str | None, download: bool) -> tuple[Any,
     if isinstance(dataset, str | Path):
         path = Path(dataset).expanduser()
         name = printable(str(path.resolve() if path.exists() else dataset))
-        with nullcontext() if download else _offline():
+        with _quiet(), nullcontext() if download else _offline():
             try:
                 if path.exists() and not download:
                     _refuse_remote_files(path if path.is_dir() else path.parent)
@@ -67,11 +68,11 @@ def load_split(dataset: object, split: str | None, download: bool) -> tuple[Any,
             except InputError:
                 raise
             except Exception as error:  # builders raise whatever their files make them
+                check = "" if path.exists() else "Check its name, and the network. "
                 raise InputError(
-                    f"'{name}' cannot be loaded as a data set: {type(error).__name__}: "
-                    f"{printable(str(error))}.",
-                    "If it needs more options, load it with datasets.load_dataset in Python and "
-                    "give what that returns.",
+                    f"'{name}' cannot be loaded as a data set: {_reason(error)}.",
+                    f"{check}If it needs more options, load it with datasets.load_dataset in "
+                    "Python and give what that returns.",
                 ) from error
     if isinstance(dataset, dict):
         split = _only(dataset, split, name)
@@ -133,6 +134,30 @@ def _load_from_hub(name: str) -> object:
     import datasets
 
     return datasets.load_dataset(name)
+
+
+def _reason(error: Exception) -> str:
+    """The last line of what the library says went wrong."""
+    from datasets.exceptions import DatasetGenerationError
+
+    vague = isinstance(error, DatasetGenerationError)  # it says only that something did
+    cause = (vague and error.__cause__) or error
+    *_, last = str(cause).strip().splitlines() or [""]
+    return f"{type(cause).__name__}: {printable(last.strip())}".rstrip(".: ")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries from logging each failed attempt: what they raise is told once."""
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import logging
 import os
 import shutil
 import socket
@@ -244,13 +245,25 @@ def test_what_is_no_dataset(tmp_path):
         DatasetReader(tmp_path / "t.parquet").count  # noqa: B018
 
 
+def test_what_goes_wrong_is_said_once_and_why(tmp_path, caplog, monkeypatch):
+    logger = logging.getLogger("datasets")
+    monkeypatch.setattr(logger, "propagate", True)
+    level = logger.level
+    (tmp_path / "t.jsonl").write_text('{"image": 1}\n{"image": x}\n')
+    with pytest.raises(InputError, match="ArrowInvalid: JSON parse error: Invalid value") as error:
+        DatasetReader(tmp_path / "t.jsonl").count  # noqa: B018
+    assert not error.value.message.endswith("..")
+    assert caplog.records == []  # the library would have logged it too
+    assert logger.level == level
+
+
 def test_the_hub_is_asked_only_where_that_is_allowed(monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ConfigurationError, match="RAR_DOWNLOAD=1"):
         DatasetReader("somebody/birds")
     reader = DatasetReader("somebody/birds", download=True)
-    with pytest.raises(InputError, match="somebody/birds"):
+    with pytest.raises(InputError, match="somebody/birds.*Check its name, and the network"):
         reader.count  # noqa: B018
 
 
