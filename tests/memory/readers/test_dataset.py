@@ -263,7 +263,7 @@ def test_the_hub_is_asked_only_where_that_is_allowed(monkeypatch):
     with pytest.raises(ConfigurationError, match="RAR_DOWNLOAD=1"):
         DatasetReader("somebody/birds")
     reader = DatasetReader("somebody/birds", download=True)
-    with pytest.raises(InputError, match="somebody/birds.*Check its name, and the network"):
+    with pytest.raises(InputError, match=r"somebody/birds.*Check its name, and the network"):
         reader.count  # noqa: B018
 
 
