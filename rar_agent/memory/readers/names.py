@@ -75,6 +75,6 @@ def _read(file: Path) -> list[tuple[int, Category]]:
     ]
     if not found:
         raise InputError(f"'{file}' has no names.", "Write one name a line.")
-    lines, categories = zip(*found, strict=True)
-    refuse_repeats((category.name for category in categories), str(file), lines)
+    numbers, categories = zip(*found, strict=True)
+    refuse_repeats((category.name for category in categories), str(file), numbers)
     return found
