@@ -6,7 +6,8 @@ be listed at all: naming it makes it a branch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -22,6 +23,9 @@ Where = Mapping[str, Any] | Callable[[Category], bool]
 """Metadata that a category must have: a value, or a list of values any of which is enough, or
 `{"min": a, "max": b}`; of a list in the metadata any item is enough. Or, from Python, a function
 that says of a category whether it may be answered."""
+
+
+_MANY = 20_000  # names that are all compared with a misspelt one, 6 µs each
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,14 @@ class Lookup(Protocol):
 
     def category(self, number: int) -> Category | None:
         """The category of a number."""
+
+
+def alike(name: str, known: Iterable[str]) -> list[str]:
+    """At most three known names that may have been meant, whatever their case, nearest first."""
+    wanted, names = name.casefold(), {other.casefold(): other for other in known}
+    if len(names) > _MANY:
+        names = {folded: other for folded, other in names.items() if folded[:1] == wanted[:1]}
+    return [names[folded] for folded in difflib.get_close_matches(wanted, names)]
 
 
 def refuse_cycle(category: Category, lookup: Lookup) -> None:
@@ -137,10 +149,7 @@ class Taxonomy:
             parts = [self.below(name) for name in wanted.only]
             for name, part in zip(wanted.only, parts, strict=True):
                 if not len(part):
-                    known = ", ".join(self.branches()[:5]) or "none"
-                    raise NotFoundError(
-                        f"There is no branch or category '{name}'.", f"Branches: {known}."
-                    )
+                    raise self._not_found(name)
             columns = np.unique(np.concatenate(parts))
         if wanted.where is not None:
             passes = _predicate(wanted.where)
@@ -152,6 +161,15 @@ class Taxonomy:
                 "See the metadata with memory show NAME --category CATEGORY.",
             )
         return columns
+
+    def _not_found(self, name: str) -> NotFoundError:
+        branches = self.branches()
+        meant = alike(name, [*(category.name for category in self._categories), *branches])
+        hint = f"Did you mean {', '.join(meant)}? " if meant else ""
+        known = ", ".join(branches[:5]) or "none"
+        return NotFoundError(
+            f"There is no branch or category '{name}'.", f"{hint}Branches: {known}."
+        )
 
 
 def _predicate(where: Where) -> Callable[[Category], bool]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rar_agent.errors import InputError, NotFoundError
 from rar_agent.memory import Filter
 from rar_agent.memory.format.segment import NewEntry, text_content
-from rar_agent.memory.taxonomy import Taxonomy
+from rar_agent.memory.taxonomy import Taxonomy, alike
 from rar_agent.types import Category
 from tests.memory.format.committed import begin, unit
 
@@ -103,9 +103,20 @@ def test_branches_and_categories_together(memory):
     assert len(tree.allowed(Filter())) == len(TREE)
     with pytest.raises(NotFoundError, match=r"no branch or category 'fish'.*birds, mammals"):
         tree.allowed(Filter(("birds", "fish")))
+    with pytest.raises(NotFoundError, match=r"mean songbirds, birds\? Branches: birds"):
+        tree.allowed(Filter(("Songbirds",)))
+    with pytest.raises(NotFoundError, match=r"Did you mean robin\?"):
+        tree.allowed(Filter(("Robbin",)))
     for nothing in ({"mass": -1}, {"nosuch": "x"}, lambda c: False):
         with pytest.raises(InputError, match="No category passes"):
             tree.allowed(Filter(where=nothing))
+
+
+def test_names_that_are_alike_among_few_and_many():
+    assert alike("WREN", ["robin", "Wren", "owl"]) == ["Wren"]
+    assert alike("fish", ["robin", "wren"]) == []
+    many = [f"{letter}{number:05}" for letter in "ab" for number in range(20_000)]
+    assert alike("A12345", many)[0] == "a12345"
 
 
 forests = st.lists(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rar_agent.errors import InputError, NotFoundError
 from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.format.segment import NewEntry
 from rar_agent.memory.memory import Memory
-from rar_agent.memory.taxonomy import refuse_cycle
+from rar_agent.memory.taxonomy import alike, refuse_cycle
 from rar_agent.memory.teaching.draft import Draft, Fitting
 from rar_agent.memory.teaching.learn import replace_texts, text_contents
 from rar_agent.memory.teaching.teach import changing, require_encoder
@@ -126,8 +126,10 @@ def merge_categories(
     """
     with changing(memory_folder(home, name)) as memory:
         draft = Draft.after(memory)
-        target = _number(draft, memory, into)
         numbers = [_number(draft, memory, other) for other in dict.fromkeys(merged)]
+        target = draft.find(into)
+        if target is None:
+            raise _no_category(memory, into, merged[0] if merged else "")
         if target in numbers:
             raise InputError(f"'{into}' cannot be merged into itself.", "Name another one.")
         kept = _category(draft, target)
@@ -292,7 +294,10 @@ def _rows(memory: Memory, entries: Sequence[int]) -> np.ndarray:
     rows = [(entry, memory.entries.row_of(entry)) for entry in dict.fromkeys(entries)]
     for entry, row in rows:
         if row is None:
-            raise NotFoundError(f"Memory '{memory.name}' has no entry {entry}.", "See memory show.")
+            raise NotFoundError(
+                f"Memory '{memory.name}' has no entry {entry}.",
+                f"See rar-agent memory show {memory.name} --category CATEGORY",
+            )
     return np.array([row for _, row in rows], np.int64)
 
 
@@ -309,7 +314,14 @@ def _number(draft: Draft, memory: Memory, category: str) -> int:
     return number
 
 
-def _no_category(memory: Memory, category: str) -> NotFoundError:
-    close = difflib.get_close_matches(category, [c.name for c in memory.categories], n=3)
-    hint = f"Did you mean {', '.join(close)}?" if close else "See memory show."
-    return NotFoundError(f"Memory '{memory.name}' has no category '{category}'.", hint)
+def _no_category(memory: Memory, category: str, merged: str = "") -> NotFoundError:
+    """The error for a name; `merged` is what was to become part of it."""
+    meant = alike(category, (other.name for other in memory.categories))
+    hints = [f"Did you mean {', '.join(meant)}?"] if meant else []
+    if merged:
+        rename = shlex.join(["rar-agent", "memory", "rename", memory.name, merged, category])
+        hints.append(f"To make it, rename one of them first: {rename}")
+    return NotFoundError(
+        f"Memory '{memory.name}' has no category '{category}'.",
+        " ".join(hints) or f"See rar-agent memory show {memory.name}",
+    )

@@ -139,22 +139,32 @@ def test_unknown_names_with_what_is_alike(place, encoder):
         lambda n: rename_category(place, "m", n, "x", encoder.load),
         lambda n: update_category(place, "m", n, encoder.load, description="x"),
         lambda n: merge_categories(place, "m", [n], "ash", encoder.load),
-        lambda n: merge_categories(place, "m", ["ash"], n, encoder.load),
         lambda n: move_entries(place, "m", [0], n),
         lambda n: remove_from_memory(place, "m", ["ash", n]),
     ]
     for change in changes:
-        with pytest.raises(NotFoundError, match=r"no category 'conifer'.*Did you mean conifers"):
-            change("conifer")
-        with pytest.raises(NotFoundError, match="See memory show"):
+        with pytest.raises(NotFoundError, match=r"no category 'Conifer'.*Did you mean conifers\?"):
+            change("Conifer")
+        with pytest.raises(NotFoundError, match=r"See rar-agent memory show m$"):
             change("zzz")
         with pytest.raises(NotFoundError, match="no memory"):
             rename_category(place, "nosuch", "a", "b", encoder.load)
     for entry in (999, -1):
-        with pytest.raises(NotFoundError, match=f"no entry {entry}"):
+        with pytest.raises(NotFoundError, match=f"no entry {entry}.*rar-agent memory show m "):
             move_entries(place, "m", [0, entry], "ash")
         with pytest.raises(NotFoundError, match=f"no entry {entry}"):
             remove_from_memory(place, "m", ["oak"], [entry])
+    assert unchanged(place)
+
+
+def test_merging_into_a_new_name_says_how(place, encoder):
+    rename = r"To make it, rename one of them first: rar-agent memory rename m ash 'tall trees'$"
+    with pytest.raises(NotFoundError, match=f"no category 'tall trees'. {rename}"):
+        merge_categories(place, "m", ["ash", "oak"], "tall trees", encoder.load)
+    with pytest.raises(NotFoundError, match=r"Did you mean conifers\? To make it, rename one"):
+        merge_categories(place, "m", ["ash"], "Conifer", encoder.load)
+    with pytest.raises(NotFoundError, match="no category 'elm'"):
+        merge_categories(place, "m", ["elm"], "tall trees", encoder.load)
     assert unchanged(place)
 
 
