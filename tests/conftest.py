@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +43,10 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def server():
+def server(home):
     with OpenAIServer() as running:
         yield running
+    shutil.rmtree(home / "models", ignore_errors=True)  # ports come again, with other servers
 
 
 @pytest.fixture(scope="session")

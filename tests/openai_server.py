@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,6 +26,8 @@ class Reply:
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     body: bytes | None = None
     """Sent as it is, instead of a completion."""
+    logprobs: dict[str, float] | None = None
+    """Of the first token's alternatives; told only where the request asks for them."""
 
 
 def tool_call(name: str, **arguments: Any) -> Reply:
@@ -39,9 +44,13 @@ class OpenAIServer:
 
     def __init__(self) -> None:
         self.script: list[Reply] = [Reply("hello")]
+        self.answer: Callable[[dict[str, Any]], Reply] | None = None
+        """Answers in place of the script: a simulated model."""
         self.requests: list[dict[str, Any]] = []
         self.models = ["test-model"]
-        self.refuses_schema = False
+        self.refuses: set[str] = set()
+        """Fields of a request that are answered with 400, and a message that names them."""
+        self.ignores_logprobs = False
         self._lock = threading.Lock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
@@ -61,8 +70,11 @@ class OpenAIServer:
     def _next(self, request: dict[str, Any]) -> Reply:
         with self._lock:
             self.requests.append(request)
-            if self.refuses_schema and "response_format" in request:
-                return Reply(status=400)
+            for field in sorted(self.refuses & set(request)):
+                error = {"message": f"Unsupported parameter: '{field}'.", "param": field}
+                return Reply(status=400, body=json.dumps({"error": error}).encode())
+            if self.answer:
+                return self.answer(request)
             return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
     def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805
@@ -82,9 +94,11 @@ class OpenAIServer:
                 time.sleep(reply.delay_s)
                 if reply.status != 200:
                     error = {"error": {"message": f"scripted {reply.status}", "type": "fault"}}
-                    self._send(reply.status, json.dumps(error).encode(), reply.headers)
+                    body = reply.body or json.dumps(error).encode()
+                    self._send(reply.status, body, reply.headers)
                     return
-                body = reply.body or json.dumps(_completion(request, reply)).encode()
+                told = None if server.ignores_logprobs else reply.logprobs
+                body = reply.body or json.dumps(_completion(request, reply, told)).encode()
                 self._send(200, body, reply.headers)
 
             def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
@@ -102,15 +116,41 @@ class OpenAIServer:
         return Handler
 
 
-def _completion(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
+def _completion(
+    request: dict[str, Any], reply: Reply, logprobs: dict[str, float] | None
+) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": reply.refusal}
     if reply.tool_calls:
         message["tool_calls"] = reply.tool_calls
+    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": reply.finish}
+    if request.get("logprobs") and logprobs:
+        tops = [{"token": t, "logprob": p, "bytes": None} for t, p in logprobs.items()]
+        choice["logprobs"] = {"content": [{**tops[0], "top_logprobs": tops}], "refusal": None}
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
         "model": request["model"],
-        "choices": [{"index": 0, "message": message, "finish_reason": reply.finish}],
+        "choices": [choice],
         "usage": {"prompt_tokens": 300, "completion_tokens": 12, "total_tokens": 312},
     }
+
+
+def options_of(request: dict[str, Any]) -> dict[str, str]:
+    """Names by letter, as a model reads them in a request."""
+    content = request["messages"][-1]["content"]
+    texts = (block["text"] for block in content if block["type"] == "text")
+    lines = re.findall(r"^([A-Z])\. (.+?)(?: \(also: .*\))?$", "\n".join(texts), re.MULTILINE)
+    return dict(lines)
+
+
+def pictures_of(request: dict[str, Any]) -> list[bytes]:
+    """The files of a request's pictures, in order."""
+    urls = [
+        block["image_url"]["url"]
+        for message in request["messages"]
+        if isinstance(message["content"], list)
+        for block in message["content"]
+        if block["type"] == "image_url"
+    ]
+    return [base64.b64decode(url.partition(",")[2]) for url in urls]

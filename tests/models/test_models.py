@@ -93,7 +93,7 @@ def test_reachability_costs_no_answer(server):
 def test_many_at_once_meet_a_server_without_schemas(server):
     from concurrent.futures import ThreadPoolExecutor
 
-    server.refuses_schema = True
+    server.refuses = {"response_format"}
     server.script = [Reply("ok", delay_s=0.05)]
     model = chat(server, model_retries=0)
     with ThreadPoolExecutor(8) as pool:

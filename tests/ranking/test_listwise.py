@@ -124,7 +124,7 @@ def test_never_the_previous_answer(server, ranker):
 
 
 def test_a_server_without_schemas_is_asked_again_once_and_remembered(server, ranker):
-    server.refuses_schema = True
+    server.refuses = {"response_format"}
     server.script = [Reply("A > B > C > D")]
     for _ in range(2):
         assert ranker.rank(draw("red", 1), CANDIDATES, 1).parse_status == "exact"
