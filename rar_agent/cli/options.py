@@ -50,7 +50,8 @@ def pairs(given: Sequence[str], option: str) -> dict[str, Any]:
         The value of each key; None for `key=`.
 
     Raises:
-        InputError: One has no key or no `=`, or a key is given twice.
+        InputError: One has no key or no `=`, a key is given twice, or a value begins as JSON (with
+            a brace, a bracket or a quote) and is none.
     """
     found: dict[str, Any] = {}
     for text in given:
@@ -64,14 +65,19 @@ def pairs(given: Sequence[str], option: str) -> dict[str, Any]:
             raise InputError(
                 f"{option} gives '{key}' twice.", f"""Give it once; a list is '{key}=["a","b"]'."""
             )
-        found[key] = _value(value) if value else None
+        found[key] = _value(value, f"{option} {key}") if value else None
     return found
 
 
-def _value(text: str) -> object:
+def _value(text: str, of: str) -> object:
     try:
         return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if text.lstrip().startswith(("{", "[", '"')):
+            raise InputError(
+                f"The value of {of} is not valid JSON: {text:.80} ({error}).",
+                "Correct it, with single quotes around the whole: 'length={\"min\": 10}'.",
+            ) from error
         return text
 
 
