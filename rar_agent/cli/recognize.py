@@ -66,6 +66,8 @@ def recognize(
         raise InputError(f"--method {method} is unknown.", "Choose fitted or knn.")
     if k is not None and coverage is not None:
         raise InputError("--coverage takes the place of --k.", "Give one of them.")
+    _refuse_percent("--coverage", coverage)
+    _refuse_percent("--error-rate", error_rate)
     asked: Asked = {"method": "knn" if method == "knn" else "fitted", "only": only or ()}
     if where:
         asked["where"] = pairs(where, "--where")
@@ -81,6 +83,13 @@ def recognize(
         _write_sheet(recognizer, sources, results, sheet)
     if any(not _recognised(result) for result in results):
         raise typer.Exit(1)
+
+
+def _refuse_percent(option: str, share: float | None) -> None:
+    if share is not None and 1 < share < 100:
+        raise InputError(
+            f"{option} {share:g} is no share: those are under 1.", f"Did you mean {share / 100:g}?"
+        )
 
 
 def _recognised(result: Recognition | Failure) -> bool:

@@ -63,6 +63,8 @@ def test_a_coverage_and_an_error_rate(rar, colours, red):
         (["--where", "hot"], 2, "Write --where key=value"),
         (["--where", "hot=maybe"], 2, "No category passes"),
         (["--coverage", "1"], 3, "Setting 'coverage'"),
+        (["--coverage", "95"], 2, "Did you mean 0.95?"),
+        (["--error-rate", "5"], 2, "Did you mean 0.05?"),
         (["--error-rate", "0"], 3, "Setting 'error_rate'"),
         (["--coverage", "0.9", "--k", "3"], 2, "--coverage takes the place of --k"),
         (["--coverage", "0.9", "--method", "knn"], 2, "no candidate set can be promised"),
