@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rar_agent.cli.options import Name, NoFit, pairs
-from rar_agent.errors import InputError
+from rar_agent.errors import InputError, RarError
 
 if TYPE_CHECKING:
     from rar_agent.memory import Memory
+    from rar_agent.memory.format.manifest import Manifest
     from rar_agent.memory.teaching.change import LoadEncoder
     from rar_agent.settings import Settings
 
@@ -47,6 +49,7 @@ def update(
             "Nothing to change is given.", "Give --alias, --description, --parent or --set."
         )
     settings = _settings()
+    before = _scored(settings, name)
     memory = update_category(
         settings.home,
         name,
@@ -58,6 +61,7 @@ def update(
         metadata=pairs(set_, "--set") if set_ else None,
     )
     _print_category(memory, category)
+    _print_scoring(before, memory)
 
 
 def rename(
@@ -69,8 +73,10 @@ def rename(
     from rar_agent.memory import rename_category
 
     settings = _settings()
+    before = _scored(settings, name)
     memory = rename_category(settings.home, name, old, new, _loader(settings, name))
     _print_category(memory, new)
+    _print_scoring(before, memory)
 
 
 def merge(
@@ -85,6 +91,7 @@ def merge(
     from rar_agent.memory import merge_categories
 
     settings = _settings()
+    before = _scored(settings, name)
     memory = merge_categories(
         settings.home,
         name,
@@ -95,6 +102,7 @@ def merge(
     )
     _print_category(memory, into)
     _print_left(memory)
+    _print_scoring(before, memory)
 
 
 def move(
@@ -108,9 +116,12 @@ def move(
     """Give exemplars to another category, as after a wrong label."""
     from rar_agent.memory import move_entries
 
-    memory = move_entries(_settings().home, name, entry, to, "never" if no_fit else "auto")
+    settings = _settings()
+    before = _scored(settings, name)
+    memory = move_entries(settings.home, name, entry, to, "never" if no_fit else "auto")
     _print_category(memory, to)
     _print_left(memory)
+    _print_scoring(before, memory)
 
 
 def remove(
@@ -128,10 +139,13 @@ def remove(
 
     if not categories and not entry:
         raise InputError("Nothing to forget is named.", "Name categories, or --entry ID.")
+    settings = _settings()
+    before = _scored(settings, name)
     memory = remove_from_memory(
-        _settings().home, name, categories or [], entry or [], "never" if no_fit else "auto"
+        settings.home, name, categories or [], entry or [], "never" if no_fit else "auto"
     )
     _print_left(memory)
+    _print_scoring(before, memory)
 
 
 def delete(
@@ -139,17 +153,60 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a memory and all it knows."""
+    from rar_agent.cli.show import out
     from rar_agent.memory import delete_memory
 
+    home = _settings().home
     if not yes:
         typer.confirm(f"Delete memory '{name}' and all it knows?", abort=True)
-    delete_memory(_settings().home, name)
+    held = _held(home, name)
+    delete_memory(home, name)
+    out.print(f"deleted {name}: {held}")
 
 
 def _settings() -> Settings:
     from rar_agent.settings import load_settings
 
     return load_settings()
+
+
+def _held(home: Path, name: str) -> str:
+    """What a memory has, as far as it can be opened; an interrupted build too."""
+    from rar_agent.cli.show import contents
+    from rar_agent.memory import memory_folder
+    from rar_agent.memory.format.generation import read_manifest
+    from rar_agent.memory.open import open_generation
+
+    folder = memory_folder(home, name)
+    try:
+        return contents(open_generation(folder, read_manifest(folder)))
+    except RarError:  # damaged or of an older format: deleted all the same
+        return "it could not be opened"
+
+
+def _scored(settings: Settings, name: str) -> str:
+    """How a memory is scored, in two words, to be compared after a change."""
+    from rar_agent.memory import memory_folder
+    from rar_agent.memory.format.generation import read_manifest
+
+    return _scoring(read_manifest(memory_folder(settings.home, name)))
+
+
+def _scoring(manifest: Manifest) -> str:
+    from rar_agent.memory.describe import describe_method
+
+    method = describe_method(manifest, "fitted", ()).partition(":")[0]
+    calibrated = manifest.fit is not None and manifest.fit.calibrated
+    return f"{method}, {'calibrated' if calibrated else 'not calibrated'}"
+
+
+def _print_scoring(before: str, memory: Memory) -> None:
+    """One line where a change made the scoring another, or cost or brought the calibration."""
+    from rar_agent.cli.show import out
+
+    after = _scoring(memory.manifest)
+    if after != before:
+        out.print(f"scoring chosen anew: {after} (before: {before})", soft_wrap=True)
 
 
 def _loader(settings: Settings, name: str) -> LoadEncoder:
@@ -168,10 +225,9 @@ def _print_category(memory: Memory, name: str) -> None:
 
 
 def _print_left(memory: Memory) -> None:
-    from rar_agent.cli.show import counted, out
+    from rar_agent.cli.show import contents, out
     from rar_agent.cli.tables import staleness
 
-    left = f"{counted(len(memory.categories), 'category')}, {counted(len(memory.entries), 'entry')}"
-    out.print(f"{memory.name}: {left} left")
+    out.print(f"{memory.name}: {contents(memory)} left")
     if memory.changed:
         out.print(staleness(memory), soft_wrap=True)

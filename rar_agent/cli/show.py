@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from rar_agent.types import Branch, Failure, Recognition
+
+if TYPE_CHECKING:
+    from rar_agent.memory import Memory
 
 MOST_BRANCHES = 5
 UNUSUAL = 0.05
@@ -53,6 +57,11 @@ def counted(number: int, what: str) -> str:
     if number != 1:
         what = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
     return f"{number:,} {what}"
+
+
+def contents(memory: Memory) -> str:
+    """How many categories and entries a memory has."""
+    return f"{counted(memory.category_count, 'category')}, {counted(len(memory.entries), 'entry')}"
 
 
 def one(recognition: Recognition) -> Group:

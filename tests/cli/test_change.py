@@ -5,7 +5,7 @@ import pytest
 from rar_agent import encoders
 from rar_agent.cli.options import pairs
 from rar_agent.errors import InputError
-from rar_agent.memory import create_memory, open_memory
+from rar_agent.memory import create_memory, list_memories, memory_folder, open_memory
 from rar_agent.types import Category
 
 
@@ -66,6 +66,36 @@ def test_merge_move_and_remove(rar, colours):
     done = rar("memory", "remove", "colours", "black")
     assert "colours: 3 categories, 90 entries left" in done.out
     assert "changed since" not in done.out  # small memories are fitted again
+
+
+def test_a_scoring_that_became_another_is_said(rar, colours):
+    before = open_memory(colours, "colours").manifest.fit
+    done = rar("memory", "remove", "colours", "red", "--no-fit")
+    assert "scoring chosen anew" not in done.out
+    others = ["orange", "blue", "green"]
+    done = rar("memory", "remove", "colours", *others)
+    assert done.status == 0, done.err
+    after = open_memory(colours, "colours").manifest.fit
+    assert (before.calibrated, after.calibrated) == (True, False)
+    line = next(x for x in done.out.splitlines() if x.startswith("scoring chosen anew: "))
+    assert line.endswith(f", not calibrated (before: {before.method}, calibrated)")
+    done = rar("memory", "rename", "colours", "black", "coal")
+    assert "scoring chosen anew" not in done.out
+
+
+def test_delete_says_what_was_deleted(rar, colours):
+    done = rar("memory", "delete", "colours", "--yes")
+    assert (done.status, done.out) == (0, "deleted colours: 6 categories, 108 entries\n")
+    assert list_memories(colours) == []
+
+
+def test_a_damaged_memory_is_deleted_too(rar, colours):
+    folder = memory_folder(colours, "colours")
+    for file in (folder / "data").iterdir():
+        file.write_bytes(b"")
+    done = rar("memory", "delete", "colours", "--yes")
+    assert (done.status, done.out) == (0, "deleted colours: it could not be opened\n")
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(
