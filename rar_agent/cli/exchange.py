@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rar_agent.cli.options import Domain, Name
+from rar_agent.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from rar_agent.encoders import Encoder
     from rar_agent.memory import Memory
+    from rar_agent.settings import Settings
 
 
 def export(
@@ -21,7 +24,7 @@ def export(
 ) -> None:
     """Write a memory to a folder of Parquet, NumPy and JSON, which import takes back."""
     from rar_agent.cli.progress import Bar
-    from rar_agent.cli.show import out
+    from rar_agent.cli.show import contents, out
     from rar_agent.memory import open_memory
     from rar_agent.memory.exchange.export import export_memory
     from rar_agent.settings import load_settings
@@ -29,7 +32,7 @@ def export(
     memory = open_memory(load_settings().home, name)
     with Bar("exporting", "hashing") as bar:
         export_memory(memory, folder, bar.update)
-    out.print(f"{name}: {_counts(memory)} in {folder}", soft_wrap=True)
+    out.print(f"{name}: {contents(memory)} in {folder}", soft_wrap=True)
     out.print(f"next: rar-agent memory import NEW_NAME {folder}", style="dim", soft_wrap=True)
 
 
@@ -68,7 +71,6 @@ def import_rar(
 ) -> None:
     """Make a memory of the index and labels that the paper's reference code wrote."""
     from rar_agent.cli.progress import busy
-    from rar_agent.encoders import load_encoder
     from rar_agent.memory.exchange import rar
     from rar_agent.settings import load_settings
 
@@ -82,20 +84,26 @@ def import_rar(
             made_by,
             classnames,
             domain,
-            verify=None if unverified else load_encoder(made_by, settings),
+            verify=None if unverified else _load(made_by, settings),
         )
     _print(memory)
 
 
+def _load(name: str, settings: Settings) -> Encoder:
+    from rar_agent.encoders import load_encoder
+
+    try:
+        return load_encoder(name, settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            error.message,
+            f"{error.fix} Or import without it, with --unverified: nothing can be asked then.",
+        ) from error
+
+
 def _print(memory: Memory) -> None:
-    from rar_agent.cli.show import out
+    from rar_agent.cli.show import contents, out
     from rar_agent.cli.tables import scoring
 
-    out.print(f"{memory.name}: {_counts(memory)}")
+    out.print(f"{memory.name}: {contents(memory)}")
     out.print(scoring(memory), soft_wrap=True)
-
-
-def _counts(memory: Memory) -> str:
-    from rar_agent.cli.show import counted
-
-    return f"{counted(len(memory.categories), 'category')}, {counted(len(memory.entries), 'entry')}"

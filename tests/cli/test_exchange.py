@@ -51,6 +51,14 @@ def test_the_reference_codes_files(rar, reference, tmp_path):
     assert done.status == 0, done.err
 
 
+def test_without_the_encoders_weights(rar, reference):
+    missing = ("--encoder", "open_clip:ViT-B-16/laion400m_e32")
+    done = rar("memory", "import-rar", "theirs", *reference, *missing)
+    assert done.status == 3
+    assert "with --unverified" in done.err
+    assert rar("memory", "import-rar", "theirs", *reference, *missing, "--unverified").status == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
