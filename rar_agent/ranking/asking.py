@@ -6,14 +6,17 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from rar_agent.errors import ConfigurationError, ProviderError
 from rar_agent.images import to_picture
 from rar_agent.prompts import Output, Prompt
-from rar_agent.ranking.options import ExemplarImage, no_pictures, values_of
+from rar_agent.ranking.options import ExemplarImage, no_pictures, shown_orders, values_of
 from rar_agent.types import Candidate, ParseStatus, Ranking, Usage
 
 if TYPE_CHECKING:  # the providers' packages take a second to import
@@ -25,9 +28,56 @@ KEPT_RAW = 1_000
 
 _AT_ONCE = 8
 
-Steps = Generator[list["Question"], list["Answer | None"], Ranking]
+Questions = Generator[list["Question"], list["Answer | None"], "Read"]
 """Yields questions that may be asked at the same time, gets their answers (None where one failed),
-returns the ranking."""
+returns what they say."""
+
+Steps = Generator[list["Question"], list["Answer | None"], Ranking]
+"""Likewise; returns the ranking."""
+
+_T = TypeVar("_T")
+
+
+@dataclass
+class Read:
+    """What answers about candidates in several orders say.
+
+    Attributes:
+        orders: Positions of candidates, in the order shown.
+        distributions: For each order, (n,) probability of each option, that is of each letter;
+            None where nothing could be read.
+        repairs: What was lost, invented, repeated or said beside it.
+        answers: All that were received.
+    """
+
+    orders: Sequence[Sequence[int]]
+    distributions: list[NDArray[np.float64] | None]
+    repairs: int = 0
+    answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def status(self) -> ParseStatus:
+        """How the answers could be read."""
+        if all(distribution is None for distribution in self.distributions):
+            return "failed"
+        return "repaired" if self.repairs else "exact"
+
+    def shares(self, count: int, prior: Sequence[float] | None = None) -> NDArray[np.float64]:
+        """(count,) probability of each candidate, the mean over the orders; even without any.
+
+        Args:
+            count: Of candidates.
+            prior: How much the model likes each letter, whatever it stands for; divided out.
+        """
+        total = np.zeros(count)
+        for shown, distribution in zip(self.orders, self.distributions, strict=True):
+            if distribution is not None:
+                likely = distribution if prior is None else distribution / prior[: len(shown)]
+                total[list(shown)] += likely / likely.sum()
+        if not total.any():
+            return np.full(count, 1 / count)
+        shares: NDArray[np.float64] = total / total.sum()
+        return shares
 
 
 class AskingRanker(ABC):
@@ -39,6 +89,7 @@ class AskingRanker(ABC):
         domain: What kind of categories these are.
         orders: In how many orders the candidates are shown, a call each; 0 for all rotations.
         exemplar_image: Finds the exemplars' pictures, where the prompt shows them.
+        prior: How much the model likes each letter, as `order_bias` found it; None: even.
 
     Raises:
         ConfigurationError: The prompt asks for another kind of answer.
@@ -55,6 +106,7 @@ class AskingRanker(ABC):
         domain: str,
         orders: int = 1,
         exemplar_image: ExemplarImage = no_pictures,
+        prior: Sequence[float] | None = None,
     ) -> None:
         if prompt.output not in self.outputs:
             raise ConfigurationError(
@@ -67,19 +119,11 @@ class AskingRanker(ABC):
         self._domain = domain
         self._orders = orders
         self._exemplar_image = exemplar_image
+        self._prior = prior
 
     def rank(self, image: Image.Image, candidates: Sequence[Candidate], seed: int) -> Ranking:
         """See `Ranker.rank`."""
-        steps = self._steps(to_picture(image), candidates, seed)
-        questions = next(steps)
-        while True:
-            with ThreadPoolExecutor(min(_AT_ONCE, len(questions))) as pool:
-                outcomes = list(pool.map(self._ask, questions))
-            try:
-                questions = steps.send(_answers(outcomes))
-            except StopIteration as done:
-                ranking: Ranking = done.value
-                return ranking
+        return self._run(self._steps(to_picture(image), candidates, seed))
 
     async def arank(
         self, image: Image.Image, candidates: Sequence[Candidate], seed: int
@@ -95,9 +139,38 @@ class AskingRanker(ABC):
                 ranking: Ranking = done.value
                 return ranking
 
-    @abstractmethod
+    def read(
+        self, image: Image.Image, candidates: Sequence[Candidate], orders: Sequence[Sequence[int]]
+    ) -> Read:
+        """Ask about candidates in given orders, and only read what is answered.
+
+        Raises:
+            ProviderError: The model could not be asked.
+        """
+        return self._run(self._read(to_picture(image), candidates, orders))
+
+    def _run(self, steps: Generator[list[Question], list[Answer | None], _T]) -> _T:
+        questions = next(steps)
+        while True:
+            with ThreadPoolExecutor(min(_AT_ONCE, len(questions))) as pool:
+                outcomes = list(pool.map(self._ask, questions))
+            try:
+                questions = steps.send(_answers(outcomes))
+            except StopIteration as done:
+                result: _T = done.value
+                return result
+
     def _steps(self, photo: Picture, candidates: Sequence[Candidate], seed: int) -> Steps:
         """Ask and conclude."""
+        orders = shown_orders(len(candidates), seed, self._orders)
+        read = yield from self._read(photo, candidates, orders)
+        return self._ranking(read.shares(len(candidates), self._prior), read)
+
+    @abstractmethod
+    def _read(
+        self, photo: Picture, candidates: Sequence[Candidate], orders: Sequence[Sequence[int]]
+    ) -> Questions:
+        """Ask about candidates in several orders."""
 
     def _question(
         self, photo: Picture, candidates: Sequence[Candidate], shown: Sequence[int]
@@ -110,31 +183,24 @@ class AskingRanker(ABC):
         )
         return Question(self._prompt.render(values), self._prompt.settings)
 
-    def _ranking(
-        self,
-        probabilities: Sequence[float],
-        status: ParseStatus,
-        repairs: int,
-        answers: Sequence[Answer],
-    ) -> Ranking:
-        """A ranking by probability; equals stay in retrieval order."""
-        order = sorted(range(len(probabilities)), key=lambda i: -probabilities[i])
-        raw = "\n".join(answer.text or f"({answer.finish or 'empty answer'})" for answer in answers)
+    def _ranking(self, shares: NDArray[np.float64], read: Read) -> Ranking:
+        """A ranking by (n,) probabilities; equals stay in retrieval order."""
+        said = [answer.text or f"({answer.finish or 'empty answer'})" for answer in read.answers]
         return Ranking(
-            order=tuple(order),
-            probabilities=tuple(probabilities),
-            parse_status=status,
-            repairs=repairs,
+            order=tuple(np.argsort(-shares, kind="stable").tolist()),
+            probabilities=tuple(shares.tolist()),
+            parse_status=read.status,
+            repairs=read.repairs,
             ranker=self.name,
-            model=answers[0].model,
+            model=read.answers[0].model,
             prompt=self._prompt.reference,
             prompt_hash=self._prompt.sha256,
-            calls=len(answers),
+            calls=len(read.answers),
             usage=Usage(
-                input_tokens=sum(answer.usage.input_tokens for answer in answers),
-                output_tokens=sum(answer.usage.output_tokens for answer in answers),
+                input_tokens=sum(answer.usage.input_tokens for answer in read.answers),
+                output_tokens=sum(answer.usage.output_tokens for answer in read.answers),
             ),
-            raw=raw[:KEPT_RAW],
+            raw="\n".join(said)[:KEPT_RAW],
         )
 
     def _ask(self, question: Question) -> Answer | ProviderError:

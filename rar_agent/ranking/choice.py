@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rar_agent.prompts import Output
-from rar_agent.ranking.asking import AskingRanker, Steps
+from rar_agent.ranking.asking import AskingRanker, Questions, Read
 from rar_agent.ranking.letters import chosen_distribution, letter_distribution
-from rar_agent.ranking.options import LETTERS, shown_orders
+from rar_agent.ranking.options import LETTERS
 from rar_agent.ranking.parser import parse_ranking
-from rar_agent.types import Candidate, ParseStatus
+from rar_agent.types import Candidate
 
 if TYPE_CHECKING:
     from rar_agent.images import Picture
-    from rar_agent.models import Answer, Question
+    from rar_agent.models import Answer
 
 _LETTER = re.compile(r"\W*[A-Za-z]\W*")
-
-
-@dataclass
-class Read:
-    """Answers of one letter each, read.
-
-    Attributes:
-        distributions: For each question, (n,) over its options in the order shown; None where
-            nothing could be read.
-        repairs: Answers that failed, or were more than a letter.
-        answers: All that were received.
-    """
-
-    distributions: list[NDArray[np.float64] | None]
-    repairs: int = 0
-    answers: list[Answer] = field(default_factory=list)
-
-    @property
-    def status(self) -> ParseStatus:
-        """How the answers could be read."""
-        if all(distribution is None for distribution in self.distributions):
-            return "failed"
-        return "repaired" if self.repairs else "exact"
 
 
 class LetterRanker(AskingRanker):
@@ -58,14 +32,13 @@ class LetterRanker(AskingRanker):
 
     def _read(
         self, photo: Picture, candidates: Sequence[Candidate], orders: Sequence[Sequence[int]]
-    ) -> Generator[list[Question], list[Answer | None], Read]:
-        """Ask about candidates in several orders."""
+    ) -> Questions:
         letters = tuple(LETTERS[: len(orders[0])])
         questions = [
             replace(self._question(photo, candidates, shown), letters=letters) for shown in orders
         ]
         answers = yield questions
-        read = Read([None] * len(orders), answers=[answer for answer in answers if answer])
+        read = Read(orders, [None] * len(orders), answers=[answer for answer in answers if answer])
         cut = []
         for place, (shown, answer) in enumerate(zip(orders, answers, strict=True)):
             if answer is None:
@@ -107,14 +80,3 @@ class ChoiceRanker(LetterRanker):
     """One question about all candidates; see `LetterRanker`."""
 
     name = "choice"
-
-    def _steps(self, photo: Picture, candidates: Sequence[Candidate], seed: int) -> Steps:
-        orders = shown_orders(len(candidates), seed, self._orders)
-        read = yield from self._read(photo, candidates, orders)
-        total = np.zeros(len(candidates))
-        for shown, distribution in zip(orders, read.distributions, strict=True):
-            if distribution is not None:
-                total[shown] += distribution
-        sure = total.sum()
-        shares = total / sure if sure else np.full(len(candidates), 1 / len(candidates))
-        return self._ranking(shares.tolist(), read.status, read.repairs, read.answers)

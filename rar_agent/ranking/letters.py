@@ -14,6 +14,8 @@ CLEAR = 0.5
 LEAST = 0.01
 """Under this share, at every token, nothing is read from log-probabilities."""
 
+_NEVER_SURE = 1e-9
+
 CHOSEN_ODDS = 3.0
 """Odds that a letter in words, without log-probabilities, is taken to give over each other one."""
 
@@ -44,7 +46,8 @@ def letter_distribution(
             break
     if best is None:
         return None
-    distribution: NDArray[np.float64] = best / best.sum()
+    floored = np.maximum(best, _NEVER_SURE * best.sum())
+    distribution: NDArray[np.float64] = floored / floored.sum()
     return distribution
 
 
@@ -76,5 +79,5 @@ def _filled(shares: NDArray[np.float64], token: Mapping[str, float]) -> NDArray[
         return shares
     known = [math.exp(min(logprob, 0.0)) for logprob in token.values() if not math.isnan(logprob)]
     left = max(1.0 - sum(known), 0.0) / missing.sum()
-    filled: NDArray[np.float64] = np.where(missing, max(min(*known, left), 1e-9), shares)
+    filled: NDArray[np.float64] = np.where(missing, min(*known, left), shares)
     return filled

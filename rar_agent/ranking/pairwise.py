@@ -47,4 +47,4 @@ class PairwiseRanker(LetterRanker):
         shares = np.full(len(candidates), 1 / len(candidates))
         finalists = np.exp(strength - strength.max())
         shares[:count] = finalists / finalists.sum() * count / len(candidates)
-        return self._ranking(shares.tolist(), read.status, read.repairs, read.answers)
+        return self._ranking(shares, read)

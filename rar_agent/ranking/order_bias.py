@@ -1,0 +1,58 @@
+"""How much a model's answer depends on where an option stands, and what takes that out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rar_agent.ranking.asking import Read
+
+_FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class OrderBias:
+    """What was found on images asked about in all rotations of their candidates.
+
+    Attributes:
+        bias: 0 to 1: how far the letters' mean shares are from even, as a share of the farthest.
+            0: no letter is liked; 1: it is always the same letter.
+        prior: Share of each letter, by letter; sums to 1.
+        images: How many it was found on.
+    """
+
+    bias: float
+    prior: tuple[float, ...]
+    images: int
+
+
+def order_bias(reads: Sequence[Read]) -> OrderBias | None:
+    """Estimate a model's liking for letters.
+
+    Over all rotations each candidate stands once at each letter, so that what is shown cancels:
+    the bias is the total variation between the letters' mean shares and even ones. The prior is
+    PriDe's (Zheng et al. 2023, arXiv 2309.03882): the softmax of the letters' mean
+    log-probabilities, over rotations and images.
+
+    Args:
+        reads: Of images, each with all rotations of the same number of candidates.
+
+    Returns:
+        None where no image has all its rotations read.
+    """
+    whole = [
+        np.stack([d for d in read.distributions if d is not None])
+        for read in reads
+        if all(d is not None for d in read.distributions)
+        and len(read.distributions) == len(read.orders[0]) > 1
+    ]
+    if not whole:
+        return None
+    count = whole[0].shape[1]
+    shares = np.mean([rotations.mean(axis=0) for rotations in whole], axis=0)
+    apart = 0.5 * np.abs(shares - 1 / count).sum() / (1 - 1 / count)
+    logs = np.mean([np.log(np.maximum(one, _FLOOR)).mean(axis=0) for one in whole], axis=0)
+    prior = np.exp(logs - logs.max())
+    return OrderBias(float(apart), tuple((prior / prior.sum()).tolist()), len(whole))
