@@ -76,6 +76,11 @@ class Memory:
         """Of the encoder that made the vectors."""
         return Fingerprint(self.manifest.encoder.details, self.manifest.encoder.precision)
 
+    @property
+    def category_count(self) -> int:
+        """Number of categories with an entry; others that are on record are branches."""
+        return self.manifest.category_count
+
     @cached_property
     def image_count(self) -> int:
         """Number of exemplars."""

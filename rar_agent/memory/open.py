@@ -79,7 +79,7 @@ def open_generation(folder: Path, manifest: Manifest) -> Memory:
         DamagedDataError: A file is missing, has another size or does not parse.
     """
     categories = Categories(folder, manifest.layers)
-    if len(categories) != manifest.category_count:
+    if len(categories) < manifest.category_count:
         raise DamagedDataError(
             f"Memory '{manifest.name}' has {len(categories)} categories; its manifest says "
             f"{manifest.category_count}.",

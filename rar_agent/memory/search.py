@@ -115,9 +115,7 @@ class Searcher:
 
     def _known(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of some categories that have an entry."""
-        entries = self._memory.entries
-        counts = sum(entries.counts(modality)[columns] for modality in entries.modalities)
-        found: NDArray[np.int64] = columns[np.asarray(counts) > 0]
+        found = columns[self._memory.entries.known[columns]]
         if not len(found):
             raise InputError(
                 f"Memory '{self._memory.name}' has no entries of the categories that pass the "

@@ -217,6 +217,7 @@ class Manifest(Record):
     """Longer side of the pictures kept of its images, in pixels; 0 keeps none."""
     layers: tuple[LayerRef, ...]
     category_count: int = Field(ge=0)
+    """Categories with an entry; a record without one says something of a branch."""
     next_category: int = Field(ge=0)
     next_entry: int = Field(ge=0)
     segments: tuple[SegmentRef, ...]

@@ -164,13 +164,14 @@ class Draft:
             self.layers.append(layer)
         self.segments = merge_small(self.folder, self.segments, self.dimension)
         self.layers = merge_small_layers(self.folder, self.layers)
-        manifest = self._manifest(state)
-        memory = open_generation(self.folder, manifest)
-        needed = (self.fit is None) == (memory.image_count > 0)  # there is one where exemplars are
-        stale = fitting == "always" or (fitting == "auto" and is_stale(memory))
+        opened = open_generation(self.folder, self._manifest(state))
+        known: dict[str, object] = {"category_count": int(opened.entries.known.sum())}
+        needed = (self.fit is None) == (opened.image_count > 0)  # there is one where exemplars are
+        stale = fitting == "always" or (fitting == "auto" and is_stale(opened))
         if state == "ready" and (needed or stale):
-            manifest = manifest.model_copy(update={"fit": fit_memory(memory)})
-            memory = open_generation(self.folder, manifest)
+            known["fit"] = fit_memory(opened)
+        manifest = opened.manifest.model_copy(update=known)
+        memory = Memory(self.folder, manifest, opened.categories, opened.entries)
         commit(self.folder, manifest)
         # What follows is drafted after the generation that is valid now.
         now = Draft.after(memory)
@@ -192,7 +193,7 @@ class Draft:
             dimension=self.dimension,
             thumbnails=self.thumbnails,
             layers=tuple(self.layers),
-            category_count=len(Categories(self.folder, self.layers)),
+            category_count=0,  # counted when all is opened
             next_category=self.next_category,
             next_entry=self.next_entry,
             segments=tuple(self.segments),

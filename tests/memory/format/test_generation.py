@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rar_agent.errors import DamagedDataError, NotFoundError, RarError
 from rar_agent.memory import open_memory, verify_memory
-from rar_agent.memory.format import generation
+from rar_agent.memory.format import categories, generation
 from rar_agent.memory.format.generation import read_manifest
 from rar_agent.types import Category
 from tests.memory.format.committed import begin, contents, extend, leftovers, unit
@@ -309,3 +309,19 @@ def test_copies_among_the_manifests_do_not_matter(memory, tmp_path):
     shutil.copy(folder / "000001.json", folder / "000001 (conflicted copy).json")
     later = extend(memory.folder, seed=1, after=memory)
     assert contents(opened(tmp_path)) == contents(later)
+
+
+def test_a_commit_opens_its_categories_once(tmp_path, monkeypatch):
+    """Also where the scoring is chosen: at a million entries every opening is felt."""
+    opened, real = [], categories.Categories.__init__
+
+    def counting(self, folder, layers):
+        opened.append(len(layers))
+        real(self, folder, layers)
+
+    monkeypatch.setattr(categories.Categories, "__init__", counting)
+    memory = extend(tmp_path / "memories" / "m")
+    assert memory.manifest.fit is not None
+    assert len(opened) == 1
+    extend(memory.folder, seed=1, after=memory)
+    assert len(opened) == 2
