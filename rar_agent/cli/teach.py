@@ -172,5 +172,5 @@ def _learning() -> Bar:
     return Bar(
         "encoding",
         "writing and scoring",
-        "What was encoded is kept, in batches of 64: run the same command again, and it goes on.",
+        "What was encoded is kept: run the same command again, and it goes on.",
     )

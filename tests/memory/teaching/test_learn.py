@@ -75,7 +75,7 @@ class Stopping(TinyEncoder):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 @pytest.mark.parametrize("after", [1, 4, 9, 15])
 def test_resuming_encodes_and_decodes_nothing_twice(tmp_path, monkeypatch, after, error):
-    monkeypatch.setattr(learn, "BATCH", 4)
+    monkeypatch.setattr(learn, "CPU_BATCH", 4)
     monkeypatch.setattr(learn, "SEGMENT", 8)
     shown = images("ash", "fir", "oak", "elm", shots=16)
     stopped = Stopping(after, error)
@@ -112,7 +112,7 @@ def counted_decodes(monkeypatch):
 
 def test_a_resumed_build_is_what_an_uninterrupted_one_is(tmp_path, monkeypatch):
     """Categories of which nothing could be learnt are in neither."""
-    monkeypatch.setattr(learn, "BATCH", 2)
+    monkeypatch.setattr(learn, "CPU_BATCH", 2)
     monkeypatch.setattr(learn, "SEGMENT", 2)
     shown = {"bad": [b"no image"], **images("ash", "fir", shots=4), "worse": [b""]}
     names = [Category(name="named")]

@@ -48,7 +48,7 @@ def say(**said):
 
 def write(home: Path, request: dict) -> None:
     """Make changes, and say before and after each what should be there."""
-    learn.BATCH, learn.SEGMENT = 4, 8  # so that a build of a few images is committed in parts
+    learn.CPU_BATCH, learn.SEGMENT = 4, 8  # so that a build of a few images is committed in parts
     random, folder = Random(request["seed"]), memory_folder(home, NAME)
     die_at, kind = request.get("die_at"), request.get("kind")
     for _ in range(request.get("changes", 1_000_000)):
