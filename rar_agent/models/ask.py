@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -198,9 +199,19 @@ class ChatModel:
     def _provider_error(self, error: Exception) -> ProviderError:
         reason = " ".join(str(error).split())[:300].rstrip(".")
         return ProviderError(
-            f"Model '{self.name}' failed: {type(error).__name__}: {reason}.",
+            f"Model '{self.name}'{self._place} failed: {type(error).__name__}: {reason}.",
             "Check the model's name, key and server: rar-agent doctor.",
         )
+
+    @property
+    def _place(self) -> str:
+        """Where the server is, if one was named; without what may be secret in the URL."""
+        base = self.model.openai_api_base if isinstance(self.model, BaseChatOpenAI) else None
+        if not base:
+            return ""
+        url = urlsplit(base)
+        url = url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="")
+        return f" at {url.geturl()}"
 
 
 def _refused(error: Exception) -> bool:

@@ -50,9 +50,11 @@ def test_a_slow_server_times_out(server):
 
 
 def test_a_server_that_is_not_there():
-    settings = load_settings(model="x", base_url="http://127.0.0.1:9/v1", model_retries=0)
-    with pytest.raises(ProviderError, match="doctor"):
+    base_url = "http://me:secret@127.0.0.1:9/v1?key=secret"
+    settings = load_settings(model="x", base_url=base_url, model_retries=0)
+    with pytest.raises(ProviderError, match=r"at http://127\.0\.0\.1:9/v1 failed.*doctor") as error:
         ask(load_chat_model(settings))
+    assert "secret" not in str(error.value)
 
 
 def test_names_with_colons_go_to_the_server_whole(server):
