@@ -83,7 +83,7 @@ def _memory(settings: Settings) -> Check:
         return Check("memory", "broken", " ".join(wrong), "Restore it from a copy.")
     others = [name for name in list_memories(settings.home) if name != memory.name]
     found = (
-        f"{memory.name}: {len(memory.categories)} categories, {len(memory.entries)} entries, "
+        f"{memory.name}: {memory.category_count} categories, {len(memory.entries)} entries, "
         f"{memory.describe_method()}"
     )
     if others:

@@ -29,7 +29,7 @@ def list_() -> None:
             continue
         table.add_row(
             name,
-            f"{len(memory.categories):,}",
+            f"{memory.category_count:,}",
             f"{len(memory.entries):,}",
             memory.manifest.domain,
             memory.manifest.encoder.name,

@@ -51,7 +51,7 @@ def print_report(report: Report, file: Path | None) -> None:
         if report.added or report.known
         else "by name"
     )
-    out.print(f"{memory.name}: {counted(len(memory.categories), 'category')}, {learnt}")
+    out.print(f"{memory.name}: {counted(memory.category_count, 'category')}, {learnt}")
     if memory.has_texts and not memory.manifest.encoder.names_help:
         rough = "texts of this encoder are rough (everyday things only); see docs/encoders.md"
         err.print(f"note: {rough}", style="yellow")

@@ -35,7 +35,7 @@ def identity(memory: Memory) -> Text:
         f"{manifest.dimension} dimensions, views: {encoder.views}",
     ]
     counts = (
-        f"{counted(len(memory.categories), 'category')}, {counted(len(memory.entries), 'entry')}, "
+        f"{counted(memory.category_count, 'category')}, {counted(len(memory.entries), 'entry')}, "
         f"{size(sum(ref.size for ref in manifest.files()))}"
     )
     return Text(f"{memory.name}: {counts}\n").append("\n".join(lines), style="dim")

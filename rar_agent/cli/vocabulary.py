@@ -6,6 +6,7 @@ import difflib
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 def categories(memory: Memory, limit: int) -> Group:
     """Its first categories."""
     table = grid("category", "exemplars>", "evidence")
-    for column, category in enumerate(memory.categories[:limit]):
+    for column in np.flatnonzero(memory.entries.known)[:limit].tolist():
         count = f"{memory.exemplar_count(column):,}"
-        table.add_row(category.name, count, ", ".join(memory.evidence(column)))
-    return Group(table, *_more(len(memory.categories), limit))
+        name = memory.categories[column].name
+        table.add_row(name, count, ", ".join(memory.evidence(column)))
+    return Group(table, *_more(memory.category_count, limit))
 
 
 def said_of(memory: Memory, name: str) -> Text:
@@ -34,8 +36,11 @@ def said_of(memory: Memory, name: str) -> Text:
     """
     column, below = _find(memory, name)
     text = Text(name, style="bold")
+    branch = column is None or not memory.entries.known[column]
+    if branch:
+        text.append(f"\nbranch with {counted(below, 'category')} below it", style="dim")
     if column is None:
-        return text.append(f"\nbranch with {counted(below, 'category')} below it", style="dim")
+        return text
     category = memory.categories[column]
     said = {
         "also": ", ".join(category.aliases),
@@ -45,7 +50,7 @@ def said_of(memory: Memory, name: str) -> Text:
             f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
             for key, value in category.metadata.items()
         ),
-        "below it": counted(below, "category") if below else "",
+        "below it": counted(below, "category") if below and not branch else "",
     }
     for word, value in said.items():
         if value:
@@ -60,12 +65,13 @@ def known_of(memory: Memory, name: str, limit: int) -> Group:
         NotFoundError: There is none of that name.
     """
     column, _ = _find(memory, name)
-    if column is None:
+    if column is None or not memory.entries.known[column]:
         table = grid("category", "exemplars>")
         below = memory.categories.children(name)
-        for child in below[:limit]:
-            count = f"{memory.exemplar_count(int(child)):,}"
-            table.add_row(memory.categories[int(child)].name, count)
+        for child in below[:limit].tolist():
+            known = memory.entries.known[child]
+            count = f"{memory.exemplar_count(child):,}" if known else "branch"
+            table.add_row(memory.categories[child].name, count)
         return Group(table, *_more(len(below), limit))
     table = grid("entry>", "modality", "source")
     entries = memory.entries_of(column)
@@ -75,16 +81,15 @@ def known_of(memory: Memory, name: str, limit: int) -> Group:
 
 
 def _find(memory: Memory, name: str) -> tuple[int | None, int]:
-    """Position of a category, None for a mere branch, and how many categories are below it."""
-    column = memory.categories.find(name)
-    below = len(memory.taxonomy.below(name)) - (column is not None)
-    if column is None and not below:
+    """Position of what is on record, None of a mere name, and how many categories are below it."""
+    column, below = memory.categories.find(name), memory.taxonomy.below(name)
+    if not len(below):
         known = {category.name.casefold(): category.name for category in memory.categories}
         close = [known[n] for n in difflib.get_close_matches(name.casefold(), known, n=3)]
         see = f"See rar-agent memory show {memory.name}"
         hint = f"Did you mean {', '.join(close)}?" if close else see
         raise NotFoundError(f"Memory '{memory.name}' has no category '{name}'.", hint)
-    return column, below
+    return column, int(memory.entries.known[below[below != column]].sum())
 
 
 def _more(count: int, limit: int) -> list[Text]:
@@ -101,7 +106,8 @@ def tree(memory: Memory, limit: int) -> Tree:
         limit: Rows shown of each branch.
     """
     categories, counts = memory.categories, memory.entries.counts("image")
-    root = Tree(_line(memory.name, len(categories), memory.image_count))
+    known = memory.entries.known
+    root = Tree(_line(memory.name, memory.category_count, memory.image_count))
     tops = [name for name in memory.taxonomy.branches() if not _parent(memory, name)]
     alone = [c.name for c in categories if not c.parent and c.name not in set(tops)]
     waiting: list[tuple[Tree, list[str]]] = [(root, tops + alone)]
@@ -111,7 +117,7 @@ def tree(memory: Memory, limit: int) -> Tree:
             below = [categories[int(column)].name for column in categories.children(name)]
             columns = memory.taxonomy.below(name)
             count = int(counts[columns].sum())
-            own = node.add(_line(name, len(columns) if below else 0, count))
+            own = node.add(_line(name, int(known[columns].sum()) if below else 0, count))
             waiting.append((own, below))
         if len(names) > limit:
             node.add(Text(f"… and {len(names) - limit:,} more; --limit shows them", style="dim"))

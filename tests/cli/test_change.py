@@ -19,7 +19,7 @@ def test_update_a_category_and_a_branch(rar, colours):
     red = open_memory(colours, "colours").categories[0]
     assert red.metadata == {"letters": 3, "rare": 1}
     done = rar("memory", "update", "colours", "warm", "--parent", "all")
-    assert "below it: 1 category" in done.out
+    assert "warm\nbranch with 1 category below it\nin: all\n" in done.out
     done = rar("memory", "update", "colours", "red", "--alias", "", "--parent", "")
     assert "also" not in done.out
     assert "in:" not in done.out

@@ -64,6 +64,25 @@ def test_a_category_and_a_branch(rar, colours):
     assert (missing.status, "Did you mean green?" in missing.err) == (2, True)
 
 
+def test_a_branch_with_a_description_counts_as_no_category(rar, colours):
+    rar("memory", "update", "colours", "warm", "--description", "Like fire.", "--parent", "all")
+    for shown in (rar("memory", "show", "colours").out, rar("memory", "list").out):
+        assert "warm" not in shown
+        assert " 6 " in shown or "6 categories" in shown
+    shown = rar("memory", "show", "colours", "--category", "warm").out
+    assert "warm\nbranch with 2 categories below it\nis: Like fire.\nin: all\n" in shown
+    assert row(shown, "orange") == ["orange", "18"]
+    shown = rar("memory", "show", "colours", "--category", "all").out
+    assert "branch with 2 categories below it" in shown
+    assert row(shown, "warm") == ["warm", "branch"]
+    tree = rar("memory", "show", "colours", "--tree").out.splitlines()
+    assert tree[0] == "colours  6 categories, 108 exemplars"
+    assert tree[1:3] == [
+        "├── all  2 categories, 36 exemplars",
+        "│   └── warm  2 categories, 36 exemplars",
+    ]
+
+
 def test_names_alone_and_a_broken_memory(rar, builtin, tmp_path, monkeypatch):
     monkeypatch.setenv("RAR_HOME", str(tmp_path))
     create_memory(tmp_path, "named", builtin, names=[Category(name="red"), Category(name="tea")])

@@ -94,12 +94,20 @@ def test_a_modality_of_which_all_were_removed_is_gone(entries):
     assert len(left) == len(entries) - len(texts)
 
 
+def test_a_category_of_which_all_were_removed_is_not_known(entries):
+    assert entries.known.tolist() == [True, True, True, False]
+    removed = np.union1d(entries.removed, [6])
+    left = Entries(entries.segments, removed, entries._categories)
+    assert left.known.tolist() == [True, False, True, False]
+
+
 def test_no_entries_at_all(entries):
     none = Entries((), np.empty(0, np.int64), entries._categories)
     assert len(none) == 0
     assert none.modalities == ()
     assert none.ids.tolist() == none.live.tolist() == none.rows("image").tolist() == []
     assert none.counts("image").tolist() == [0] * 4
+    assert none.known.tolist() == [False] * 4
 
 
 @pytest.mark.parametrize("removed", [[1, 99], [-5]])

@@ -24,7 +24,8 @@ def to_dataframe(
     Args:
         memory: An opened memory.
         what: `categories`: a row each, with its id, name, aliases (a list), description, parent,
-            metadata (a dictionary) and its numbers of entries (`images`, `texts`, `heads`);
+            metadata (a dictionary) and its numbers of entries (`images`, `texts`, `heads`; a
+            branch of which more is known than its name is a row too, and has none);
             `entries`: a row each, with its id, category (name), modality, source, content (sha256,
             hex), length and bias, as `ENTRY` has them. Vectors and thumbnails are left out.
 

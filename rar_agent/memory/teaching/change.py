@@ -44,7 +44,8 @@ def update_category(
     Args:
         home: Where memories live.
         name: The memory.
-        category: Which one; the name of a branch (a parent) may be given too.
+        category: Which one; the name of a branch (a parent) may be given too, and gets a record
+            where more is said of it than its name.
         load: Called where its texts change and the memory has texts.
         aliases: Other names, in place of the old ones.
         description: One sentence that tells it from its neighbours.
@@ -80,10 +81,8 @@ def update_category(
                 f"To make one of both: rar-agent memory merge {name} '{old.name}' "
                 f"--into '{new.name}'",
             )
-        if number is None:
-            number = draft.put(new)
-        else:
-            draft.put(new, number)
+        if number is not None or new != Category(name=new.name):
+            number = draft.put(new, number)
         if new.name != old.name:
             for column in below:
                 child = memory.categories[int(column)]
@@ -92,7 +91,8 @@ def update_category(
                     int(memory.categories.ids[column]),
                 )
         refuse_cycle(new, draft)
-        _rewrite_text(draft, memory, number, new, load)
+        if number is not None:
+            _rewrite_text(draft, memory, number, new, load)
         return draft.commit("ready")
 
 

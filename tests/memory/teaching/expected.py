@@ -130,16 +130,19 @@ class Expected:
         if new.name != name and new.name in self.categories:
             raise RefusedError("taken")
         below, images, text = self.below(name), self.images.get(name, {}), name in self.texts
-        if name in self.categories:
+        on_record = name in self.categories
+        if on_record:
             self.forget(name)
-        self.put(new)
-        self.images[new.name] = images
+        if on_record or new != Category(name=new.name):
+            self.put(new)
+            self.images[new.name] = images
         if text:
             self.texts.add(new.name)
         for child in below:
             if child.name != name:
                 self.put(child.model_copy(update={"parent": new.name}))
-        self.refuse_cycle(new.name)
+        if new.name in self.categories:
+            self.refuse_cycle(new.name)
 
     def merge(self, merged, into):
         if into in merged:

@@ -4,6 +4,7 @@ import pytest
 
 from rar_agent.errors import FingerprintMismatchError, InputError, NotFoundError
 from rar_agent.memory import (
+    add_to_memory,
     compact_memory,
     create_memory,
     merge_categories,
@@ -102,7 +103,25 @@ def test_rename_of_a_branch_that_is_no_category(place, encoder):
         "birch",
     }
     assert encoder.loaded == 0
-    assert known(memory)["plants"] == ([], False)
+    assert "plants" not in known(memory)  # only what is below it has changed
+    assert memory.category_count == 5
+    memory = update_category(place, "m", "plants", encoder.load)
+    assert "plants" not in known(memory)
+
+
+def test_what_is_said_of_a_branch_makes_it_no_category(place, encoder):
+    for change in ({"description": "tall"}, {"parent": "life"}, {"metadata": {"k": 1}}):
+        memory = update_category(place, "m", "trees", encoder.load, **change)
+    trees = memory.categories[memory.categories.find("trees")]
+    assert (trees.description, trees.parent, trees.metadata) == ("tall", "life", {"k": 1})
+    assert known(memory)["trees"] == ([], False)
+    assert encoder.loaded == 0
+    assert open_memory(place, "m").category_count == 5 == len(memory.categories) - 1
+    assert compact_memory(place, "m").memory.category_count == 5
+    memory = add_to_memory(place, "m", encoder, {"trees": [png("trees", 0)]}).memory
+    assert memory.category_count == 6
+    memory = remove_from_memory(place, "m", entries=memory.entries.ids.tolist())
+    assert memory.category_count == 0
 
 
 def test_to_the_same_name_is_no_change(place, encoder):
