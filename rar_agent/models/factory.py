@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from langchain.chat_models import init_chat_model
+from langchain_core.language_models import BaseChatModel
 
 from rar_agent.errors import ConfigurationError
 from rar_agent.models.ask import ChatModel
@@ -18,10 +19,11 @@ def load_chat_model(settings: Settings) -> ChatModel:
 
     With a `base_url` the server is taken to speak the OpenAI protocol, as Ollama, vLLM,
     llama.cpp and LM Studio do, and is asked without a key if OPENAI_API_KEY is not set.
+    `local:FOLDER` and `local:org/name` run in this process, whatever `base_url` says.
 
     Raises:
-        ConfigurationError: No model is named, the provider is unknown, or its package or key is
-            missing.
+        ConfigurationError: No model is named, the provider is unknown, its package or key is
+            missing, or a local model is not on disk.
     """
     name = settings.model
     if name is None:
@@ -29,6 +31,8 @@ def load_chat_model(settings: Settings) -> ChatModel:
         raise ConfigurationError(
             f"No model is named{server}.", "Set RAR_MODEL (or --model) to one that takes images."
         )
+    if name.startswith("local:"):
+        return ChatModel(name, _local(name.removeprefix("local:"), settings))
     options: dict[str, Any] = {
         "timeout": settings.model_timeout_s,
         "max_retries": settings.model_retries,
@@ -57,3 +61,17 @@ def load_chat_model(settings: Settings) -> ChatModel:
         ) from error
     learnt = Capabilities(name, settings.base_url or "", settings.home.expanduser() / "models")
     return ChatModel(name, model, learnt)
+
+
+def _local(name: str, settings: Settings) -> BaseChatModel:
+    from rar_agent.models.local import LocalChatModel
+
+    model = LocalChatModel(
+        model=name,
+        device=settings.device,
+        precision=settings.precision,
+        download=settings.download,
+        seed=settings.seed,
+    )
+    model.check()
+    return model

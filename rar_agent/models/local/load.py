@@ -1,0 +1,163 @@
+"""From a name to loaded weights; each model is loaded once a process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
+from typing import Any, Literal, NamedTuple
+
+import torch
+import transformers
+from huggingface_hub import constants
+from transformers.utils import logging
+
+from rar_agent.errors import ConfigurationError
+from rar_agent.models.local.backend import Backend
+from rar_agent.models.local.files import resolve
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Quantization = Literal["4bit", "8bit"]
+
+_DTYPES: dict[str, torch.dtype | str] = {
+    "auto": "auto",
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+
+
+class Key(NamedTuple):
+    """What two models must share to be one.
+
+    Attributes:
+        source: See `resolve`.
+        device: Torch device or `auto`.
+        precision: Of the weights; `auto` is the checkpoint's own.
+        quantize: Bits of the weights, if they are to be quantised on loading.
+    """
+
+    source: str
+    device: str
+    precision: Precision
+    quantize: Quantization | None
+
+
+_loaded: dict[Key, Backend] = {}
+_lock = threading.Lock()
+
+
+def load(
+    name: str, device: str, precision: Precision, quantize: Quantization | None, download: bool
+) -> Backend:
+    """Load a model, or return the one already loaded. Thread-safe.
+
+    Raises:
+        ConfigurationError: It is not on disk, cannot be loaded as it is asked for, or the device
+            is not there.
+    """
+    key = Key(resolve(name, download), device, precision, quantize)
+    with _lock:
+        if key not in _loaded:
+            _loaded[key] = _load(key, download)
+        return _loaded[key]
+
+
+def _load(key: Key, download: bool) -> Backend:
+    device = _pick_device(key.device)
+    options: dict[str, Any] = {"dtype": _DTYPES[key.precision]}
+    if key.quantize:
+        options["quantization_config"] = _quantization(key, device)
+    # Else transformers asks a service on the hub to convert pickled weights.
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    common = {"local_files_only": not download, "trust_remote_code": False}
+    try:
+        with _quiet(), nullcontext() if download else _hub_offline():
+            config = transformers.AutoConfig.from_pretrained(key.source, **common)
+            if key.quantize or getattr(config, "quantization_config", None):
+                options["device_map"] = {"": device}  # quantised weights cannot be moved
+            processor = transformers.AutoProcessor.from_pretrained(key.source, **common)
+            model, found = transformers.AutoModelForImageTextToText.from_pretrained(
+                key.source, use_safetensors=True, output_loading_info=True, **common, **options
+            )
+            if "device_map" not in options:
+                model = model.to(device)
+    except Exception as error:  # transformers, hub, safetensors and torch each raise their own
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        raise ConfigurationError(
+            f"Model 'local:{key.source}' cannot be loaded: {type(error).__name__}: {reason}.",
+            "Check that it is a vision-language model of transformers with safetensors weights; "
+            "code from the hub is never run.",
+        ) from error
+    if found["missing_keys"]:  # transformers would go on with random weights
+        raise ConfigurationError(
+            f"Model 'local:{key.source}' lacks weights: {sorted(found['missing_keys'])[0]} and "
+            f"{len(found['missing_keys']) - 1} more.",
+            "Check that weights and config.json belong together.",
+        )
+    if getattr(processor, "chat_template", None) is None:
+        raise ConfigurationError(
+            f"Model 'local:{key.source}' has no chat template.",
+            "Take an instruction-tuned model, which has one.",
+        )
+    return Backend(model.eval().requires_grad_(False), processor)
+
+
+def _pick_device(asked: str) -> str:
+    if asked == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=asked)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(
+            f"Device '{asked}' cannot be used: {reason}", "Set RAR_DEVICE=auto."
+        ) from error
+    return asked
+
+
+def _quantization(key: Key, device: str) -> object:
+    if torch.device(device).type != "cuda":
+        raise ConfigurationError(
+            f"Weights cannot be quantised to {key.quantize} on '{device}': that needs CUDA.",
+            "Leave quantize out, or take a smaller model.",
+        )
+    missing = [name for name in ("accelerate", "bitsandbytes") if find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            f"Quantising weights to {key.quantize} needs {' and '.join(missing)}.",
+            f"Run: pip install {' '.join(missing)}",
+        )
+    compute = _DTYPES[key.precision]
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=key.quantize == "4bit",
+        load_in_8bit=key.quantize == "8bit",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16 if compute == "auto" else compute,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars beside our own."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def _hub_offline() -> Iterator[None]:
+    """Keep the hub's client quiet: with `local_files_only` it still fetches what it reports."""
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
