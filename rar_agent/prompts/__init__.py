@@ -1,7 +1,32 @@
 """The prompt library over `prompts/`: templates that users edit without touching code."""
 
-from rar_agent.prompts.library import list_prompts, load_prompt
+from rar_agent.prompts.check import check
+from rar_agent.prompts.library import (
+    Found,
+    find_prompt,
+    find_prompts,
+    is_name,
+    list_prompts,
+    load_prompt,
+    own_folder,
+)
+from rar_agent.prompts.lines import Problem
+from rar_agent.prompts.live import Live
 from rar_agent.prompts.message import Message
 from rar_agent.prompts.prompt import Output, Prompt
 
-__all__ = ["Message", "Output", "Prompt", "list_prompts", "load_prompt"]
+__all__ = [
+    "Found",
+    "Live",
+    "Message",
+    "Output",
+    "Problem",
+    "Prompt",
+    "check",
+    "find_prompt",
+    "find_prompts",
+    "is_name",
+    "list_prompts",
+    "load_prompt",
+    "own_folder",
+]

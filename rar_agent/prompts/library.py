@@ -1,55 +1,89 @@
-"""Finding and checking prompt files: `prompts/<name>/<version>.yaml`."""
+"""Finding prompt files: `prompts/<name>/<version>.yaml`, the user's before the shipped ones."""
 
 from __future__ import annotations
 
-import hashlib
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import yaml
-from langchain_core.utils.mustache import ChevronError, tokenize
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rar_agent.content import content_folders
 from rar_agent.errors import ConfigurationError, NotFoundError
-from rar_agent.prompts.message import Role
-from rar_agent.prompts.prompt import REQUIRED, SUPPLIED, Output, Prompt
+from rar_agent.prompts.check import check
+from rar_agent.prompts.prompt import Prompt
 
 
-class _Template(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    role: Role
-    content: str = Field(min_length=1)
+@dataclass(frozen=True)
+class Found:
+    """A prompt's file.
 
+    Attributes:
+        name: Of the prompt.
+        version: Of the prompt, from 1.
+        path: Of the file.
+        own: Whether it lies in the user's folder.
+        hides: Whether there is a shipped one of the same name and version, which it hides.
+    """
 
-class _File(BaseModel):
-    """The format; `system` and `user` are short for two messages with the photo at the end."""
-
-    model_config = ConfigDict(extra="forbid")
     name: str
-    version: int = Field(ge=1)
-    description: str = ""
-    changelog: str = ""
-    output: Output = "ranking"
-    variables: list[str] | None = None
-    messages: list[_Template] = Field(default_factory=list)
-    settings: dict[Literal["temperature", "max_tokens", "stop"], Any] = Field(default_factory=dict)
-    hints: str = ""
-    system: str | None = None
-    user: str | None = None
+    version: int
+    path: Path
+    own: bool
+    hides: bool = False
 
-    @model_validator(mode="after")
-    def _one_form(self) -> _File:
-        short = self.user is not None
-        if short == bool(self.messages) or (self.system is not None and not short):
-            raise ValueError("give messages, or system and user")
-        return self
+    @property
+    def reference(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"
 
-    def templates(self) -> tuple[tuple[Role, str], ...]:
-        if self.user is None:
-            return tuple((message.role, message.content) for message in self.messages)
-        system: tuple[tuple[Role, str], ...] = (("system", self.system),) if self.system else ()
-        return (*system, ("user", self.user + "{{{photo}}}"))
+
+def own_folder(home: Path) -> Path:
+    """Where the user's prompts lie."""
+    return home.expanduser() / "prompts"
+
+
+def is_name(name: str) -> bool:
+    """Whether a prompt may be named so."""
+    return name.replace("-", "_").isidentifier()
+
+
+def _is_version(text: str) -> bool:
+    return re.fullmatch("[1-9][0-9]*", text) is not None  # 01.yaml would be a second 1.yaml
+
+
+def find_prompts(home: Path) -> list[Found]:
+    """The files of all prompts there are, valid or not, by name and version."""
+    found: dict[tuple[str, int], Found] = {}
+    for folder in content_folders("prompts", home):
+        for path in folder.glob("*/*.yaml"):
+            if is_name(path.parent.name) and _is_version(path.stem):
+                key, own = (path.parent.name, int(path.stem)), folder == own_folder(home)
+                first = found.get(key)
+                if first is None:
+                    found[key] = Found(*key, path, own)
+                elif first.own:
+                    found[key] = Found(*key, first.path, own=True, hides=True)
+    return [found[key] for key in sorted(found)]
+
+
+def find_prompt(reference: str, home: Path) -> Path:
+    """The file of `name@version`; the user's folder (RAR_HOME/prompts) comes first.
+
+    Raises:
+        NotFoundError: There is no such prompt.
+    """
+    name, _, version = reference.partition("@")
+    if not is_name(name) or not _is_version(version):
+        raise NotFoundError(
+            f"'{reference}' names no prompt.", f"Write name@version, such as {_known(home)}."
+        )
+    for folder in content_folders("prompts", home):
+        path = folder / name / f"{version}.yaml"
+        if path.is_file():
+            return path
+    own = own_folder(home) / name / f"{version}.yaml"
+    raise NotFoundError(
+        f"There is no prompt '{reference}'.", f"There are {_known(home)}; yours would be {own}."
+    )
 
 
 def load_prompt(reference: str, home: Path) -> Prompt:
@@ -57,89 +91,27 @@ def load_prompt(reference: str, home: Path) -> Prompt:
 
     Raises:
         NotFoundError: There is no such prompt.
-        ConfigurationError: The file is not valid, or uses a variable that is not supplied.
+        ConfigurationError: The file is not valid; the message has its path and line.
     """
-    name, _, version = reference.partition("@")
-    if not name.replace("-", "_").isidentifier() or not version.isdigit():
-        raise NotFoundError(
-            f"'{reference}' names no prompt.", f"Write name@version, such as {_known(home)}."
-        )
-    for folder in content_folders("prompts", home):
-        path = folder / name / f"{int(version)}.yaml"
-        if path.is_file():
-            return _parse(path, name, int(version))
-    own = home.expanduser() / "prompts" / name / f"{int(version)}.yaml"
-    raise NotFoundError(
-        f"There is no prompt '{reference}'.", f"There are {_known(home)}; yours would be {own}."
-    )
+    path = find_prompt(reference, home)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"Prompt {path} cannot be read: {error.strerror}.", "Let it be read."
+        ) from error
+    prompt, problems = check(data, path)
+    if prompt is None:
+        first, *others = [problem for problem in problems if not problem.warning]
+        more = f" ({len(others)} more: rar-agent prompts lint {reference})" if others else ""
+        raise ConfigurationError(f"Prompt {path}:{first.line} {first.message}{more}.", first.fix)
+    return prompt
 
 
 def list_prompts(home: Path) -> list[str]:
     """References of all prompts there are."""
-    found = {
-        f"{path.parent.name}@{path.stem}"
-        for folder in content_folders("prompts", home)
-        for path in folder.glob("*/*.yaml")
-    }
-    return sorted(found)
+    return [found.reference for found in find_prompts(home)]
 
 
 def _known(home: Path) -> str:
     return ", ".join(list_prompts(home)) or "none"
-
-
-def _parse(path: Path, name: str, version: int) -> Prompt:
-    data = path.read_bytes()
-    try:
-        file = _File.model_validate(yaml.safe_load(data))
-    except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"Prompt {path} is not valid: {error}.", "Correct it.") from error
-    if (file.name, file.version) != (name, version):
-        raise ConfigurationError(
-            f"Prompt {path} says it is {file.name}@{file.version}.",
-            f"Its place says {name}@{version}: make them agree.",
-        )
-    used = set[str]()
-    for _, template in file.templates():
-        used |= _variables(template, path)
-    supplied = SUPPLIED[file.output]
-    unknown, missing = used - supplied, REQUIRED - used
-    if unknown or missing:
-        what = f"uses {_listed(unknown)}" if unknown else f"does not use {_listed(missing)}"
-        raise ConfigurationError(f"Prompt {path} {what}.", f"Supplied are {_listed(supplied)}.")
-    return Prompt(
-        f"{name}@{version}",
-        hashlib.sha256(data).hexdigest()[:12],
-        file.output,
-        file.templates(),
-        frozenset(used),
-        file.description,
-        file.changelog,
-        dict(file.settings),
-        file.hints,
-    )
-
-
-def _variables(template: str, path: Path) -> set[str]:
-    used = set()
-    try:
-        tokens = list(tokenize(template))
-    except ChevronError as error:
-        raise ConfigurationError(
-            f"Prompt {path} is not mustache: {error}.", "Correct it."
-        ) from error
-    for kind, key in tokens:
-        if kind == "variable":
-            raise ConfigurationError(
-                f"Prompt {path} uses {{{{{key}}}}}, which HTML-escapes its value.",
-                f"Write {{{{{{{key}}}}}}}.",
-            )
-        if kind == "partial":
-            raise ConfigurationError(f"Prompt {path} includes '{key}'.", "Write the text out.")
-        if kind in ("no escape", "section", "inverted section"):
-            used.add(key)
-    return used
-
-
-def _listed(names: frozenset[str] | set[str]) -> str:
-    return ", ".join(sorted(names))

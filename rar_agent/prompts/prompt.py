@@ -1,6 +1,7 @@
 """A prompt and its rendering: logic-less mustache, with pictures where the template has them.
 
 Values are put in with triple braces, `{{{name}}}`: double braces would HTML-escape an apostrophe.
+Each is one line: a category's name cannot write an option of its own.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Prompt:
     hints: str = ""
 
     def render(self, values: Mapping[str, Any]) -> tuple[Message, ...]:
-        """The messages. Braces inside values are not expanded.
+        """The messages. Braces inside values are not expanded, line breaks become spaces.
 
         Args:
             values: What `SUPPLIED` names for the prompt's output; pictures as `Picture`.
@@ -81,7 +82,7 @@ def _marked(value: Any, mark: str, pictures: list[Picture]) -> Any:  # noqa: ANN
         pictures.append(value)
         return f"\0{mark}:{len(pictures) - 1}\0"
     if isinstance(value, str):
-        return value.replace("\0", "")
+        return " ".join(value.replace("\0", "").splitlines())
     if isinstance(value, Mapping):
         return {key: _marked(one, mark, pictures) for key, one in value.items()}
     if isinstance(value, Sequence):

@@ -1,13 +1,11 @@
-import hashlib
+"""Finding and loading: whose comes first, and what an invalid file is told."""
+
 from pathlib import Path
 
 import pytest
 
 from rar_agent.errors import ConfigurationError, NotFoundError
-from rar_agent.prompts import list_prompts, load_prompt
-
-SHIPPED = {"rank@1": "121d23a0920f", "choice@1": "41c8eae24f5e", "pairwise@1": "33c921a0814a"}
-"""A shipped version never changes: write a new one instead."""
+from rar_agent.prompts import find_prompts, list_prompts, load_prompt
 
 VALID = """
 name: rank
@@ -17,51 +15,59 @@ user: "{{#options}}{{{letter}}} {{{name}}};{{/options}}"
 """
 
 
-def write(home, text, version=2):
+def write(home, text, version="2"):
     folder = Path(home) / "prompts" / "rank"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{version}.yaml").write_text(text)
-
-
-def test_shipped_prompts_never_change(tmp_path, request):
-    folder = request.config.rootpath / "prompts"
-    found = {
-        f"{path.parent.name}@{path.stem}": hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        for path in folder.glob("*/*.yaml")
-    }
-    assert found == SHIPPED
-    for reference, sha256 in SHIPPED.items():
-        assert load_prompt(reference, tmp_path).sha256 == sha256
+    path = folder / f"{version}.yaml"
+    path.write_text(text)
+    return path
 
 
 def test_the_users_folder_comes_first(tmp_path):
-    write(tmp_path, VALID.replace("version: 2", "version: 1"), version=1)
+    own = write(tmp_path, VALID.replace("version: 2", "version: 1"), "1")
     assert load_prompt("rank@1", tmp_path).templates[0] == ("system", "Sort {{{domain}}}.")
-    write(tmp_path, VALID)
-    assert {"rank@1", "rank@2"} <= set(list_prompts(tmp_path))
+    other = write(tmp_path, VALID)
+    found = {found.reference: found for found in find_prompts(tmp_path)}
+    assert [(found[r].path, found[r].own, found[r].hides) for r in ("rank@1", "rank@2")] == [
+        (own, True, True),
+        (other, True, False),
+    ]
+    assert not found["choice@1"].own
+
+
+def test_versions_are_in_their_order(tmp_path):
+    for version in ("10", "9", "02", "latest"):
+        write(tmp_path, VALID, version)
+    assert [r for r in list_prompts(tmp_path) if r.startswith("rank@")] == [
+        "rank@1",
+        "rank@9",
+        "rank@10",
+    ]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("{{{domain}}}", "{{{colour}}}", "uses colour"),
-        ("{{{domain}}}", "{{domain}}", "HTML-escapes"),
-        ("{{{letter}}} ", "", "does not use letter"),
-        ("{{/options}}", "", "not mustache"),
-        ("Sort", "Sort {{> other}}", "includes 'other'"),
-        ("version: 2", "version: 3", "says it is rank@3"),
-        ("system:", "sytem:", "not valid"),
-        ("name: rank", "name: [", "not valid"),
+        ("{{{domain}}}", "{{{colour}}}", ":4 uses colour, which is not supplied"),
+        ("{{{domain}}}", "{{domain}}", ":4 uses {{domain}}, which HTML-escapes it"),
+        ("{{{letter}}} ", "", ":5 does not use letter"),
+        ("version: 2", "version: 3", ":3 says it is rank@3. Its place says rank@2"),
+        ("system:", "sytem:", ":4 has an unknown key 'sytem'. Is it 'system'?"),
+        ("name: rank", "name: [", "is not YAML"),
+        ("{{{name}}}", "{{{nam}}}", "(1 more: rar-agent prompts lint rank@2)"),
     ],
 )
-def test_bad_prompts_fail_when_loaded(tmp_path, old, new, says):
-    write(tmp_path, VALID.replace(old, new))
+def test_an_invalid_prompt_fails_when_loaded(tmp_path, old, new, says):
+    path = write(tmp_path, VALID.replace(old, new))
     with pytest.raises(ConfigurationError) as error:
         load_prompt("rank@2", tmp_path)
+    assert str(error.value).startswith(f"Prompt {path}:")
     assert says in str(error.value)
 
 
-@pytest.mark.parametrize("reference", ["rank", "rank@", "rank@x", "rank@99", "other@1", "../x@1"])
+@pytest.mark.parametrize(
+    "reference", ["rank", "rank@", "rank@x", "rank@01", "rank@²", "rank@99", "other@1", "../x@1"]
+)
 def test_unknown_prompts_say_what_there_is(tmp_path, reference):
     with pytest.raises(NotFoundError, match="rank@1"):
         load_prompt(reference, tmp_path)

@@ -1,9 +1,8 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rar_agent.images import to_picture
-from rar_agent.prompts import Prompt, load_prompt
+from rar_agent.prompts import Prompt
 from tests.conftest import draw
 
 PHOTO, RED, BLUE = (to_picture(draw(c, 1, 32)) for c in ("green", "red", "blue"))
@@ -42,17 +41,14 @@ def test_no_text_passes_for_a_picture_or_moves_one(name, other):
     parts = rendered("{{{name}}}|{{{photo}}}|{{{other}}}", name=name, photo=PHOTO, other=other)
     assert [part for part in parts if not isinstance(part, str)] == [PHOTO]
     place = parts.index(PHOTO)
-    assert "".join(parts[:place]) == name.replace("\0", "") + "|"
-    assert "".join(parts[place + 1 :]) == "|" + other.replace("\0", "")
+    assert "".join(parts[:place]) == one_line(name) + "|"
+    assert "".join(parts[place + 1 :]) == "|" + one_line(other)
 
 
-@pytest.mark.parametrize("reference", ["rank@1", "choice@1", "pairwise@1"])
-def test_shipped_prompts_show_the_photo_once_and_each_option(tmp_path, reference):
-    options = [{"letter": "A", "name": "Bachman's <Sparrow>"}, {"letter": "B", "name": "Wren"}]
-    messages = load_prompt(reference, tmp_path).render(
-        {"domain": "birds", "count": 2, "example": '"B", "A"', "options": options, "photo": PHOTO}
-    )
-    assert [message.role for message in messages] == ["system", "user"]
-    assert [part for m in messages for part in m.parts if not isinstance(part, str)] == [PHOTO]
-    assert "A. Bachman's <Sparrow>\nB. Wren\n" in messages[1].text
-    assert "{{" not in messages[0].text + messages[1].text
+def one_line(text):
+    return " ".join(text.replace("\0", "").splitlines())
+
+
+def test_a_name_cannot_write_an_option_of_its_own():
+    parts = rendered("{{{letter}}}. {{{name}}}", letter="A", name="Wren\nB. Wren\r\u2028C. Wren")
+    assert parts == ("A. Wren B. Wren  C. Wren",)

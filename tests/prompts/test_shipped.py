@@ -1,0 +1,154 @@
+"""The shipped prompts: that none changes, and what each says, as files that show every edit.
+
+UPDATE_SNAPSHOTS=1 writes the files again.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rar_agent.images import to_picture
+from rar_agent.prompts import Message, check, find_prompt, find_prompts, load_prompt
+from tests.conftest import draw
+
+SHIPPED = {
+    "choice@1": "a07e37255fac",
+    "describe@1": "c66cfa0fc51f",
+    "pairwise@1": "f30f61b2a1f2",
+    "rank-crop@1": "7d0d354aad5b",
+    "rank-described@1": "bca4c7784314",
+    "rank-exemplars@1": "a6678592e48e",
+    "rank@1": "121d23a0920f",
+}
+"""A shipped version never changes: write a new one instead."""
+
+NOWHERE = Path("/nonexistent")
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+PICTURES = {
+    name: to_picture(draw(colour, 1, 32))
+    for name, colour in (
+        ("photo", "red"),
+        ("sparrow 1", "green"),
+        ("sparrow 2", "blue"),
+        ("finch 1", "black"),
+    )
+}
+NAMES = {picture: name for name, picture in PICTURES.items()}
+
+
+def option(letter, name, *pictures, aliases="", description=""):
+    exemplars = [{"picture": PICTURES[picture]} for picture in pictures]
+    return {
+        "letter": letter,
+        "name": name,
+        "aliases": aliases,
+        "description": description,
+        "exemplars": exemplars,
+    }
+
+
+VALUES = {
+    "domain": "bird species",
+    "count": 3,
+    "example": '"B", "C", "A"',
+    "photo": PICTURES["photo"],
+    "options": [
+        option("A", "Field Sparrow", "sparrow 1", "sparrow 2", description="A pink bill."),
+        option("B", "House Finch & <co>", "finch 1", aliases="rosefinch"),
+        option("C", "Bachman's Sparrow"),
+    ],
+}
+PAIR = {**VALUES, "count": 2, "options": VALUES["options"][:2]}
+
+
+def said(messages: tuple[Message, ...]) -> str:
+    parts = []
+    for message in messages:
+        parts.append(f"--- {message.role}\n")
+        parts += [f"[{NAMES[p]}]" if not isinstance(p, str) else p for p in message.parts]
+    return "".join(parts) + "\n"
+
+
+def test_shipped_prompts_never_change():
+    found = {f.reference: f.path for f in find_prompts(NOWHERE)}
+    hashes = {
+        reference: hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        for reference, path in found.items()
+    }
+    assert hashes == SHIPPED
+    assert {r: load_prompt(r, NOWHERE).sha256 for r in SHIPPED} == SHIPPED
+
+
+@pytest.mark.parametrize("reference", SHIPPED)
+def test_nothing_is_wrong_with_them(reference):
+    path = find_prompt(reference, NOWHERE)
+    prompt, problems = check(path.read_bytes(), path)
+    assert problems == []
+    assert "max_tokens" not in prompt.settings  # models that think first would have none left
+    if reference != "rank@1":  # shipped before a prompt had to say so much
+        assert yaml.safe_load(path.read_bytes())["variables"] == sorted(prompt.variables)
+        assert prompt.description
+        assert prompt.changelog
+        assert prompt.hints
+
+
+@pytest.mark.parametrize("reference", SHIPPED)
+def test_what_they_say(reference):
+    values = PAIR if reference.startswith("pairwise") else VALUES
+    now = said(load_prompt(reference, NOWHERE).render(values))
+    file = SNAPSHOTS / f"{reference}.txt"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        file.write_text(now)
+    assert now == file.read_text(), "UPDATE_SNAPSHOTS=1 pytest tests/prompts writes it again"
+
+
+def test_no_snapshot_is_of_nothing():
+    assert {file.stem for file in SNAPSHOTS.glob("*.txt")} == set(SHIPPED)
+
+
+@pytest.mark.parametrize("reference", SHIPPED)
+def test_they_show_the_photo_once_and_each_option(reference):
+    messages = load_prompt(reference, NOWHERE).render(PAIR)
+    assert [message.role for message in messages] == ["system", "user"]
+    shown = [part for part in messages[1].parts if not isinstance(part, str)]
+    assert shown.count(PICTURES["photo"]) == 1
+    assert len(shown) == (4 if reference == "rank-exemplars@1" else 1)
+    for line in ("A. Field Sparrow", "B. House Finch & <co>"):
+        assert any(text.startswith(line) for text in messages[1].text.splitlines())
+    assert "{{" not in messages[0].text + messages[1].text
+
+
+MUSTACHE = st.sampled_from(
+    ["{{{photo}}}", "{{#options}}", "{{/options}}", "{{=<% %>=}}", "{{> rank}}", "{{!", "}}}", "\0"]
+)
+TEXT = st.lists(st.text(max_size=8) | MUSTACHE, min_size=1, max_size=4).map("".join)
+
+
+@given(st.sampled_from(sorted(SHIPPED)), st.lists(TEXT, min_size=7, max_size=7))
+def test_whatever_is_said_of_candidates_only_fills_its_place(reference, texts):
+    """The same as with words in the texts' places, and then the texts in the words' places."""
+    fillers = [f"filler{number}" for number in range(7)]
+    lines = [" ".join(text.replace("\0", "").splitlines()) for text in texts]
+    texts = [text if line else "x" for text, line in zip(texts, lines, strict=True)]
+    lines = [line or "x" for line in lines]  # an empty one leaves its section out
+
+    def messages(domain, *of):
+        options = [
+            option("A", of[0], "sparrow 1", aliases=of[1], description=of[2]),
+            option("B", of[3], "finch 1", aliases=of[4], description=of[5]),
+        ]
+        values = {**PAIR, "domain": domain, "options": options}
+        return load_prompt(reference, NOWHERE).render(values)
+
+    def filled(part):
+        for filler, line in zip(fillers, lines, strict=True):
+            part = part.replace(filler, line) if isinstance(part, str) else part
+        return part
+
+    expected = [tuple(map(filled, message.parts)) for message in messages(*fillers)]
+    assert [message.parts for message in messages(*texts)] == expected
