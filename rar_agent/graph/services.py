@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from rar_agent.encoders import Encoder, FloatArray, load_encoder
 from rar_agent.graph.pictures import exemplar_images
 from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy
 from rar_agent.memory import Memory, open_memory
-from rar_agent.prompts import load_prompt
+from rar_agent.prompts import Live, Prompt
 from rar_agent.ranking import (
     AskingRanker,
     ChoiceRanker,
@@ -22,6 +23,14 @@ from rar_agent.ranking import (
     RetrievalRanker,
 )
 from rar_agent.settings import Settings, load_settings
+
+if TYPE_CHECKING:  # the providers' packages take a second to import
+    from rar_agent.models import ChatModel
+
+WAYS: Mapping[str, type[AskingRanker]] = {
+    way.name: way for way in (ListwiseRanker, ChoiceRanker, PairwiseRanker)
+}
+"""Rankers that ask a model, by name."""
 
 _REMEMBERED = 4_096  # embeddings: 20 MB at 1,280 dimensions
 
@@ -47,7 +56,7 @@ class Services:
         self._lock = threading.RLock()
         self._memory: Memory | None = None
         self._encoder: Encoder | None = None
-        self._ranker: Ranker | None = None
+        self._ranker: Callable[[], Ranker] | None = None
         self._embeddings: OrderedDict[str, tuple[FloatArray, np.float32]] = OrderedDict()
 
     @property
@@ -84,30 +93,45 @@ class Services:
     def ranker(self) -> Ranker:
         """The ranker that the settings ask for: that of the settings with a model, else retrieval.
 
+        It ranks by its prompt as the file is now, see `prompts.Live`; so take it anew for each
+        image.
+
         Raises:
             ConfigurationError: The model or its prompt cannot be loaded.
         """
         with self._lock:
             if self._ranker is None:
                 self._ranker = self._load_ranker()
-            return self._ranker
+            return self._ranker()
 
-    def _load_ranker(self) -> Ranker:
-        if self.settings.model is None and self.settings.base_url is None:
-            return RetrievalRanker()
+    def _load_ranker(self) -> Callable[[], Ranker]:
+        settings = self.settings
+        if settings.model is None and settings.base_url is None:
+            retrieval = RetrievalRanker()
+            return lambda: retrieval
         from rar_agent.models import load_chat_model  # a second of imports, where it is used
 
-        ways: dict[str, type[AskingRanker]] = {
-            way.name: way for way in (ListwiseRanker, ChoiceRanker, PairwiseRanker)
-        }
+        model = load_chat_model(settings)
+        return Live(
+            settings.ranking_prompt,
+            settings.home,
+            lambda prompt: self.asking_ranker(settings.ranker, model, prompt),
+        ).get
+
+    def asking_ranker(self, way: str, model: ChatModel, prompt: Prompt) -> AskingRanker:
+        """A ranker of this memory's candidates.
+
+        Args:
+            way: Its name, one of `WAYS`.
+            model: That is asked.
+            prompt: To ask with.
+
+        Raises:
+            ConfigurationError: This way cannot read what the prompt asks for.
+        """
         settings, memory = self.settings, self.memory
-        return ways[settings.ranker](
-            load_chat_model(settings),
-            load_prompt(settings.ranking_prompt, settings.home),
-            memory.manifest.domain,
-            settings.orders,
-            exemplar_images(memory, Policy.of(settings)),
-        )
+        pictures = exemplar_images(memory, Policy.of(settings))
+        return WAYS[way](model, prompt, memory.manifest.domain, settings.orders, pictures)
 
     def embed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
         """Embedding of one image, (1, d), and its length before normalisation, (1,)."""

@@ -1,0 +1,66 @@
+"""The services of a run: prompts that are edited while a server runs."""
+
+import logging
+import shutil
+
+import pytest
+
+from rar_agent import Recognizer
+from rar_agent.memory import create_memory, read_folder
+from rar_agent.prompts import load_prompt
+from tests.conftest import draw
+from tests.openai_server import Reply
+from tests.prompts.test_library import VALID, write
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory, builtin, discs):
+    home = tmp_path_factory.mktemp("services-home")
+    create_memory(home, "discs", builtin, read_folder(discs), domain="discs")
+    return home
+
+
+@pytest.fixture
+def own(taught, tmp_path):
+    """A copy of its home, with a prompt."""
+    home = tmp_path / "home"
+    shutil.copytree(taught, home)
+    write(home, VALID)
+    return home
+
+
+@pytest.fixture
+def recognizer(own, server):
+    server.script = [Reply("A > B > C > D > E")]
+    asked = {"base_url": server.url, "prompt": "rank@2", "skip_ranking_at": 1.01}
+    return Recognizer("discs", "m", home=own, device="cpu", **asked)
+
+
+def asked(server):
+    return server.requests[-1]["messages"][0]["content"]
+
+
+def test_the_next_recognition_uses_an_edited_prompt(recognizer, own, server):
+    before = recognizer.recognize(draw("red", 1)).trace
+    assert (before.prompt, asked(server)) == ("rank@2", "Sort discs.")
+    write(own, VALID.replace("Sort", "Put in order"))
+    after = recognizer.recognize(draw("red", 1)).trace
+    assert asked(server) == "Put in order discs."
+    assert before.prompt_hash != after.prompt_hash == load_prompt("rank@2", own).sha256
+
+
+def test_an_invalid_edit_takes_no_server_down(recognizer, own, server, caplog):
+    before = recognizer.recognize(draw("red", 1)).trace
+    write(own, VALID.replace("{{{name}}}", "{{{colour}}}"))
+    with caplog.at_level(logging.WARNING, "rar_agent"):
+        answers = [recognizer.recognize(draw("red", seed)).trace for seed in (1, 2)]
+    assert [answer.prompt_hash for answer in answers] == [before.prompt_hash] * 2
+    assert not any(answer.degraded for answer in answers)
+    assert len([r for r in caplog.records if "stays in use" in r.message]) == 1
+
+
+def test_an_edit_that_this_ranker_cannot_read_is_not_used(recognizer, own, server, caplog):
+    before = recognizer.recognize(draw("red", 1)).trace
+    write(own, VALID.replace("version: 2", "version: 2\noutput: letter"))
+    assert recognizer.recognize(draw("red", 1)).trace.prompt_hash == before.prompt_hash
+    assert "asks for a letter, which ranker 'listwise' cannot read" in caplog.text
