@@ -196,6 +196,9 @@ def remove_from_memory(
 ) -> Memory:
     """Forget whole categories, or single entries; a category without entries goes too.
 
+    One that others are below stays as a branch, with the parent it had and nothing else, so that
+    they stay where they are in the tree; it goes when it is removed with or after them.
+
     Raises:
         NotFoundError: The memory, a category or an entry is not there; nothing is changed.
         InputError: It is a ready memory.
@@ -210,8 +213,9 @@ def remove_from_memory(
             rows = np.union1d(rows, memory.entries.rows_of(modality, gone)).astype(np.int64)
         draft.remove(memory.entries.id_of(int(row)) for row in rows)
         for number in numbers:
-            draft.forget(number)
-        _drop_empty(draft, memory, np.unique(memory.entries.columns[rows]))
+            old = _category(draft, number)
+            draft.put(Category(name=old.name, parent=old.parent), number)
+        _drop_empty(draft, memory, np.union1d(gone, memory.entries.columns[rows]))
         return draft.commit("ready", fitting)
 
 

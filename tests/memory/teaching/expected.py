@@ -117,7 +117,9 @@ class Expected:
             else:
                 self.images[name].pop(what, None)
         for name in names:
+            parent = self.categories[name].parent
             self.forget(name)
+            self.put(Category(name=name, parent=parent))
         self.drop_empty(dict.fromkeys(touched))
 
     def update(self, name, rename=None, **details):

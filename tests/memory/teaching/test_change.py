@@ -334,11 +334,27 @@ def test_a_category_left_empty_goes_unless_some_are_below_it(place, encoder):
         assert parents(remove_from_memory(place, f"n{i}", entries=both)) == {"oak": ""}
 
 
-def test_removing_a_branch_leaves_what_is_below(place):
+def test_removing_a_category_leaves_what_is_below_in_its_place(place, encoder):
+    update_category(place, "m", "conifers", encoder.load, description="needles", aliases=["c"])
     memory = remove_from_memory(place, "m", ["conifers"])
-    assert parents(memory) == {name: p for name, p in BEFORE.items() if name != "conifers"}
-    assert memory.taxonomy.above(memory.categories.find("fir")) == ("conifers",)
+    assert parents(memory) == BEFORE
+    assert memory.taxonomy.above(memory.categories.find("fir")) == ("conifers", "trees")
+    # The branch is all that is left of it.
+    assert known(memory)["conifers"] == ([], False)
+    conifers = memory.categories[memory.categories.find("conifers")]
+    assert conifers == Category(name="conifers", parent="trees")
+    assert memory.category_count == 4
     assert known(compact_memory(place, "m").memory) == known(memory)
+    assert parents(remove_from_memory(place, "m", ["conifers"])) == BEFORE
+    memory = remove_from_memory(place, "m", ["fir"])
+    assert "conifers" in parents(memory)
+    assert "conifers" not in parents(remove_from_memory(place, "m", ["conifers"]))
+
+
+@pytest.mark.parametrize("gone", [["conifers", "fir"], ["fir", "conifers"]])
+def test_removing_a_category_with_all_below_it(place, gone):
+    memory = remove_from_memory(place, "m", gone)
+    assert parents(memory) == {n: p for n, p in BEFORE.items() if n not in gone}
 
 
 def test_a_merge_of_names_keeps_a_text(tmp_path, encoder):
