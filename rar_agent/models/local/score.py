@@ -77,7 +77,7 @@ def _tokenized(
 def _first_tokens(backend: Backend, inputs: Any) -> tuple[torch.Tensor, Any]:  # noqa: ANN401
     """(n, words) log-probabilities of an answer's first token, and the prompts' cache."""
     core: Any = getattr(backend.model, "model", None)
-    if hasattr(core, "rope_deltas"):  # Qwen-VL: else those of the last prompt with images stay
+    if hasattr(core, "rope_deltas"):  # else those of the last prompt with images stay
         core.rope_deltas = None
     out = backend.model(**inputs, use_cache=True, logits_to_keep=1)
     return out.logits[:, -1].float().log_softmax(-1), out.past_key_values
@@ -95,14 +95,24 @@ def _score_one(
         return [float(score) for score in total]
     growing = all(type(x) in (DynamicLayer, DynamicSlidingWindowLayer) for x in cache.layers)
     if growing and "cross_attention_mask" not in inputs:
+        places = _places(backend, cache.get_seq_length(), ids[:, :-1])
         cache.batch_repeat_interleave(len(answers))
-        # Without a mask: nothing is padded on the left, and some models misplace tokens with one.
-        out = backend.model(input_ids=ids[:, :-1], past_key_values=cache, use_cache=True)
+        # Needs no mask: nothing is padded on the left.
+        out = backend.model(input_ids=ids[:, :-1], past_key_values=cache, use_cache=True, **places)
     else:
         whole = _whole_sequences(inputs, ids[:, :-1], mask[:, :-1])
         out = backend.model(**whole, use_cache=False, logits_to_keep=ids.shape[1] - 1)
     later = out.logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
     return [float(score) for score in total + (later * mask[:, 1:]).sum(dim=1)]
+
+
+def _places(backend: Backend, start: int, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Positions of answers after a prompt, where an image takes fewer than it has tokens (Qwen)."""
+    core: Any = getattr(backend.model, "model", None)
+    if getattr(core, "rope_deltas", None) is None:
+        return {}
+    places = torch.arange(start, start + ids.shape[1], device=ids.device) + core.rope_deltas
+    return {"position_ids": places.expand(3, *ids.shape)}
 
 
 def _whole_sequences(inputs: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:  # noqa: ANN401
