@@ -105,6 +105,7 @@ class Learner:
         self._taught: set[int] = set()  # those that it gave an entry
         self._changed: set[int] = set()  # those that it gave other details
         self._named: set[int] = set()  # those that were given by name alone
+        self._cycles: set[str] = set()  # of parents, told once each
 
     def teach(self, reader: Reader, fitting: Fitting = "auto") -> Report:
         """Learn all samples, choose the scoring and commit.
@@ -199,7 +200,9 @@ class Learner:
         try:
             refuse_cycle(given, self._draft)
         except InputError as error:
-            self._report.fail(Failure(source=given.name, error=str(error), kind="InputError"))
+            if (cycle := str(error)) not in self._cycles:  # every image of it comes with its parent
+                self._cycles.add(cycle)
+                self._report.fail(Failure(source=given.name, error=cycle, kind="InputError"))
             given = given.model_copy(update={"parent": ""})
         number = self._draft.find(given.name)
         if number is None:

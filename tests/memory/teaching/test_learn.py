@@ -192,6 +192,25 @@ def test_details_of_later_samples_add_to_those_there_are(tmp_path):
     ]
 
 
+def test_a_cycle_of_parents_is_one_failure_however_many_images(tmp_path):
+    above = {"ash": "fir", "fir": "elm", "elm": "ash", "oak": "oak"}
+    samples = [
+        Sample(Category(name=name, parent=parent), png(name, i), f"{name} {i}")
+        for i in range(3)
+        for name, parent in above.items()
+    ]
+    report = create_memory(tmp_path, "m", TinyEncoder(), samples)
+    assert report.added == 12
+    assert report.failed == 2
+    assert [(f.source, f.kind) for f in report.failures] == [
+        ("elm", "InputError"),
+        ("oak", "InputError"),
+    ]
+    assert "elm < ash < fir < elm" in report.failures[0].error
+    parents = {c.name: c.parent for c in report.memory.categories}
+    assert parents == {"ash": "fir", "fir": "elm", "elm": "", "oak": ""}
+
+
 @pytest.fixture
 def texted(tmp_path):
     """Two categories with images and texts, and what was encoded for them."""
