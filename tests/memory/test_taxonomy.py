@@ -11,11 +11,13 @@ from rar_agent.types import Category
 from tests.memory.format.committed import begin, unit
 
 TREE = (
-    Category(name="robin", parent="songbirds", metadata={"mass": 18, "seen": ["UK", "FR"]}),
-    Category(name="wren", parent="songbirds", metadata={"mass": 9.5, "rare": True}),
+    Category(
+        name="robin", parent="songbirds", metadata={"mass": 18, "seen": ["UK", "FR"], "cm": "14"}
+    ),
+    Category(name="wren", parent="songbirds", metadata={"mass": 9.5, "rare": True, "cm": "9.5"}),
     Category(name="songbirds", parent="birds"),
     Category(name="owl", parent="birds", metadata={"mass": 500, "seen": "UK", "years": [2019, 20]}),
-    Category(name="cat", parent="mammals", metadata={"mass": "heavy"}),
+    Category(name="cat", parent="mammals", metadata={"mass": "heavy", "cm": "nan"}),
     Category(name="rock"),
 )
 
@@ -73,6 +75,8 @@ def test_above_and_below(memory):
         ({"mass": {"min": 18}}, {"robin", "owl"}),
         ({"mass": {"max": 18}}, {"robin", "wren"}),
         ({"mass": {"min": 9.5, "max": 18}}, {"robin", "wren"}),
+        ({"cm": {"min": 10, "max": 15}}, {"robin"}),  # as a table gives it; as text 9.5 > 10
+        ({"cm": {"max": 14}}, {"robin", "wren"}),
         ({"mass": {"min": 100}, "seen": "UK"}, {"owl"}),
         ({"seen": "UK"}, {"robin", "owl"}),  # a value, or one of a list
         ({"seen": ["FR", "DE"]}, {"robin"}),
