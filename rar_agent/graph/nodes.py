@@ -114,7 +114,7 @@ def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
     candidates = _candidates(state)
     try:
         image = _image(state["sha256"], state["image"], services).rgb
-        ranking = services.ranker.rank(image, candidates, _seed(services, state))
+        ranking = services.ranker.rank(image, candidates, order_seed(services, state))
     except ProviderError as error:
         return _degraded(error.message, start)
     return _ranked(ranking, start)
@@ -126,7 +126,7 @@ async def arank(state: RecognizeState) -> Command[Literal["conclude"]]:
     candidates = _candidates(state)
     try:
         image = _image(state["sha256"], state["image"], services).rgb
-        ranking = await services.ranker.arank(image, candidates, _seed(services, state))
+        ranking = await services.ranker.arank(image, candidates, order_seed(services, state))
     except ProviderError as error:
         return _degraded(error.message, start)
     return _ranked(ranking, start)
@@ -176,7 +176,7 @@ def _candidates(state: RecognizeState) -> Sequence[Candidate]:
     return [Candidate.model_validate(candidate) for candidate in state["candidates"]]
 
 
-def _seed(services: Services, state: RecognizeState) -> int:
+def order_seed(services: Services, state: RecognizeState) -> int:
     """Of the order of options: the same image is shown the same way, other images otherwise."""
     return services.settings.seed * 1_000_003 + int(state["sha256"][:8], 16)
 

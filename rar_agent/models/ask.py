@@ -98,7 +98,7 @@ class ChatModel:
         Raises:
             ProviderError: It failed, after the SDK's retries.
         """
-        messages, steps = _messages(question.messages), self._steps(question)
+        messages, steps = as_langchain(question.messages), self._steps(question)
         asked = next(steps)
         while True:
             outcome: AIMessage | Exception
@@ -118,7 +118,7 @@ class ChatModel:
         Raises:
             ProviderError: It failed, after the SDK's retries.
         """
-        messages, steps = _messages(question.messages), self._steps(question)
+        messages, steps = as_langchain(question.messages), self._steps(question)
         asked = next(steps)
         while True:
             outcome: AIMessage | Exception
@@ -248,7 +248,8 @@ def _tokens(logprobs: object) -> tuple[Mapping[str, float], ...]:
     return tuple(found)
 
 
-def _messages(messages: Sequence[Message]) -> list[BaseMessage]:
+def as_langchain(messages: Sequence[Message]) -> list[BaseMessage]:
+    """Messages as LangChain sends them: pictures in base64."""
     sent: list[BaseMessage] = []
     for message in messages:
         blocks: list[str | dict[str, Any]] = [

@@ -121,6 +121,12 @@ class AskingRanker(ABC):
         self._exemplar_image = exemplar_image
         self._prior = prior
 
+    def questions(
+        self, image: Image.Image, candidates: Sequence[Candidate], seed: int
+    ) -> list[Question]:
+        """What `rank` would ask first, of which nothing is asked."""
+        return next(self._steps(to_picture(image), candidates, seed))
+
     def rank(self, image: Image.Image, candidates: Sequence[Candidate], seed: int) -> Ranking:
         """See `Ranker.rank`."""
         return self._run(self._steps(to_picture(image), candidates, seed))

@@ -1,0 +1,110 @@
+"""What a model would be asked about a photo, asked of nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langgraph.runtime import Runtime
+
+from rar_agent.errors import InputError
+from rar_agent.graph.context import Context
+from rar_agent.graph.nodes import order_seed, retrieve
+from rar_agent.graph.services import WAYS, Services
+from rar_agent.graph.state import RecognizeState
+from rar_agent.images import AdmittedImage
+from rar_agent.prompts import Prompt
+from rar_agent.ranking import Ranker
+from rar_agent.settings import Settings
+from rar_agent.types import Candidate
+
+if TYPE_CHECKING:
+    from rar_agent.models import Question
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a model would be asked.
+
+    Attributes:
+        prompt: That is asked with.
+        way: Name of the ranker.
+        memory: Name of the memory.
+        candidates: In retrieval order.
+        questions: What the ranker asks first, in its order.
+        skipped: Why recognition would ask nothing about this photo; empty where it would.
+    """
+
+    prompt: Prompt
+    way: str
+    memory: str
+    candidates: Sequence[Candidate]
+    questions: Sequence[Question]
+    skipped: str
+
+
+def preview(
+    settings: Settings, image: AdmittedImage, prompt: Prompt, way: str | None, k: int | None
+) -> Preview:
+    """Retrieve as recognition does, and put the questions that its ranker would put.
+
+    Args:
+        settings: Which memory, and the seed of the order of options.
+        image: The photo.
+        prompt: To ask with.
+        way: Name of the ranker; None: the one that the settings or the prompt's name suggest.
+        k: Candidates; None: the settings' number.
+
+    Raises:
+        InputError: There are fewer than two candidates.
+        ConfigurationError: The ranker cannot read what the prompt asks for.
+    """
+    way = way or way_of(prompt, settings)
+    services = _Unasked(settings, prompt, way)
+    services.store.put(image)
+    state: RecognizeState = {"image": image.sha256, "sha256": image.sha256}
+    retrieved = retrieve(state, Runtime(context=Context(k=k, services=services)))
+    update: dict[str, Any] = retrieved.update or {}
+    candidates = [Candidate.model_validate(candidate) for candidate in update["candidates"]]
+    if len(candidates) < 2:
+        raise InputError(
+            f"A model is asked about two candidates or more; there is {len(candidates)}.",
+            "Give --k 2 or more, or a memory with more categories.",
+        )
+    return Preview(
+        prompt,
+        way,
+        services.memory.name,
+        candidates,
+        services.asker.questions(image.rgb, candidates, order_seed(services, state)),
+        (update.get("abstain") or update.get("reason", "")) if retrieved.goto == "conclude" else "",
+    )
+
+
+def way_of(prompt: Prompt, settings: Settings) -> str:
+    """The ranker that a prompt is for: of those that can read it, the one it is named after.
+
+    Otherwise the settings' one, or the first that can.
+    """
+    readable = [name for name, way in WAYS.items() if prompt.output in way.outputs]
+    named = prompt.reference.partition("@")[0].partition("-")[0]
+    return next((name for name in (named, settings.ranker) if name in readable), readable[0])
+
+
+class _Unasked(Services):
+    """Services whose ranker is never asked to rank, so it needs no model."""
+
+    def __init__(self, settings: Settings, prompt: Prompt, way: str) -> None:
+        from langchain_core.language_models import FakeListChatModel
+
+        from rar_agent.models import ChatModel
+
+        super().__init__(settings, authority="caller")
+        nobody = ChatModel("nobody", FakeListChatModel(responses=[]))
+        self.asker = self.asking_ranker(way, nobody, prompt)
+
+    @property
+    def ranker(self) -> Ranker:
+        """The one whose questions are wanted."""
+        return self.asker
