@@ -259,8 +259,8 @@ def _try_shrinkages(
 def _try_gaussian(
     gaussian: SharedGaussian, rows: NDArray[np.int64], shrinkage: float, texts: Array | None
 ) -> _Tried:
-    ratio = gaussian.spread_ratio(shrinkage, rows)
-    poorer = -0.5 * gaussian.leave_one_out(rows, shrinkage, ratio)
+    ratio, distances = gaussian.leave_one_out_by_moments(rows, shrinkage)
+    poorer = -0.5 * distances
     labels = gaussian.labels[rows]
     scores = poorer.copy()
     scores[np.arange(len(rows)), labels] *= gaussian.own_factor(rows, ratio)

@@ -89,14 +89,24 @@ class SharedGaussian:
         sphere = max(sphere, 1e-12)
         return 1.0 / ((1 - shrinkage) * self._values / self.freedom + sphere), 1.0 / sphere
 
-    def spread_ratio(self, shrinkage: float, rows: NDArray[np.int64]) -> float:
-        """L: variance of the categories' true means over the variance within, by moments.
+    def leave_one_out_by_moments(
+        self, rows: NDArray[np.int64], shrinkage: float
+    ) -> tuple[float, Array]:
+        """Like `leave_one_out`, with L from the same left-out exemplars.
 
         Args:
-            shrinkage: Of the metric that both are measured in.
-            rows: (m,) exemplars that are left out to measure the variance within.
+            rows: (m,) positions of exemplars whose categories have at least two.
+            shrinkage: Above 0, at most 1.
+
+        Returns:
+            L: variance of the categories' true means over the variance within, by moments, in the
+            metric of the shrinkage; and the (m, c) distances.
         """
         left = _LeftOut(self, rows, shrinkage)
+        ratio = self._spread_ratio(left, shrinkage)
+        return ratio, self._distances(left, ratio)
+
+    def _spread_ratio(self, left: _LeftOut, shrinkage: float) -> float:
         count = left.count
         within = np.mean((left.reach + left.gain * left.reach**2) * count / (count - 1))
         inverse, outside = self.metric(shrinkage)
@@ -121,7 +131,9 @@ class SharedGaussian:
         Returns:
             (m, c) squared Mahalanobis distances to the drawn means.
         """
-        left = _LeftOut(self, rows, shrinkage)
+        return self._distances(_LeftOut(self, rows, shrinkage), ratio)
+
+    def _distances(self, left: _LeftOut, ratio: float) -> Array:
         count, categories = left.count, len(self.counts)
         drawn, own_drawn = draw_weight(self.counts, ratio), draw_weight(count - 1, ratio)
         turned_means, outside_means = drawn[:, None] * self._turned, drawn[:, None] * self._outside
@@ -145,7 +157,7 @@ class SharedGaussian:
         own = (left.inverse * away**2).sum(axis=1)
         own += left.gain * (left.turned * away).sum(axis=1) ** 2
         own += (1.0 - own_drawn) ** 2 * (own_outside**2).sum(axis=1) / left.sphere
-        squared[np.arange(len(rows)), left.labels] = own
+        squared[np.arange(len(own)), left.labels] = own
         result: Array = squared
         return result
 

@@ -77,8 +77,9 @@ def test_own_distances_become_those_of_new_images(shots):
     fresh = centres + random.normal(size=(categories, dimension))
     gaussian = SharedGaussian(Arrays(vectors.astype(np.float32), labels))
     rows = np.arange(len(labels))
-    ratio = gaussian.spread_ratio(0.1, rows)
-    own = gaussian.leave_one_out(rows, 0.1, ratio)[rows, labels]
+    ratio, distances = gaussian.leave_one_out_by_moments(rows, 0.1)
+    assert (distances == gaussian.leave_one_out(rows, 0.1, ratio)).all()
+    own = distances[rows, labels]
     new = [brute_force(vectors, labels, 0.1, ratio, fresh[c])[c] for c in range(0, categories, 4)]
     corrected = own * gaussian.own_factor(rows, ratio)
     assert corrected.mean() == pytest.approx(np.mean(new), rel=0.08)
@@ -92,7 +93,7 @@ def test_the_spread_ratio_is_that_of_the_variances():
         centres = between * random.normal(size=(400, 10))
         vectors = centres[labels] + random.normal(size=(1600, 10))
         gaussian = SharedGaussian(Arrays(vectors.astype(np.float32), labels))
-        found = gaussian.spread_ratio(0.05, np.arange(1600))
+        found, _ = gaussian.leave_one_out_by_moments(np.arange(1600), 0.05)
         assert found == pytest.approx(between**2, rel=0.15)
 
 
