@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ from rar_agent.errors import InputError
 
 if TYPE_CHECKING:
     from rar_agent.recognizer import Asked, Recognizer
+    from rar_agent.settings import Settings
     from rar_agent.types import Failure, Recognition
 
 
@@ -54,6 +55,17 @@ def recognize(
     base_url: Annotated[
         str | None, typer.Option(help="OpenAI-compatible server: Ollama, vLLM, llama.cpp.")
     ] = None,
+    ranker: Annotated[
+        str | None, typer.Option(help="How the model ranks: listwise, choice, pairwise.")
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(metavar="NAME@VERSION", help="What it is asked; see rar-agent prompts list."),
+    ] = None,
+    orders: Annotated[
+        int | None,
+        typer.Option(help="In how many orders it sees the candidates, a call each; 0: all."),
+    ] = None,
     method: Annotated[str, typer.Option(help="fitted, or the paper's knn.")] = "fitted",
     json: Annotated[bool, typer.Option("--json", help="One JSON line an image.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet to this PNG.")] = None,
@@ -74,8 +86,17 @@ def recognize(
     from rar_agent.recognizer import Recognizer
 
     recognizer = Recognizer(
-        memory, model, k=k, coverage=coverage, error_rate=error_rate, base_url=base_url
+        memory,
+        model,
+        k=k,
+        coverage=coverage,
+        error_rate=error_rate,
+        base_url=base_url,
+        ranker=ranker,
+        prompt=prompt,
+        orders=orders,
     )
+    _require_model(recognizer.settings, {"ranker": ranker, "prompt": prompt, "orders": orders})
     results = _run(recognizer, sources, asked, json)
     named = ["--example"] if example else [sources[0]]
     _show(results, json, shlex.join([*named, *(["--memory", memory] if memory else [])]))
@@ -89,6 +110,20 @@ def _refuse_percent(option: str, share: float | None) -> None:
     if share is not None and 1 < share < 100:
         raise InputError(
             f"{option} {share:g} is no share: those are under 1.", f"Did you mean {share / 100:g}?"
+        )
+
+
+def _require_model(settings: Settings, given: Mapping[str, object]) -> None:
+    """Refuse what says how a model ranks, where none does.
+
+    Raises:
+        InputError: One is given.
+    """
+    named = [f"--{option}" for option, value in given.items() if value is not None]
+    if named and settings.model is None and settings.base_url is None:
+        raise InputError(
+            f"{named[0]} says how a model ranks, and there is none.",
+            "Give --model too, such as --model openai:gpt-5-mini.",
         )
 
 

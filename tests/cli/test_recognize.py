@@ -9,6 +9,7 @@ from PIL import Image
 from rar_agent.cli import show
 from rar_agent.types import Branch, Category, RankedCategory, Recognition, Trace
 from tests.conftest import draw
+from tests.openai_server import Reply
 
 
 @pytest.fixture
@@ -135,3 +136,32 @@ def test_no_candidates_at_all(capsys):
     nothing = recognition(categories=(), branches=(), branch=None)
     assert "nothing" in printed(show.many([nothing]), capsys)
     assert "abstained" in printed(show.one(nothing), capsys)
+
+
+def test_how_the_model_ranks_is_chosen(rar, colours, red, server, monkeypatch):
+    monkeypatch.setenv("RAR_SKIP_RANKING_AT", "1.01")
+    asked = ("recognize", red, "--memory", "colours", "--json", "--k", "4", "--base-url")
+    asked = (*asked, server.url, "--model", "m")
+    server.script = [Reply("A")]
+    done = rar(*asked, "--ranker", "choice", "--orders", "0")
+    trace = answers(done)[0]["trace"]
+    assert (trace["ranker"], trace["prompt"], len(server.requests)) == ("choice", "choice@1", 4)
+    trace = answers(rar(*asked, "--prompt", "describe@1"))[0]["trace"]
+    assert (trace["ranker"], trace["prompt"]) == ("listwise", "describe@1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--prompt", "rank@1"], 2, "--prompt says how a model ranks, and there is none"),
+        (["--orders", "2"], 2, "--orders says how a model ranks"),
+        (["--model", "openai:m", "--ranker", "best"], 3, "Setting 'ranker' = 'best' is not valid"),
+        (["--model", "openai:m", "--prompt", "rank@77"], 2, "There is no prompt 'rank@77'"),
+        (["--model", "openai:m", "--prompt", "choice@1"], 3, "asks for a letter"),
+    ],
+)
+def test_a_way_to_rank_that_cannot_be(rar, colours, red, monkeypatch, arguments, status, says):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    done = rar("recognize", red, "--memory", "colours", *arguments)
+    assert (done.status, done.out) == (status, "")
+    assert says in done.err
