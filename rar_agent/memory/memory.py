@@ -233,12 +233,3 @@ class Memory:
         """
         searcher = Searcher(self)
         return searcher.search(queries, norms, k, exemplars, method, coverage, within)
-
-    def shortlist(self, query: FloatArray, allowed: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Positions of the categories of the `SHORTLIST` nearest entries of each modality.
-
-        Args:
-            query: (1, d) unit row.
-            allowed: Positions of the categories that may be answered.
-        """
-        return Searcher(self).shortlist(query, allowed)

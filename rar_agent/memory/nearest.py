@@ -77,14 +77,6 @@ class Nearest:
             return scores[1], rows[1]
         return _merge(np.concatenate(scores, axis=1), np.concatenate(rows, axis=1), count)
 
-    def uses_index(self, modality: Modality) -> bool:
-        """Whether any segment of a modality is searched by an index."""
-        return any(
-            self._index(i) is not None
-            for i, segment in enumerate(self._entries.segments)
-            if segment.ref.modality == modality
-        )
-
     def _selection(self, i: int, allowed: NDArray[np.bool_] | None) -> Selection | None:
         start, segment = int(self._entries.offsets[i]), self._entries.segments[i]
         if allowed is not None:

@@ -93,16 +93,6 @@ class Trust:
             self.written(path, sha256)
         return True
 
-    def forget(self, sha256: str) -> None:
-        """Drop the record of a file that was removed; no record is no error.
-
-        Args:
-            sha256: As it was recorded.
-        """
-        if re.fullmatch(_DIGEST, sha256):
-            with suppress(OSError):
-                (self._folder / f"{sha256}.json").unlink(missing_ok=True)
-
     def _read(self, sha256: str) -> _Record | None:
         if not re.fullmatch(_DIGEST, sha256):  # it becomes a file's name
             return None

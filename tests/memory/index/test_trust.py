@@ -124,15 +124,6 @@ def test_what_is_not_a_sha256_names_no_record(tmp_path, written, sha256):
         trust.written(path, sha256)
 
 
-def test_what_was_forgotten_may_not_be_parsed(written):
-    trust, path, sha256 = written
-    trust.forget("../machine")
-    assert trust.may_parse(path, sha256)
-    trust.forget(sha256)
-    trust.forget(sha256)
-    assert not trust.may_parse(path, sha256)
-
-
 def test_a_state_folder_that_cannot_be_written_is_said(tmp_path, written):
     _, path, sha256 = written
     (tmp_path / "file2").write_bytes(b"")

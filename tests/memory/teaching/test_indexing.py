@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rar_agent.memory import compact_memory, open_memory, verify_memory
+from rar_agent.memory import nearest as nearest_entries
 from rar_agent.memory.format.files import DATA
 from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.open import open_generation
@@ -51,6 +52,20 @@ def home(large, monkeypatch):
     return large
 
 
+@pytest.fixture
+def parsed(monkeypatch):
+    """Index files that FAISS has parsed for searches."""
+    paths, real = [], nearest_entries.open_index
+
+    def remembering(path, *rest):
+        index = real(path, *rest)
+        paths.append(path)
+        return index
+
+    monkeypatch.setattr(nearest_entries, "open_index", remembering)
+    return paths
+
+
 def queries(vectors, count=50):
     random = np.random.default_rng(5)
     rows = vectors[random.choice(COUNT, count, replace=False)]
@@ -68,15 +83,15 @@ def share_found(memory, vectors, asked):
     return np.mean([len(s & set(e.tolist())) / 10 for s, e in zip(sources, exact, strict=True)])
 
 
-def test_recall_is_measured_for_photos_and_texts_apart_and_kept(home, vectors):
+def test_recall_is_measured_for_photos_and_texts_apart_and_kept(home, vectors, parsed):
     memory = open_memory(home, "m")
     [image, text] = memory.manifest.segments
     assert image.index.kind == "hnsw"
     assert text.index is None  # 2,000 rows are searched exactly
     assert set(image.index.recall) == {"image", "text"}
     assert min(image.index.recall.values()) >= 0.95
-    assert memory.nearest.uses_index("image")
     assert share_found(memory, vectors, queries(vectors)) > 0.93
+    assert len(parsed) == 1
 
 
 def test_one_query_and_many_agree(home, vectors):
@@ -101,21 +116,21 @@ def test_what_is_taught_later_is_found_without_building_again(home, vectors):
     assert gone not in nearest(grown, vectors[:1], 50)
 
 
-def test_an_index_from_elsewhere_is_never_parsed(home, vectors, tmp_path, monkeypatch):
+def test_an_index_from_elsewhere_is_never_parsed(home, vectors, parsed, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
     memory = open_memory(home, "m")
-    assert not memory.nearest.uses_index("image")
     assert share_found(memory, vectors, queries(vectors, 10)) == 1.0
+    assert not parsed
     # Compacting it here builds an index that may be parsed; asking for all builds none.
     shutil.copytree(memory.folder, home / "memories" / "moved")
     moved = compact_memory(home, "moved", fitting="never").memory
-    assert moved.nearest.uses_index("image")
     assert share_found(moved, vectors, queries(vectors)) > 0.93
+    assert len(parsed) == 1
     exact = compact_memory(home, "moved", fitting="never", recall=1.0).memory
     assert exact.manifest.segments[0].index is None
 
 
-def test_a_damaged_index_is_not_parsed_and_verify_names_it(home, vectors):
+def test_a_damaged_index_is_not_parsed_and_verify_names_it(home, vectors, parsed):
     shutil.copytree(home / "memories" / "m", home / "memories" / "hurt")
     memory = open_memory(home, "hurt")
     path = memory.folder / DATA / memory.manifest.segments[0].index.file.name
@@ -124,8 +139,8 @@ def test_a_damaged_index_is_not_parsed_and_verify_names_it(home, vectors):
     path.unlink()
     path.write_bytes(content)
     memory = open_memory(home, "hurt")
-    assert not memory.nearest.uses_index("image")
     assert share_found(memory, vectors, queries(vectors, 10)) == 1.0
+    assert not parsed
     [wrong] = verify_memory(home, "hurt")
     assert path.name in wrong
 
@@ -142,7 +157,7 @@ def test_a_recall_that_is_not_reached_leaves_the_search_exact(tmp_path, vectors,
     assert memory.manifest.segments[0].index is None
 
 
-def test_an_index_of_another_shape_is_not_used(home, vectors):
+def test_an_index_of_another_shape_is_not_used(home, vectors, parsed):
     memory = open_memory(home, "m")
     segment = memory.manifest.segments[0]
     wrong = segment.index.model_copy(
@@ -152,5 +167,5 @@ def test_an_index_of_another_shape_is_not_used(home, vectors):
         update={"segments": (segment.model_copy(update={"index": wrong}),)}
     )
     opened = open_generation(memory.folder, manifest)
-    assert not opened.nearest.uses_index("image")
     assert share_found(opened, vectors, queries(vectors, 10)) == 1.0
+    assert not parsed
