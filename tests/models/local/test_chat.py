@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -51,41 +52,40 @@ def test_no_logprobs_unless_asked_for(load):
     assert "logprobs" not in load("qwen", max_tokens=2).invoke("Which?").response_metadata
 
 
-def test_usage_and_what_ended_the_answer(load, folders, tmp_path):
-    cut = load("qwen", max_tokens=3).bind(logprobs=True, top_logprobs=1).invoke(question(1))
+def test_an_answer_that_is_cut_off_says_so(load, folders):
+    cut = load("qwen", max_tokens=3).invoke(question(1))
     assert cut.response_metadata["finish_reason"] == "length"
     assert cut.response_metadata["model_name"] == str(folders("qwen"))
     assert cut.usage_metadata["output_tokens"] == 3
-    # The same checkpoint with its second word as the end, and advice on sampling not to follow.
-    folder = shutil.copytree(folders("qwen"), tmp_path / "ending")
-    tokenizer = AutoProcessor.from_pretrained(folder).tokenizer
-    tops = [
-        entry["top_logprobs"][0]["token"] for entry in cut.response_metadata["logprobs"]["content"]
-    ]
-    end = next(i for i in range(len(tokenizer)) if tokenizer.decode([i]) == tops[0])
-    advice = {
-        "eos_token_id": [end],
-        "repetition_penalty": 9.0,
-        "do_sample": True,
-        "temperature": 9.0,
-    }
-    (folder / "generation_config.json").write_text(json.dumps(advice))
-    model = LocalChatModel(model=str(folder), device="cpu", max_tokens=3)
-    ended = model.bind(logprobs=True).invoke(question(1))
-    assert ended.response_metadata["finish_reason"] == "stop"
-    assert ended.usage_metadata["output_tokens"] == 1
-    assert ended.response_metadata["logprobs"]["content"] == []
-    (folder / "generation_config.json").write_text(json.dumps({**advice, "eos_token_id": 399}))
-    shutil.copytree(folder, tmp_path / "advised")
-    advised = LocalChatModel(model=str(tmp_path / "advised"), device="cpu", max_tokens=3)
-    assert advised.invoke(question(1)).content == cut.content
+
+
+def test_a_checkpoint_says_what_ends_an_answer_but_not_how_to_sample(load, folders, tmp_path):
+    whole = load("qwen", max_tokens=12).bind(logprobs=True).invoke(question(1))
+    tokens = [entry["token"] for entry in whole.response_metadata["logprobs"]["content"]]
+    place = next(i for i, token in enumerate(tokens) if token.isascii() and token not in tokens[:i])
+    tokenizer = AutoProcessor.from_pretrained(folders("qwen")).tokenizer
+    end = next(i for i in range(len(tokenizer)) if tokenizer.decode([i]) == tokens[place])
+    advice = {"repetition_penalty": 9.0, "do_sample": True, "temperature": 9.0}
+    answers = {}
+    for name, ends in {
+        "never": [tokenizer.pad_token_id],
+        "early": [tokenizer.pad_token_id, end],
+    }.items():
+        folder = shutil.copytree(folders("qwen"), tmp_path / name)
+        (folder / "generation_config.json").write_text(json.dumps({**advice, "eos_token_id": ends}))
+        model = LocalChatModel(model=str(folder), device="cpu", max_tokens=12)
+        answers[name] = model.bind(logprobs=True).invoke(question(1))
+    assert answers["never"].content == whole.content
+    early = answers["early"]
+    assert early.response_metadata["finish_reason"] == "stop"
+    assert early.usage_metadata["output_tokens"] == place + 1
+    assert len(early.response_metadata["logprobs"]["content"]) == place
 
 
 def test_stop_texts_end_the_answer_and_are_no_part_of_it(load):
     model = load("hybrid", max_tokens=12)
     whole = model.invoke(question(1, 2))
-    middle = whole.content[5:7]
-    assert "\ufffd" not in middle
+    middle = re.search(r"(?<=.)[ -~]{2}", whole.content)[0]
     stopped = model.invoke(question(1, 2), stop=["nowhere", middle])
     assert stopped.content == whole.content.partition(middle)[0]
     assert stopped.response_metadata["finish_reason"] == "stop"

@@ -28,11 +28,12 @@ from transformers import (
     SmolVLMVideoProcessor,
 )
 
-WORDS = 400
+WORDS = 336
 _CORPUS = [
     "Which bird is this? Answer with one letter.",
     "A black footed albatross. B laysan albatross. C sooty albatross.",
     '{"ranking": ["A", "B", "C"]}',
+    *["A B C D E F G H"] * 9,  # single tokens, as everywhere
 ]
 _PARTS = (
     "{% for part in message['content'] %}{% if part['type'] == 'image' %}IMAGE"
