@@ -99,7 +99,7 @@ class Searcher:
             best = best[np.isfinite(posterior[best])]
             query = queries[len(results)]
             candidates = tuple(
-                self._candidate(query, int(columns[i]), float(posterior[i]), exemplars)
+                self.candidate(query, int(columns[i]), float(posterior[i]), exemplars)
                 for i in best
             )
             results.append(
@@ -256,7 +256,15 @@ class Searcher:
             found.append(Branch(name=name, probability=share, categories=scored))
         return tuple(sorted(found, key=lambda branch: (-branch.probability, branch.categories)))
 
-    def _candidate(self, query: FloatArray, column: int, score: float, count: int) -> Candidate:
+    def candidate(self, query: FloatArray, column: int, score: float, count: int) -> Candidate:
+        """A category with its evidence.
+
+        Args:
+            query: (d,) unit row.
+            column: Position of the category.
+            score: Logarithm of its probability.
+            count: Of nearest exemplars to show.
+        """
         shown: list[Exemplar] = []
         if count and "image" in self._memory.entries.modalities:
             rows = self._memory.entries.rows_of("image", np.array([column]))

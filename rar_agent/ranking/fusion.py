@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 PLACE_ODDS = 3.0
-"""Odds of a place over the next one that a listwise answer is taken to give, until it is fitted.
+"""Odds of a place over the next one that a listwise answer is taken to give.
 
-Conservative: retrieval that holds a candidate three times as likely as its neighbour is not
-overruled by their swap."""
+Conservative: at weight 1 retrieval that holds a candidate three times as likely as its neighbour
+is not overruled by their swap. A fitted weight changes the odds: they are raised to it."""
 
-RANK_WEIGHT = 1.0
+UNFITTED_WEIGHT = 1.0
 """Exponent of the ranker's distribution in the product, until it is fitted."""
+
+DOUBT = 0.01
+"""Share of an even distribution that is mixed into every ranker's: no answer is certain."""
 
 
 def place_probabilities(
@@ -38,7 +41,7 @@ def place_probabilities(
 
 
 def fuse(
-    retrieval: Sequence[float], ranking: Sequence[float], weight: float = RANK_WEIGHT
+    retrieval: Sequence[float], ranking: Sequence[float], weight: float = UNFITTED_WEIGHT
 ) -> list[float]:
     """Product of experts over the candidates; their retrieval mass is kept.
 
@@ -50,8 +53,37 @@ def fuse(
     Returns:
         Final probabilities with the sum of `retrieval`.
     """
-    first = np.maximum(np.asarray(retrieval, np.float64), 1e-12)
-    second = np.maximum(np.asarray(ranking, np.float64), 1e-12)
-    logits = np.log(first) + weight * np.log(second)
+    logits = _logs(retrieval) + weight * _doubted(ranking)
     shares = np.exp(logits - logits.max())
     return [float(p) for p in shares / shares.sum() * min(1.0, float(np.sum(retrieval)))]
+
+
+def log_ratios(
+    retrieval: Sequence[float], ranking: Sequence[float], truth: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Log-ratios of each candidate to the right one, by retrieval and by the ranking.
+
+    The logarithm of the right one's share, fused at weight w, is minus the log-sum-exp of
+    first + w * second.
+
+    Args:
+        retrieval: As `fuse` takes it.
+        ranking: As `fuse` takes it.
+        truth: Position of the right candidate.
+
+    Returns:
+        (k,) and (k,).
+    """
+    first, second = _logs(retrieval), _doubted(ranking)
+    return first - first[truth], second - second[truth]
+
+
+def _logs(retrieval: Sequence[float]) -> NDArray[np.float64]:
+    logs: NDArray[np.float64] = np.log(np.maximum(np.asarray(retrieval, np.float64), 1e-12))
+    return logs
+
+
+def _doubted(ranking: Sequence[float]) -> NDArray[np.float64]:
+    shares = np.asarray(ranking, np.float64)
+    logs: NDArray[np.float64] = np.log((1 - DOUBT) * shares + DOUBT / max(len(shares), 1))
+    return logs

@@ -17,8 +17,8 @@ class OrderBias:
     """What was found on images asked about in all rotations of their candidates.
 
     Attributes:
-        bias: 0 to 1: how far the letters' mean shares are from even, as a share of the farthest.
-            0: no letter is liked; 1: it is always the same letter.
+        bias: 0 to 1: how far the letters' shares of first places are from even, as a share of the
+            farthest. 0: no letter is liked; 1: it is always the same letter.
         prior: Share of each letter, by letter; sums to 1.
         images: How many it was found on.
     """
@@ -32,8 +32,8 @@ def order_bias(reads: Sequence[Read]) -> OrderBias | None:
     """Estimate a model's liking for letters.
 
     Over all rotations each candidate stands once at each letter, so that what is shown cancels:
-    the bias is the total variation between the letters' mean shares and even ones. The prior is
-    PriDe's (Zheng et al. 2023, arXiv 2309.03882): the softmax of the letters' mean
+    the bias is the total variation between the letters' shares of first places and even ones. The
+    prior is PriDe's (Zheng et al. 2023, arXiv 2309.03882): the softmax of the letters' mean
     log-probabilities, over rotations and images.
 
     Args:
@@ -51,7 +51,8 @@ def order_bias(reads: Sequence[Read]) -> OrderBias | None:
     if not whole:
         return None
     count = whole[0].shape[1]
-    shares = np.mean([rotations.mean(axis=0) for rotations in whole], axis=0)
+    first = np.concatenate([one >= one.max(axis=1, keepdims=True) - 1e-9 for one in whole])
+    shares = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
     apart = 0.5 * np.abs(shares - 1 / count).sum() / (1 - 1 / count)
     logs = np.mean([np.log(np.maximum(one, _FLOOR)).mean(axis=0) for one in whole], axis=0)
     prior = np.exp(logs - logs.max())

@@ -24,7 +24,7 @@ MOST_CATEGORIES = 20_000
 """Categories that are fitted on at most, sampled by a fixed seed."""
 
 
-class _MemoryExemplars:
+class MemoryExemplars:
     """A memory's exemplars, mapped as they are read."""
 
     def __init__(self, memory: Memory, feature_map: Literal["identity", "root"]) -> None:
@@ -44,6 +44,7 @@ class _MemoryExemplars:
         self.dimension = memory.manifest.dimension
 
     def take(self, rows: NDArray[np.int64]) -> FloatArray:
+        """(m, d) mapped vectors of some of them."""
         return map_features(self._entries.vectors(self.rows[rows]), self._map)
 
 
@@ -52,8 +53,8 @@ def fit_memory(memory: Memory) -> FitRecord | None:
     if "image" not in memory.entries.modalities or not len(memory.entries.rows("image")):
         return None
     feature_map: Literal["identity", "root"] = "root" if _never_negative(memory) else "identity"
-    exemplars = _MemoryExemplars(memory, feature_map)
-    fit = fit_exemplars(exemplars, feature_map, _text_logits(memory, exemplars))
+    exemplars = MemoryExemplars(memory, feature_map)
+    fit = fit_exemplars(exemplars, feature_map, text_logits(memory, exemplars))
     if exemplars.sampled:  # fewer rivals than an image has: nothing of it is a promise
         fit = replace(fit, calibrated=False, calibration=None)
     return _record(memory, fit, _all_sums(memory, fit))
@@ -116,7 +117,7 @@ def _all_sums(memory: Memory, fit: Fit) -> Sums | None:
     return current_sums(memory.entries, memory.categories, fit.feature_map, None, 0, none)
 
 
-def _text_logits(memory: Memory, exemplars: _MemoryExemplars) -> TextLogits | None:
+def text_logits(memory: Memory, exemplars: MemoryExemplars) -> TextLogits | None:
     """Text logits of exemplars; None unless every fitted category has a text."""
     if not memory.scorer.has_text[exemplars.columns].all():
         return None

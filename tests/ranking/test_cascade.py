@@ -1,0 +1,138 @@
+"""Weight and gate on simulated images and rankers; real images are in tests/test_cascade.py."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rar_agent.ranking.cascade import (
+    MOST_WEIGHT,
+    Ranked,
+    Retrieved,
+    fit_gate,
+    fit_weight,
+    gate_for_share,
+    pick,
+)
+from rar_agent.ranking.fusion import fuse, place_probabilities
+
+K = 4
+
+
+def images(count, seed, sharpness=2.0):
+    """Calibrated retrieval: the truth is drawn from its own probabilities; falling ones."""
+    random = np.random.default_rng(seed)
+    shares = -np.sort(-random.dirichlet(np.full(K + 1, 1 / sharpness), count), axis=1)
+    truth = [int(random.choice(K + 1, p=row)) for row in shares]
+    return shares[:, :K], [place if place < K else None for place in truth]
+
+
+def asked(shares, truth, accuracy, seed):
+    random = np.random.default_rng(seed)
+    ranked = []
+    for row, place in zip(shares, truth, strict=True):
+        order = list(random.permutation(K))
+        if place is not None:
+            order.remove(place)
+            right = random.random() < accuracy
+            order.insert(0 if right else int(random.integers(1, K)), place)
+        ranked.append(Ranked(row.tolist(), place_probabilities(order, K).tolist(), place))
+    return ranked
+
+
+def retrieved(shares, truth):
+    known = [
+        row[place] if place is not None else 0.0 for row, place in zip(shares, truth, strict=True)
+    ]
+    return Retrieved(shares[:, 0], np.array(known))
+
+
+def accuracy(ranked, weight, gate):
+    right = [
+        (int(np.argmax(fuse(one.retrieval, one.ranking, weight))) if one.retrieval[0] < gate else 0)
+        == one.truth
+        for one in ranked
+    ]
+    return float(np.mean(right))
+
+
+@pytest.mark.parametrize("ability", [0.0, 0.1, 0.25])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_model_that_knows_nothing_is_hardly_believed(ability, seed):
+    shares, truth = images(200, seed)
+    assert fit_weight(asked(shares, truth, ability, seed)) < 0.12
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_better_a_model_the_more_it_is_believed(seed):
+    shares, truth = images(300, seed)
+    weights = [fit_weight(asked(shares, truth, a, seed)) for a in (0.25, 0.6, 0.8, 0.95, 1.0)]
+    assert weights == sorted(weights)
+    assert weights[-1] > 2.0
+    assert weights[-1] <= MOST_WEIGHT
+
+
+def test_nothing_asked_nothing_believed():
+    assert fit_weight([]) == 0.0
+    shares, _ = images(50, 0)
+    assert fit_weight(asked(shares, [None] * 50, 1.0, 0)) == 0.0
+
+
+@given(st.floats(0, 1), st.integers(0, 1_000))
+@settings(max_examples=25, deadline=None)
+def test_on_new_images_it_is_never_much_worse_than_not_ranking(ability, seed):
+    shares, truth = images(1_000, seed)
+    known = retrieved(shares, truth)
+    sample = asked(shares, truth, ability, seed + 1)
+    chosen = [sample[i] for i in pick(known, 200, 0.005, seed)]
+    weight = fit_weight(chosen)
+    gate = fit_gate(known, chosen, weight, 0.005)
+    new = asked(*images(4_000, seed + 2), ability, seed + 3)
+    alone, gated, always = (accuracy(new, weight, g) for g in (0.0, gate, 1.01))
+    assert gated >= alone - 0.01
+    assert gated >= always - 0.012  # 0.005 are allowed; the rest is sampling
+
+
+def test_a_gate_costs_what_was_allowed_and_more_saves_more():
+    shares, truth = images(4_000, 1)
+    sample = asked(shares, truth, 0.9, 2)
+    weight = fit_weight(sample[:300])
+    known = retrieved(shares, truth)
+    gates = [fit_gate(known, sample[:300], weight, loss) for loss in (0.0001, 0.005, 0.02, 0.5)]
+    assert gates == sorted(gates, reverse=True)
+    assert gates[1] < gates[0]
+    assert gates[-1] == 0.0
+    lost = [accuracy(sample, weight, 1.01) - accuracy(sample, weight, gate) for gate in gates]
+    assert all(cost <= most for cost, most in zip(lost, (0.0001, 0.005, 0.02, 0.5), strict=True))
+
+
+def test_a_model_is_not_asked_where_it_could_change_nothing():
+    shares, truth = images(30, 3)  # far too few for a bound on what is lost
+    sample = asked(shares, truth, 0.9, 2)
+    gate = fit_gate(retrieved(shares, truth), sample, 0.5, 0.001)
+    assert 0.5 < gate < 1
+    for one in asked(*images(500, 4), 0.9, 5):
+        if one.retrieval[0] >= gate:
+            assert int(np.argmax(fuse(one.retrieval, one.ranking, 0.5))) == 0
+
+
+def test_a_weight_of_nothing_never_asks():
+    shares, truth = images(300, 3)
+    assert fit_gate(retrieved(shares, truth), asked(shares, truth, 0.0, 1), 0.0, 0.005) == 0.0
+
+
+@given(st.floats(0, 1))
+def test_a_budget_of_calls_is_kept(share):
+    shares, truth = images(500, 3)
+    known = retrieved(shares, truth)
+    assert (known.confidence < gate_for_share(known, share)).mean() <= share + 1e-9
+
+
+def test_calls_go_where_they_could_matter():
+    shares, truth = images(2_000, 3, sharpness=8.0)
+    known = retrieved(shares, truth)
+    chosen = pick(known, 100, 0.005, 0)
+    assert len(set(chosen.tolist())) == 100
+    assert known.confidence[chosen].max() < 1
+    assert known.confidence[chosen].mean() < known.confidence.mean()
+    assert pick(known, 100, 0.005, 0).tolist() == chosen.tolist()
