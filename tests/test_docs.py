@@ -26,18 +26,16 @@ def test_variables_that_are_named_are_settings(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
 def test_commands_that_are_shown_exist(document):
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
-    [memory] = app.registered_groups
-    memory_commands = {
-        (c.name or c.callback.__name__).rstrip("_")
-        for c in memory.typer_instance.registered_commands
+    groups = {
+        group.name: {
+            (command.name or command.callback.__name__).rstrip("_")
+            for command in group.typer_instance.registered_commands
+        }
+        for group in app.registered_groups
     }
-    for command, sub in re.findall(
-        r"rar-agent (recognize|doctor|memory)(?: ([a-z]+))?", document.read_text()
-    ):
-        assert command in commands | {"memory"}
-        if command == "memory" and sub:
-            assert sub in memory_commands
+    shown = re.findall(rf"rar-agent ({'|'.join(groups)}) ([a-z]+)", document.read_text())
+    for group, command in shown:
+        assert command in groups[group]
 
 
 def test_modules_and_files_that_are_named_exist():

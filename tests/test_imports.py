@@ -26,7 +26,8 @@ BELOW = {
     "sheet": {"images"},
     "doctor": {"graph", "memory", "encoders", "prompts", "models"},
     "agents": {"recognizer", "images"},
-    "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"},
+    "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
+    | {"graph", "models", "prompts"},
 }
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from rar_agent.cli import doctor, memory, recognize
+from rar_agent.cli import doctor, memory, prompts, recognize
 from rar_agent.errors import RarError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("recognize")(recognize.recognize)
 app.command("doctor")(doctor.doctor)
 app.add_typer(memory.app, name="memory")
+app.add_typer(prompts.app, name="prompts")
 
 
 def _version(asked: bool) -> None:

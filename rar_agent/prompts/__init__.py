@@ -9,11 +9,13 @@ from rar_agent.prompts.library import (
     list_prompts,
     load_prompt,
     own_folder,
+    read_prompt,
 )
 from rar_agent.prompts.lines import Problem
 from rar_agent.prompts.live import Live
 from rar_agent.prompts.message import Message
 from rar_agent.prompts.prompt import Output, Prompt
+from rar_agent.prompts.write import write_next
 
 __all__ = [
     "Found",
@@ -29,4 +31,6 @@ __all__ = [
     "list_prompts",
     "load_prompt",
     "own_folder",
+    "read_prompt",
+    "write_next",
 ]

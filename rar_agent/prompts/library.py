@@ -94,18 +94,26 @@ def load_prompt(reference: str, home: Path) -> Prompt:
         ConfigurationError: The file is not valid; the message has its path and line.
     """
     path = find_prompt(reference, home)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"Prompt {path} cannot be read: {error.strerror}.", "Let it be read."
-        ) from error
-    prompt, problems = check(data, path)
+    prompt, problems = check(read_prompt(path), path)
     if prompt is None:
         first, *others = [problem for problem in problems if not problem.warning]
         more = f" ({len(others)} more: rar-agent prompts lint {reference})" if others else ""
         raise ConfigurationError(f"Prompt {path}:{first.line} {first.message}{more}.", first.fix)
     return prompt
+
+
+def read_prompt(path: Path) -> bytes:
+    """A prompt's file.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"Prompt {path} cannot be read: {error.strerror}.", "Let it be read, or move it."
+        ) from error
 
 
 def list_prompts(home: Path) -> list[str]:
