@@ -229,7 +229,7 @@ FAMILIES = {"llava": llava, "smolvlm": smolvlm, "qwen": qwen, "hybrid": hybrid}
 
 
 def build(family: str, folder: Path, side: int = 32, layers: int = 2, spread: float = 0.2) -> Path:
-    """Save a model of random weights, as `save_pretrained` does.
+    """Save a model of random weights, as `save_pretrained` does; it never ends by itself.
 
     Args:
         family: A key of `FAMILIES`.
@@ -245,6 +245,7 @@ def build(family: str, folder: Path, side: int = 32, layers: int = 2, spread: fl
         for weight in model.parameters():
             if weight.dim() > 1:
                 weight.data.normal_(0, spread)
+        model.get_output_embeddings().weight.data[processor.tokenizer.eos_token_id] = 0
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
