@@ -5,6 +5,7 @@ UPDATE_SNAPSHOTS=1 writes the files again.
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from rar_agent.images import to_picture
 from rar_agent.prompts import Message, check, find_prompt, find_prompts, load_prompt
+from rar_agent.prompts.prompt import SUPPLIED
 from tests.conftest import draw
 
 SHIPPED = {
@@ -152,3 +154,19 @@ def test_whatever_is_said_of_candidates_only_fills_its_place(reference, texts):
 
     expected = [tuple(map(filled, message.parts)) for message in messages(*fillers)]
     assert [message.parts for message in messages(*texts)] == expected
+
+
+def test_the_documents_table_has_every_variable_output_and_prompt():
+    text = (Path(__file__).parents[2] / "docs" / "prompts.md").read_text()
+    for name in {*frozenset().union(*SUPPLIED.values()), *SUPPLIED}:
+        assert f"\n| `{name}` |" in text
+    for reference in SHIPPED:
+        assert f"\n{reference} " in text
+        assert load_prompt(reference, NOWHERE).description[:40] in text
+
+
+def test_the_documents_file_is_a_prompt():
+    text = (Path(__file__).parents[2] / "docs" / "prompts.md").read_text()
+    [file] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    prompt, problems = check(file.encode(), Path("birds/1.yaml"))
+    assert (problems, prompt.output) == ([], "ranking")
