@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -38,6 +38,7 @@ Rule = Literal["leave-one-out", "single-exemplars"]
 Method = Literal["gda", "knn", "cache"]
 TextLogits = Callable[[NDArray[np.int64]], Array]
 
+_NO_SCORES: Array = np.empty((0, 0))
 NOT_DRAWN = 1e12
 """L so large that means stay where they are."""
 MOST_COMPARED = 50_000
@@ -98,23 +99,20 @@ class Fit:
 class _Tried:
     """One way of scoring, and how likely it makes the left-out labels.
 
-    `poorer` are the scores as they came, from one exemplar less; `scores` make up for that.
+    `poorer` are the scores as they came, from one exemplar less; `scores` make up for that; `top1`
+    is the share that the poorer recognise.
     """
 
     method: Method
     loss: float
     scores: Array
     poorer: Array
+    top1: float
     image_scale: float
     text_weight: float
     shrinkage: float = 1.0
     ratio: float = NOT_DRAWN
     sharpness: float = 0.0
-
-    @property
-    def top1(self) -> NDArray[np.int64]:
-        best: NDArray[np.int64] = self.poorer.argmax(axis=1)
-        return best
 
 
 def fit_exemplars(
@@ -144,7 +142,7 @@ def fit_exemplars(
     prototype = tried[0]
     if len(labels) <= MOST_COMPARED:
         tried += _try_affinity(exemplars, rows, texts)
-    best = min(tried, key=lambda one: one.loss)
+    best = _best(tried)
     metric = best if best.method == "gda" else prototype
     precision, outside = gaussian.metric(metric.shrinkage)
     fit = Fit(
@@ -162,7 +160,7 @@ def fit_exemplars(
         text_weight=best.text_weight,
         text_alone=alone,
         left_out=len(rows),
-        compared=_compared(tried, labels[rows]),
+        compared=_compared(tried),
     )
     return _calibrated(fit, best, texts, exemplars, rows)
 
@@ -243,6 +241,8 @@ def _try_shrinkages(
     def loss(place: int) -> float:
         if place not in tried:
             tried[place] = _try_gaussian(gaussian, rows, SHRINKAGES[place], texts)
+            kept = _best(tried.values())  # scores of the others would fill the memory
+            tried.update({p: _without_scores(o) for p, o in tried.items() if o is not kept})
         return tried[place].loss
 
     last = len(SHRINKAGES) - 1
@@ -265,7 +265,8 @@ def _try_gaussian(
     scores = poorer.copy()
     scores[np.arange(len(rows)), labels] *= gaussian.own_factor(rows, ratio)
     image, text, loss = image_and_text_scales(scores, texts, labels)
-    return _Tried("gda", loss, scores, poorer, image, text, shrinkage=shrinkage, ratio=ratio)
+    top1 = float((poorer.argmax(axis=1) == labels).mean())
+    return _Tried("gda", loss, scores, poorer, top1, image, text, shrinkage, ratio)
 
 
 def _try_affinity(
@@ -273,11 +274,22 @@ def _try_affinity(
 ) -> list[_Tried]:
     tried, ways = [], (None, *affinity.SHARPNESS)
     found = affinity.leave_one_out(exemplars, rows, ways)
+    labels = exemplars.labels[rows]
     for sharpness, scores in zip(ways, found, strict=True):
-        image, text, loss = image_and_text_scales(scores, texts, exemplars.labels[rows])
+        image, text, loss = image_and_text_scales(scores, texts, labels)
         method: Method = "knn" if sharpness is None else "cache"
-        tried.append(_Tried(method, loss, scores, scores, image, text, sharpness=sharpness or 0.0))
+        top1 = float((scores.argmax(axis=1) == labels).mean())
+        way = _Tried(method, loss, scores, scores, top1, image, text, sharpness=sharpness or 0.0)
+        tried.append(way)
     return tried
+
+
+def _best(tried: Iterable[_Tried]) -> _Tried:
+    return min(tried, key=lambda one: one.loss)
+
+
+def _without_scores(tried: _Tried) -> _Tried:
+    return replace(tried, scores=_NO_SCORES, poorer=_NO_SCORES)
 
 
 def _single(
@@ -309,11 +321,11 @@ def _single(
     )
 
 
-def _compared(tried: list[_Tried], labels: NDArray[np.int64]) -> dict[str, float]:
+def _compared(tried: list[_Tried]) -> dict[str, float]:
     """Accuracy of each method at its likeliest parameters."""
     found: dict[str, _Tried] = {}
     for one in tried:
         name = "prototype" if one.method == "gda" and one.shrinkage == 1.0 else one.method
         if name not in found or one.loss < found[name].loss:
             found[name] = one
-    return {name: float((one.top1 == labels).mean()) for name, one in sorted(found.items())}
+    return {name: one.top1 for name, one in sorted(found.items())}
