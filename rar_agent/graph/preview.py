@@ -66,7 +66,8 @@ def preview(
     state: RecognizeState = {"image": image.sha256, "sha256": image.sha256}
     retrieved = retrieve(state, Runtime(context=Context(k=k, services=services)))
     update: dict[str, Any] = retrieved.update or {}
-    candidates = [Candidate.model_validate(candidate) for candidate in update["candidates"]]
+    shown = update["candidates"][: update.get("shown")]  # a model need not see all
+    candidates = [Candidate.model_validate(candidate) for candidate in shown]
     if len(candidates) < 2:
         raise InputError(
             f"A model is asked about two candidates or more; there is {len(candidates)}.",

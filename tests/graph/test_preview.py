@@ -19,16 +19,26 @@ from tests.conftest import COLOURS, draw
 from tests.openai_server import Reply
 
 
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory, builtin):
-    home = tmp_path_factory.mktemp("preview-home")
+def teach(home, builtin, each):
     samples = [
         Sample(Category(name=colour, description=f"All {colour}."), draw(colour, 100 * c + i), "")
         for c, colour in enumerate(COLOURS)
-        for i in range(18)
+        for i in range(each)
     ]
-    create_memory(home, "colours", builtin, SampleReader(samples), domain="discs", thumbnails=48)
+    reader = SampleReader(samples)
+    create_memory(home, "colours", builtin, reader, domain="discs", thumbnails=48)
     return home
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory, builtin):
+    """RAR_HOME with a memory that is too small to be calibrated."""
+    return teach(tmp_path_factory.mktemp("small-home"), builtin, 6)
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory, builtin):
+    return teach(tmp_path_factory.mktemp("calibrated-home"), builtin, 18)
 
 
 def settings(taught, **given):
@@ -56,10 +66,8 @@ def written(requests):
     ],
 )
 def test_it_is_what_the_model_gets(taught, server, prompt, way, orders, calls):
-    asked = {"ranker": way, "prompt": prompt, "orders": orders, "seed": 5}
-    given = settings(
-        taught, model="m", base_url=server.url, skip_ranking_at=1.01, model_retries=0, **asked
-    )
+    asked = {"ranker": way, "orders": orders, "seed": 5, "skip_ranking_at": 1.01}
+    given = settings(taught, model="m", base_url=server.url, prompt=prompt, **asked)
     server.script = [Reply("A")]
     Recognizer(settings=given).recognize(draw("red", 99), k=4)
     got = [request["messages"] for request in server.requests]
@@ -81,11 +89,12 @@ def test_exemplars_are_read_for_prompts_that_show_them_only(taught):
     assert [max(p.width, p.height) for p in pictures("rank-exemplars@1")] == [48] * 6 + [96]
 
 
-def test_it_says_where_recognition_would_not_ask(taught):
-    image, prompt = admit(draw("red", 99)), load_prompt("rank@1", taught)
-    assert preview(settings(taught, skip_ranking_at=1.01), image, prompt, None, 3).skipped == ""
-    sure = preview(settings(taught, skip_ranking_at=0.0), image, prompt, None, 3)
-    assert "calibrated and at least 0.00 sure" in sure.skipped
+def test_it_says_where_recognition_would_not_ask(calibrated):
+    image, prompt = admit(draw("red", 99)), load_prompt("rank@1", calibrated)
+    unsure = preview(settings(calibrated, skip_ranking_at=1.01), image, prompt, None, 3)
+    assert unsure.skipped == ""
+    sure = preview(settings(calibrated, skip_ranking_at=0.0), image, prompt, None, 3)
+    assert "sure" in sure.skipped
     assert len(sure.questions) == 1
 
 
