@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rar_agent.prompts import check
 
@@ -156,3 +158,37 @@ def test_settings_are_as_a_model_takes_them():
     prompt, _ = check(GOOD.encode(), PLACE)
     assert prompt.settings == {"temperature": 0}
     assert yaml.safe_load(GOOD)["variables"] == sorted(prompt.variables)
+
+
+PIECES = [
+    "{{",
+    "}}",
+    "{{{",
+    "{{#options}}",
+    "{{/name}}",
+    "{{^",
+    ": ",
+    "- ",
+    "&a *a",
+    "|",
+    "'",
+    "\t",
+    "7",
+]
+EDIT = st.tuples(st.integers(0, len(GOOD)), st.integers(0, 12), st.sampled_from(PIECES) | st.text())
+
+
+@given(st.lists(EDIT, min_size=1, max_size=4))
+def test_no_file_makes_it_fail_and_each_line_is_in_the_file(edits):
+    text = GOOD
+    for place, cut, piece in edits:
+        text = text[:place] + piece + text[place + cut :]
+    prompt, found = check(text.encode("utf-8", "surrogatepass"), PLACE)
+    assert (prompt is None) == any(not problem.warning for problem in found)
+    assert all(1 <= problem.line <= text.count("\n") + 1 for problem in found)
+    assert found == sorted(found)
+
+
+@given(st.binary(max_size=60))
+def test_bytes_are_no_prompt_and_do_not_make_it_fail(data):
+    assert check(data, PLACE)[0] is None
