@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, TypedDict, Unpack
 
 from rar_agent.graph import Context, Services, build_recognize
+from rar_agent.graph.calibrate import calibrate
 from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit, read_batches
 from rar_agent.memory import Memory
+from rar_agent.memory.format.manifest import RankerRecord
+from rar_agent.memory.rankers import keep_ranker
 from rar_agent.memory.search import Method
 from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Failure, Recognition
@@ -124,6 +127,35 @@ class Recognizer:
     ) -> list[Recognition | Failure]:
         """Recognise many images; one result each, in order. See `stream`."""
         return list(self.stream(images, **asked))
+
+    def calibrate(
+        self,
+        calls: int = 200,
+        loss: float = 0.005,
+        seed: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> RankerRecord:
+        """Learn what the model is worth on this memory, and keep that in the memory.
+
+        The model is asked about the memory's own exemplars, each left out. Afterwards its answers
+        weigh as much as they deserve, and it is asked only where it can help.
+
+        Args:
+            calls: Made at most; they are paid for.
+            loss: Accuracy that not asking may cost, as a share: 0.005 is half a point.
+            seed: Of the exemplars that are drawn.
+            progress: Told how many calls were made, and how many there may be.
+
+        Raises:
+            ConfigurationError: No model is set.
+            InputError: The memory is not calibrated itself or ready-made, or too few exemplars
+                could be asked about.
+            ProviderError: The model does not answer.
+        """
+        record = calibrate(self.services, calls, loss, seed, progress)
+        keep_ranker(self.settings.home, self.memory.name, record)
+        self.services = Services(self.settings, "caller", self.services.store)
+        return record
 
     def _admit(self, image: ImageSource | AdmittedImage) -> AdmittedImage:
         if not isinstance(image, AdmittedImage):

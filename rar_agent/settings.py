@@ -65,8 +65,9 @@ class Settings(BaseSettings):
     """Candidates, that is distinct categories, to retrieve and rank."""
     exemplars: int = Field(default=3, ge=0, le=16)
     """Nearest exemplars shown for each candidate."""
-    skip_ranking_at: float = Field(default=0.98, ge=0, le=1.01)
-    """Calibrated probability from which the model is not asked; above 1: always ask."""
+    skip_ranking_at: float | None = Field(default=None, ge=0, le=1.01)
+    """Calibrated probability from which the model is not asked; above 1: always ask; default: what
+    `memory calibrate` found, else 0.98."""
     abstain_below: float = Field(default=0.2, ge=0, le=1)
     """Calibrated probability under which the answer is abstained."""
     error_rate: float | None = Field(default=None, gt=0, lt=1)

@@ -6,6 +6,7 @@ artifacts and JSON lines hold plain data only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -76,6 +77,15 @@ class Usage(_Frozen):
     """Tokens sent, the image's included."""
     output_tokens: int = 0
     """Tokens received."""
+
+
+def sum_usage(usages: Iterable[Usage]) -> Usage:
+    """Of several calls together."""
+    found = list(usages)
+    return Usage(
+        input_tokens=sum(usage.input_tokens for usage in found),
+        output_tokens=sum(usage.output_tokens for usage in found),
+    )
 
 
 class Ranking(_Frozen):

@@ -6,10 +6,15 @@ from collections.abc import Callable
 
 import typer
 
-from rar_agent.cli import change, exchange, look, plan, teach, upkeep
+from rar_agent.cli import calibrate, change, exchange, look, plan, teach, upkeep
 
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    "Teach": {"create": teach.create, "add": teach.add, "fit": upkeep.fit},
+    "Teach": {
+        "create": teach.create,
+        "add": teach.add,
+        "fit": upkeep.fit,
+        "calibrate": calibrate.calibrate,
+    },
     "Look": {"list": look.list_, "show": look.show, "verify": look.verify, "plan": plan.plan},
     "Change": {
         "update": change.update,

@@ -26,6 +26,23 @@ Recall = Annotated[
     float | None,
     typer.Option(help="Share of the 10 nearest entries that an index has to find; 1: no index."),
 ]
+Model = Annotated[
+    str | None, typer.Option(help="Multimodal LLM that ranks, such as openai:gpt-5-mini.")
+]
+BaseUrl = Annotated[
+    str | None, typer.Option(help="OpenAI-compatible server: Ollama, vLLM, llama.cpp.")
+]
+RankerName = Annotated[
+    str | None, typer.Option(help="How the model ranks: listwise, choice, pairwise.")
+]
+PromptName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME@VERSION", help="What it is asked; see rar-agent prompts list."),
+]
+Orders = Annotated[
+    int | None,
+    typer.Option(help="In how many orders it sees the candidates, a call each; 0: all."),
+]
 
 
 def gigabytes(given: float, option: str) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rar_agent.cli.options import pairs
+from rar_agent.cli.options import BaseUrl, Model, Orders, PromptName, RankerName, pairs
 from rar_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,23 +49,11 @@ def recognize(
             metavar="KEY=VALUE", help="Answer only categories with this metadata; may be repeated."
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Multimodal LLM that ranks, such as openai:gpt-5-mini.")
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="OpenAI-compatible server: Ollama, vLLM, llama.cpp.")
-    ] = None,
-    ranker: Annotated[
-        str | None, typer.Option(help="How the model ranks: listwise, choice, pairwise.")
-    ] = None,
-    prompt: Annotated[
-        str | None,
-        typer.Option(metavar="NAME@VERSION", help="What it is asked; see rar-agent prompts list."),
-    ] = None,
-    orders: Annotated[
-        int | None,
-        typer.Option(help="In how many orders it sees the candidates, a call each; 0: all."),
-    ] = None,
+    model: Model = None,
+    base_url: BaseUrl = None,
+    ranker: RankerName = None,
+    prompt: PromptName = None,
+    orders: Orders = None,
     method: Annotated[str, typer.Option(help="fitted, or the paper's knn.")] = "fitted",
     json: Annotated[bool, typer.Option("--json", help="One JSON line an image.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet to this PNG.")] = None,

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
+import numpy as np
+
 import rar_agent
-from rar_agent.graph.services import Services
+from rar_agent.graph.services import WAYS, Services
 from rar_agent.graph.state import RecognizeState
 from rar_agent.memory import Memory
+from rar_agent.memory.format.manifest import RankerRecord
+from rar_agent.memory.scoring.calibration import accept_from
 from rar_agent.memory.search import Method
 from rar_agent.ranking import fuse
 from rar_agent.settings import Settings
@@ -45,27 +49,32 @@ def conclusion(
     """
     memory, settings = services.memory, services.settings
     answered = ranking is not None and ranking.parse_status in ("exact", "repaired")
-    calibrated = memory.calibrated and method == "fitted" and not answered
+    cascade = services.cascade(ranking.prompt_hash) if ranking and answered else None
+    record = cascade.record if cascade and method == "fitted" else None
+    calibrated = memory.calibrated and method == "fitted" and (record is not None or not answered)
     probabilities = [candidate.probability for candidate in candidates]
     if ranking is not None and answered:
-        probabilities = fuse(probabilities, ranking.probabilities)
+        weight = record.weight if record else WAYS[ranking.ranker].unfitted_weight
+        asked = len(ranking.order)
+        fused = fuse(probabilities[:asked], ranking.probabilities, weight)
+        probabilities[:asked] = fused
     order = sorted(range(len(candidates)), key=lambda i: -probabilities[i])
     abstain, branch = state.get("abstain", ""), None
     best = max(probabilities, default=0.0)
     branches = tuple(Branch.model_validate(dumped) for dumped in state.get("branches", ()))
-    if not abstain and (not answered or settings.error_rate is not None):
-        why_not = memory.probability_means(method)
-        if answered:
-            why_not = "how far the model's order is to be believed is not calibrated"
-        threshold, why = _threshold(memory, settings, calibrated, why_not)
+    if not abstain and (calibrated or not answered or settings.error_rate is not None):
+        why_not = cascade.why_not if cascade else memory.probability_means(method)
+        threshold, why = _threshold(memory, settings, calibrated, why_not, record)
         if best < threshold:
             abstain = why or f"not sure enough: {best:.2f} is under {threshold:.2f}"
             branch = _sure_branch(branches, threshold)
     decision: Decision = "abstained" if abstain or not candidates else "accepted"
     means = memory.probability_means(method)
-    if answered:
-        means = (
-            f"retrieval ({means}) times a fixed share by place in the model's order, uncalibrated"
+    if cascade:
+        means = f"retrieval ({means}) times the model's, " + (
+            f"calibrated on {record.images} left-out exemplars, weight {record.weight:.2f}"
+            if record
+            else f"by a fixed weight, uncalibrated: {cascade.why_not}"
         )
     return Recognition(
         image=state["sha256"],
@@ -109,7 +118,11 @@ def conclusion(
 
 
 def _threshold(
-    memory: Memory, settings: Settings, calibrated: bool, why_not: str
+    memory: Memory,
+    settings: Settings,
+    calibrated: bool,
+    why_not: str,
+    record: RankerRecord | None,
 ) -> tuple[float, str]:
     """Least probability to accept, and why nothing can be, where that is so."""
     rate = settings.error_rate
@@ -117,9 +130,12 @@ def _threshold(
         return (settings.abstain_below if calibrated else 0.0), ""
     if not calibrated or memory.calibration is None:
         return 2.0, f"an error rate of {rate:g} cannot be promised: {why_not}"
-    threshold = memory.calibration.accept_from(rate)
+    if record:
+        confidence, right = zip(*record.answers, strict=True)
+        count, threshold = len(right), accept_from(np.array(confidence), np.array(right), rate)
+    else:
+        count, threshold = len(memory.calibration), memory.calibration.accept_from(rate)
     if threshold > 1:
-        count = len(memory.calibration)
         return 2.0, f"an error rate of {rate:g} cannot be promised by {count} left-out exemplars"
     return threshold, ""
 

@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Command
 
 from rar_agent.errors import InputError, NotFoundError, ProviderError
+from rar_agent.graph.cascade import shown
 from rar_agent.graph.conclusion import conclusion
 from rar_agent.graph.context import Context, context_of, services_of
 from rar_agent.graph.services import Services
@@ -95,23 +96,22 @@ def retrieve(
             "are as far from all that the memory knows"
         )
         return Command(goto="conclude", update=update)
-    calibrated = memory.calibrated and context.method == "fitted"
-    sure = calibrated and found.candidates[0].probability >= settings.skip_ranking_at
-    if services.ranker.asks and len(found.candidates) < 2:
-        update["reason"] = "not ranked: there is one candidate"
-        return Command(goto="conclude", update=update)
-    if services.ranker.asks and sure:
-        update["reason"] = (
-            f"not ranked: retrieval is calibrated and at least {settings.skip_ranking_at:.2f} sure"
-        )
-        return Command(goto="conclude", update=update)
+    probabilities = [candidate.probability for candidate in found.candidates]
+    update["shown"] = len(probabilities)
+    if services.ranker.asks:
+        fitted = context.method == "fitted"
+        cascade = services.cascade(services.ranker.prompt_hash)
+        if why := cascade.skips(memory, probabilities, fitted):
+            return Command(goto="conclude", update={**update, "reason": f"not ranked: {why}"})
+        if fitted:
+            update["shown"] = shown(memory, probabilities)
     return Command(goto="rank", update=update)
 
 
 def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
     """Order the candidates; where the model fails, the retrieval order stays, degraded."""
     services, start = services_of(context_of(get_runtime(Context))), perf_counter()
-    candidates = _candidates(state)
+    candidates = _candidates(state)[: state["shown"]]
     try:
         image = _image(state["sha256"], state["image"], services).rgb
         ranking = services.ranker.rank(image, candidates, order_seed(services, state))
@@ -123,7 +123,7 @@ def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
 async def arank(state: RecognizeState) -> Command[Literal["conclude"]]:
     """Like `rank`, for asynchronous runs."""
     services, start = services_of(context_of(get_runtime(Context))), perf_counter()
-    candidates = _candidates(state)
+    candidates = _candidates(state)[: state["shown"]]
     try:
         image = _image(state["sha256"], state["image"], services).rgb
         ranking = await services.ranker.arank(image, candidates, order_seed(services, state))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rar_agent.encoders import Encoder, FloatArray, load_encoder
+from rar_agent.graph.cascade import Cascade, load_cascade
 from rar_agent.graph.pictures import exemplar_images
 from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy
 from rar_agent.memory import Memory, open_memory
@@ -57,6 +58,7 @@ class Services:
         self._memory: Memory | None = None
         self._encoder: Encoder | None = None
         self._ranker: Callable[[], Ranker] | None = None
+        self._cascades: dict[str, Cascade] = {}
         self._embeddings: OrderedDict[str, tuple[FloatArray, np.float32]] = OrderedDict()
 
     @property
@@ -131,7 +133,16 @@ class Services:
         """
         settings, memory = self.settings, self.memory
         pictures = exemplar_images(memory, Policy.of(settings))
-        return WAYS[way](model, prompt, memory.manifest.domain, settings.orders, pictures)
+        record = self.cascade(prompt.sha256).record
+        prior = record.prior if record and way == record.ranker else ()
+        return WAYS[way](model, prompt, memory.manifest.domain, settings.orders, pictures, prior)
+
+    def cascade(self, prompt_hash: str) -> Cascade:
+        """How the model that is asked with a prompt works together with retrieval."""
+        with self._lock:
+            if prompt_hash not in self._cascades:
+                self._cascades[prompt_hash] = load_cascade(self.memory, prompt_hash, self.settings)
+            return self._cascades[prompt_hash]
 
     def embed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
         """Embedding of one image, (1, d), and its length before normalisation, (1,)."""

@@ -40,6 +40,8 @@ class RecognizeState(TypedDict, total=False):
     """Content hash of the admitted image."""
     candidates: list[dict[str, Any]]
     """Dumped `Candidate`s, most probable first."""
+    shown: int
+    """How many of the first candidates a model is shown."""
     branches: list[dict[str, Any]]
     """Dumped `Branch`es above the candidates."""
     familiarity: float | None

@@ -99,8 +99,7 @@ class Searcher:
             best = best[np.isfinite(posterior[best])]
             query = queries[len(results)]
             candidates = tuple(
-                self.candidate(query, int(columns[i]), float(posterior[i]), exemplars)
-                for i in best
+                self.candidate(query, int(columns[i]), float(posterior[i]), exemplars) for i in best
             )
             results.append(
                 SearchResult(

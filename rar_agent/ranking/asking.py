@@ -17,7 +17,7 @@ from rar_agent.errors import ConfigurationError, ProviderError
 from rar_agent.images import to_picture
 from rar_agent.prompts import Output, Prompt
 from rar_agent.ranking.options import ExemplarImage, no_pictures, shown_orders, values_of
-from rar_agent.types import Candidate, ParseStatus, Ranking, Usage
+from rar_agent.types import Candidate, ParseStatus, Ranking, Usage, sum_usage
 
 if TYPE_CHECKING:  # the providers' packages take a second to import
     from rar_agent.images import Picture
@@ -56,6 +56,11 @@ class Read:
     answers: list[Answer] = field(default_factory=list)
 
     @property
+    def usage(self) -> Usage:
+        """Of all answers together."""
+        return sum_usage(answer.usage for answer in self.answers)
+
+    @property
     def status(self) -> ParseStatus:
         """How the answers could be read."""
         if all(distribution is None for distribution in self.distributions):
@@ -72,7 +77,9 @@ class Read:
         total = np.zeros(count)
         for shown, distribution in zip(self.orders, self.distributions, strict=True):
             if distribution is not None:
-                likely = distribution if prior is None else distribution / prior[: len(shown)]
+                likely = distribution
+                if prior and len(prior) >= len(shown):
+                    likely = distribution / prior[: len(shown)]
                 total[list(shown)] += likely / likely.sum()
         if not total.any():
             return np.full(count, 1 / count)
@@ -97,6 +104,8 @@ class AskingRanker(ABC):
 
     name: str
     outputs: tuple[Output, ...]
+    unfitted_weight: float
+    """Exponent of its distribution beside retrieval's, until that is fitted."""
     asks = True
 
     def __init__(
@@ -120,6 +129,16 @@ class AskingRanker(ABC):
         self._orders = orders
         self._exemplar_image = exemplar_image
         self._prior = prior
+
+    @property
+    def prompt(self) -> str:
+        """`name@version` of the prompt that it asks with."""
+        return self._prompt.reference
+
+    @property
+    def prompt_hash(self) -> str:
+        """Of the prompt that it asks with."""
+        return self._prompt.sha256
 
     def questions(
         self, image: Image.Image, candidates: Sequence[Candidate], seed: int
@@ -202,10 +221,7 @@ class AskingRanker(ABC):
             prompt=self._prompt.reference,
             prompt_hash=self._prompt.sha256,
             calls=len(read.answers),
-            usage=Usage(
-                input_tokens=sum(answer.usage.input_tokens for answer in read.answers),
-                output_tokens=sum(answer.usage.output_tokens for answer in read.answers),
-            ),
+            usage=read.usage,
             raw="\n".join(said)[:KEPT_RAW],
         )
 

@@ -18,6 +18,10 @@ class Ranker(Protocol):
         """Name of the way to rank."""
 
     @property
+    def prompt_hash(self) -> str:
+        """Of the prompt that it asks with; empty where it asks nobody."""
+
+    @property
     def asks(self) -> bool:
         """Whether it asks a model, so that skipping it saves something."""
 

@@ -68,17 +68,32 @@ def fit_weight(ranked: Sequence[Ranked]) -> float:
     Returns:
         0 to `MOST_WEIGHT`.
     """
-    known = [(one, one.truth) for one in ranked if one.truth is not None]
-    ratios = [log_ratios(one.retrieval, one.ranking, truth) for one, truth in known]
+    ratios = _ratios(ranked)
 
     def loss(weight: float) -> float:
-        return float(sum(np.logaddexp.reduce(first + weight * second) for first, second in ratios))
+        return _loss(ratios, weight)
 
     best = float(minimize_scalar(loss, bounds=(0.0, MOST_WEIGHT), method="bounded").x)
     most = loss(best) + CAUTION
     if loss(0.0) <= most:
         return 0.0
     return float(brentq(lambda weight: loss(weight) - most, 0.0, best))
+
+
+def log_loss(ranked: Sequence[Ranked], weight: float) -> float:
+    """Sum of -log of the right candidates' shares, fused; of those that have the right one."""
+    return _loss(_ratios(ranked), weight)
+
+
+def _ratios(ranked: Sequence[Ranked]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    known = [(one, one.truth) for one in ranked if one.truth is not None]
+    return [log_ratios(one.retrieval, one.ranking, truth) for one, truth in known]
+
+
+def _loss(
+    ratios: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]], weight: float
+) -> float:
+    return float(sum(np.logaddexp.reduce(first + weight * second) for first, second in ratios))
 
 
 def fit_gate(retrieved: Retrieved, ranked: Sequence[Ranked], weight: float, loss: float) -> float:

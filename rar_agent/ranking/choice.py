@@ -28,6 +28,7 @@ class LetterRanker(AskingRanker):
     in the answer's words counts, by fixed odds.
     """
 
+    unfitted_weight = 0.5  # models are surer of a letter than they are right
     outputs: tuple[Output, ...] = ("letter",)
 
     def _read(

@@ -13,9 +13,6 @@ PLACE_ODDS = 3.0
 Conservative: at weight 1 retrieval that holds a candidate three times as likely as its neighbour
 is not overruled by their swap. A fitted weight changes the odds: they are raised to it."""
 
-UNFITTED_WEIGHT = 1.0
-"""Exponent of the ranker's distribution in the product, until it is fitted."""
-
 DOUBT = 0.01
 """Share of an even distribution that is mixed into every ranker's: no answer is certain."""
 
@@ -40,9 +37,7 @@ def place_probabilities(
     return probabilities
 
 
-def fuse(
-    retrieval: Sequence[float], ranking: Sequence[float], weight: float = UNFITTED_WEIGHT
-) -> list[float]:
+def fuse(retrieval: Sequence[float], ranking: Sequence[float], weight: float = 1.0) -> list[float]:
     """Product of experts over the candidates; their retrieval mass is kept.
 
     Args:

@@ -21,6 +21,7 @@ class ListwiseRanker(AskingRanker):
     """Asks a multimodal LLM to sort the candidates; see `AskingRanker`."""
 
     name = "listwise"
+    unfitted_weight = 1.0  # of the odds of places, see `fusion.PLACE_ODDS`
     outputs: tuple[Output, ...] = ("ranking", "described-ranking")
 
     def _read(

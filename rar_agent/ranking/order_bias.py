@@ -37,7 +37,7 @@ def order_bias(reads: Sequence[Read]) -> OrderBias | None:
     log-probabilities, over rotations and images.
 
     Args:
-        reads: Of images, each with all rotations of the same number of candidates.
+        reads: Of images; those with all rotations of the largest number of candidates count.
 
     Returns:
         None where no image has all its rotations read.
@@ -50,7 +50,8 @@ def order_bias(reads: Sequence[Read]) -> OrderBias | None:
     ]
     if not whole:
         return None
-    count = whole[0].shape[1]
+    count = max(one.shape[1] for one in whole)
+    whole = [one for one in whole if one.shape[1] == count]
     first = np.concatenate([one >= one.max(axis=1, keepdims=True) - 1e-9 for one in whole])
     shares = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
     apart = 0.5 * np.abs(shares - 1 / count).sum() / (1 - 1 / count)

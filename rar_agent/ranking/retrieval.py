@@ -14,6 +14,7 @@ class RetrievalRanker:
 
     name = "retrieval"
     asks = False
+    prompt_hash = ""
 
     def rank(self, image: Image.Image, candidates: Sequence[Candidate], seed: int) -> Ranking:  # noqa: ARG002
         """See `Ranker.rank`; never fails."""

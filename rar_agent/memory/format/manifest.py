@@ -194,6 +194,57 @@ class FitRecord(Record):
     """Everything numerical, as one `.npz` file without pickles."""
 
 
+class RankerRecord(Record):
+    """How far a ranking model is believed beside this memory, and when it is asked."""
+
+    model: str
+    """`provider:name`, as it was asked for."""
+    ranker: Literal["listwise", "choice", "pairwise"]
+    prompt: str
+    """`name@version`."""
+    prompt_hash: str
+    orders: int
+    """In how many orders the options were shown; 0: all rotations."""
+    k: int
+    """Candidates that it was asked about."""
+    weight: float = Field(ge=0)
+    """Exponent of its distribution beside retrieval's; 0: it is not believed."""
+    gate: float = Field(ge=0)
+    """It is asked where retrieval's probability is below."""
+    loss: float = Field(ge=0, le=1)
+    """Accuracy that not asking may cost, as a share."""
+    images: int = Field(ge=0)
+    """Left-out exemplars that it was asked about."""
+    calls: int = Field(ge=0)
+    retrieval_top1: float = Field(ge=0, le=1)
+    """Share of these that retrieval alone recognises."""
+    ranked_top1: float = Field(ge=0, le=1)
+    """Share of these that are recognised with it, by the fitted weight."""
+    asked_share: float = Field(ge=0, le=1)
+    """Share of all left-out exemplars that it would be asked about."""
+    bias: float | None = Field(default=None, ge=0, le=1)
+    """How far its first places follow letters: 0 not at all, 1 altogether; None: not measured."""
+    prior: tuple[float, ...] = ()
+    """How much it likes each letter; divided out of its answers; empty: nothing is."""
+    answers: tuple[tuple[float, bool], ...] = ()
+    """Of the images asked about: the final probability of the best, and whether it was right."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+    """US dollars; None where a price is not known."""
+    created: str
+    """UTC, ISO 8601."""
+    entries: int
+    """Exemplars that there were."""
+    next_entry: int
+    """Ids from here on were learnt later."""
+
+    def is_of(self, model: str, ranker: str, prompt_hash: str, orders: int) -> bool:
+        """Whether it is about this way of asking this model."""
+        asked = (model, ranker, prompt_hash, orders)
+        return asked == (self.model, self.ranker, self.prompt_hash, self.orders)
+
+
 class Manifest(Record):
     """One generation of a memory."""
 
@@ -224,6 +275,8 @@ class Manifest(Record):
     tombstones: FileRef | None = None
     """Ids (`<i8`, ascending) of removed entries that segments still hold."""
     fit: FitRecord | None = None
+    rankers: tuple[RankerRecord, ...] = ()
+    """Ranking models that were calibrated beside it."""
 
     def files(self) -> list[FileRef]:
         """Every file that this generation needs."""

@@ -47,24 +47,9 @@ class Calibration:
     def accept_from(self, error_rate: float) -> float:
         """Least confidence to accept so that accepted answers err at most so often.
 
-        The lowest threshold that passes a Clopper-Pearson bound at risk `RISK` (after Geifman &
-        El-Yaniv 2017, arXiv 1705.08500, without their correction for trying many thresholds,
-        which costs much where few were left out).
-
-        Args:
-            error_rate: Above 0, below 1.
-
-        Returns:
-            0 to 1; infinity where no threshold is known to be strict enough.
+        See the function `accept_from`.
         """
-        order = np.argsort(-self.confidence, kind="stable")
-        confidence, count = self.confidence[order], np.arange(1, len(order) + 1)
-        wrong = np.cumsum(~self.right[order])
-        right = np.maximum(count - wrong, 1e-9)
-        bound = np.where(wrong == count, 1.0, beta.ppf(1 - RISK, wrong + 1, right))
-        between = np.append(confidence[1:] < confidence[:-1], True)
-        passing = np.flatnonzero((bound <= error_rate) & between)
-        return float(confidence[passing[-1]]) if len(passing) else float("inf")
+        return accept_from(self.confidence, self.right, error_rate)
 
     def include_from(self, coverage: float) -> float:
         """Least probability that puts a category into the candidate set.
@@ -111,6 +96,32 @@ class Calibration:
     def unfamiliar_under(self) -> float:
         """The p-value at and under which an image is taken for none that is known."""
         return max(UNFAMILIAR, 1.0 / (len(self) + 1.0))
+
+
+def accept_from(confidence: Array, right: NDArray[np.bool_], error_rate: float) -> float:
+    """Least confidence to accept so that accepted answers err at most so often.
+
+    The lowest threshold that passes a Clopper-Pearson bound at risk `RISK` (after Geifman &
+    El-Yaniv 2017, arXiv 1705.08500, without their correction for trying many thresholds, which
+    costs much where few answers are known).
+
+    Args:
+        confidence: (n,) probability of each answer.
+        right: (n,) whether it was right.
+        error_rate: Above 0, below 1.
+
+    Returns:
+        0 to 1; infinity where no threshold is known to be strict enough.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    confidence, count = confidence[order], np.arange(1, len(order) + 1)
+    wrong = np.cumsum(~right[order])
+    bound = np.where(
+        wrong == count, 1.0, beta.ppf(1 - RISK, wrong + 1, np.maximum(count - wrong, 1e-9))
+    )
+    between = np.append(confidence[1:] < confidence[:-1], True)
+    passing = np.flatnonzero((bound <= error_rate) & between)
+    return float(confidence[passing[-1]]) if len(passing) else float("inf")
 
 
 def expected_calibration_error(

@@ -21,6 +21,7 @@ from rar_agent.memory.format.manifest import (
     FitRecord,
     LayerRef,
     Manifest,
+    RankerRecord,
     SegmentRef,
 )
 from rar_agent.memory.format.segment import NewEntry, write_segment
@@ -56,6 +57,7 @@ class Draft:
         next_category: Next free category id; ids are never used twice.
         next_entry: Next free entry id; likewise.
         fit: How categories are scored so far.
+        rankers: Ranking models that were calibrated beside it.
         committed: State of the generation that this draft committed last; empty before.
     """
 
@@ -73,6 +75,7 @@ class Draft:
     next_category: int = 0
     next_entry: int = 0
     fit: FitRecord | None = None
+    rankers: tuple[RankerRecord, ...] = ()
     committed: str = ""
     _base: Categories | None = None
     _changed: dict[int, Category | None] = field(default_factory=dict)
@@ -97,6 +100,7 @@ class Draft:
             next_category=manifest.next_category,
             next_entry=manifest.next_entry,
             fit=manifest.fit,
+            rankers=manifest.rankers,
             _base=memory.categories,
         )
 
@@ -203,4 +207,5 @@ class Draft:
                 else None
             ),
             fit=self.fit,
+            rankers=self.rankers,
         )
