@@ -94,9 +94,12 @@ def as_json(preview: Preview) -> str:
 def _about(preview: Preview) -> Iterator[str]:
     """What this is, a line each."""
     prompt, questions = preview.prompt, preview.questions
+    number = str(len(preview.candidates))
+    if len(preview.candidates) < preview.retrieved:
+        number += f" of {preview.retrieved}"
     yield (
         f"{prompt.reference} {prompt.sha256}: {preview.way}, {counted(len(questions), 'question')} "
-        f"about {len(preview.candidates)} candidates of {preview.memory}"
+        f"about {number} candidates of {preview.memory}"
     )
     pictures = [
         part

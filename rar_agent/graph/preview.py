@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.runtime import Runtime
 
 from rar_agent.errors import InputError
+from rar_agent.graph.cascade import shown
 from rar_agent.graph.context import Context
 from rar_agent.graph.nodes import order_seed, retrieve
 from rar_agent.graph.services import WAYS, Services
@@ -31,7 +32,8 @@ class Preview:
         prompt: That is asked with.
         way: Name of the ranker.
         memory: Name of the memory.
-        candidates: In retrieval order.
+        candidates: That it would be shown, in retrieval order.
+        retrieved: How many there were to choose from.
         questions: What the ranker asks first, in its order.
         skipped: Why recognition would ask nothing about this photo; empty where it would.
     """
@@ -40,6 +42,7 @@ class Preview:
     way: str
     memory: str
     candidates: Sequence[Candidate]
+    retrieved: int
     questions: Sequence[Question]
     skipped: str
 
@@ -66,8 +69,9 @@ def preview(
     state: RecognizeState = {"image": image.sha256, "sha256": image.sha256}
     retrieved = retrieve(state, Runtime(context=Context(k=k, services=services)))
     update: dict[str, Any] = retrieved.update or {}
-    shown = update["candidates"][: update.get("shown")]  # a model need not see all
-    candidates = [Candidate.model_validate(candidate) for candidate in shown]
+    found = [Candidate.model_validate(candidate) for candidate in update["candidates"]]
+    # Also where recognition would skip the model, and so need not say how many it would show.
+    candidates = found[: shown(services.memory, [candidate.probability for candidate in found])]
     if len(candidates) < 2:
         raise InputError(
             f"A model is asked about two candidates or more; there is {len(candidates)}.",
@@ -78,6 +82,7 @@ def preview(
         way,
         services.memory.name,
         candidates,
+        len(found),
         services.asker.questions(image.rgb, candidates, order_seed(services, state)),
         (update.get("abstain") or update.get("reason", "")) if retrieved.goto == "conclude" else "",
     )

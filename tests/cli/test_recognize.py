@@ -145,7 +145,7 @@ def test_how_the_model_ranks_is_chosen(rar, colours, red, server, monkeypatch):
     server.script = [Reply("A")]
     done = rar(*asked, "--ranker", "choice", "--orders", "0")
     trace = answers(done)[0]["trace"]
-    assert (trace["ranker"], trace["prompt"], len(server.requests)) == ("choice", "choice@1", 4)
+    assert (trace["ranker"], trace["prompt"], len(server.requests)) == ("choice", "choice@1", 2)
     trace = answers(rar(*asked, "--prompt", "describe@1"))[0]["trace"]
     assert (trace["ranker"], trace["prompt"]) == ("listwise", "describe@1")
 

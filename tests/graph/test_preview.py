@@ -95,7 +95,8 @@ def test_it_says_where_recognition_would_not_ask(calibrated):
     assert unsure.skipped == ""
     sure = preview(settings(calibrated, skip_ranking_at=0.0), image, prompt, None, 3)
     assert "sure" in sure.skipped
-    assert len(sure.questions) == 1
+    assert sure.questions == unsure.questions
+    assert (len(sure.candidates), sure.retrieved) == (2, 3)
 
 
 def test_what_cannot_be_asked(taught):
