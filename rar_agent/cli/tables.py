@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rar_agent.cli.show import counted, grid, percent, size
+from rar_agent.memory.rankers import is_current
 
 if TYPE_CHECKING:
     from rar_agent.memory import Memory
@@ -85,6 +86,25 @@ def staleness(memory: Memory) -> Text:
     if memory.stale:
         return Text(f"{words}: rar-agent memory fit {memory.name}", style="yellow")
     return Text(words, style="dim")
+
+
+def rankers(memory: Memory) -> list[RenderableType]:
+    """Ranking models that were calibrated on it."""
+    if not memory.manifest.rankers:
+        return []
+    table = grid("ranking model", "ranker", "prompt", "weight>", "asked>", "alone>", "with it>", "")
+    for record in memory.manifest.rankers:
+        table.add_row(
+            record.model,
+            record.ranker,
+            record.prompt,
+            f"{record.weight:.2f}",
+            f"{100 * record.asked_share:.0f} %" if record.weight else "never",
+            f"{100 * record.retrieval_top1:.1f} %",
+            f"{100 * record.ranked_top1:.1f} %",
+            "" if is_current(memory, record) else "stale",
+        )
+    return [table, Text("alone, with it: of the doubtful exemplars it was asked about", "dim")]
 
 
 def promises(memory: Memory) -> list[Table]:

@@ -1,0 +1,59 @@
+"""memory calibrate."""
+
+import shutil
+
+import pytest
+
+from tests.graph.test_calibrate import model, taught  # noqa: F401 - a fixture
+from tests.openai_server import Reply
+
+
+@pytest.fixture
+def asked(rar, server, taught, tmp_path, monkeypatch):  # noqa: F811
+    """Runs it on a copy of the memory."""
+    shutil.copytree(taught, tmp_path / "home")
+    monkeypatch.setenv("RAR_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RAR_DEVICE", "cpu")
+    monkeypatch.setenv("RAR_MODEL_RETRIES", "0")
+    asked = ("memory", "calibrate", "shades", "--model", "openai:m", "--base-url", server.url)
+    return lambda *more: rar(*asked, "--ranker", "choice", *more)
+
+
+def test_it_says_what_the_model_is_worth_and_show_tells_it_again(rar, asked, server):
+    server.answer = model()
+    done = asked("--calls", "120")
+    assert done.status == 0, done.err
+    assert "openai:m, choice, choice@1: weight " in done.out
+    assert "asked where retrieval is under 0." in done.out
+    assert "order bias" in done.out
+    assert "calls, " in done.out
+    shown = rar("memory", "show", "shades").out
+    assert "ranking model" in shown
+    assert "choice@1" in shown
+    assert "stale" not in shown
+    server.answer = model(0.0)
+    assert "no help, and will not be asked" in asked("--calls", "120").out
+    assert "never" in rar("memory", "show", "shades").out
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--calls", "10"), "at least 30 are needed"),
+        (("--k", "1"), "leaves nothing to rank"),
+        (("--prompt", "rank@1"), "cannot read"),
+    ],
+)
+def test_what_it_cannot_do(asked, server, more, says):
+    server.answer = model()
+    done = asked(*more)
+    assert done.status in (2, 3)
+    assert says in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_server_that_fails(asked, server):
+    server.script = [Reply(status=503)]
+    done = asked()
+    assert done.status == 4
+    assert "scripted 503" in done.err
