@@ -18,7 +18,8 @@ from rar_agent.memory.scoring.gaussian import Array, Exemplars
 SHARPNESS = (5.5, 20.0, 60.0)
 """Values of beta that are tried; 5.5 is Tip-Adapter's own."""
 
-_COSINES = 16_000_000  # held at a time, 4 bytes each
+MOST_COSINES = 16_000_000
+"""Held at a time, 4 bytes each."""
 
 
 def affinity_scores(
@@ -65,7 +66,7 @@ def leave_one_out(
     place = np.empty(len(labels), np.int64)
     place[order] = np.arange(len(labels))
     known = exemplars.take(order)
-    step = max(1, _COSINES // len(labels))
+    step = max(1, MOST_COSINES // len(labels))
     found: list[list[Array]] = [[] for _ in sharpness]
     for start in range(0, len(rows), step):
         part = rows[start : start + step]

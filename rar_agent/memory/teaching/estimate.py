@@ -10,15 +10,21 @@ from pathlib import Path
 
 from rar_agent.images.read import BATCH_PIXELS
 from rar_agent.memory.format.manifest import ENTRY
-from rar_agent.memory.scoring.fit import MOST_LEFT_OUT, MOST_SCORES
+from rar_agent.memory.scoring.affinity import MOST_COSINES
+from rar_agent.memory.scoring.fit import MOST_COMPARED, MOST_LEFT_OUT, MOST_SCORES
+from rar_agent.memory.scoring.record import MOST_CATEGORIES
+from rar_agent.memory.search import ALL_SCORED
 from rar_agent.memory.teaching.learn import SEGMENT
+from rar_agent.settings import MOST_CANDIDATES
 
 SOURCE_BYTES = 100
 """Of an exemplar's path, about."""
 THUMBNAIL_BYTES = 0.35
 """Of a thumbnail, for each pixel of its square: at 96 pixels the middle of 51 photos took 0.33, at
 256 pixels 0.16."""
-_ARRAYS = 8  # float64 arrays of left-out exemplars alive at once while fitting
+IMAGE_BYTES = 70
+"""Of memory, for each image, at the peak: 20 to know it again, 50 for its place while segments are
+merged."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,8 @@ class Estimate:
     Attributes:
         images: To be learnt; None where that is not known without reading them all.
         disk_bytes: On disk in the end; twice as much for a moment, while segments are merged.
-        ram_bytes: At the peak, however many images there are: a batch, a segment, the fit.
+        ram_bytes: At the peak: a batch and a segment, or the fit, and `IMAGE_BYTES` for each image;
+            without these where their number is not known.
         free_disk: Bytes free where the memory will be.
         free_ram: Bytes of memory available now; None where the system does not say.
     """
@@ -51,6 +58,9 @@ def estimate_build(
 ) -> Estimate:
     """Estimate a build.
 
+    How many categories there are is not known before all is read: of what grows with them, as much
+    is reckoned as there can be, as if each image had one of its own.
+
     Args:
         place: Where it will be written, or a folder above that is there.
         images: Number of images; None where it is not known.
@@ -60,19 +70,34 @@ def estimate_build(
     while not place.exists():
         place = place.parent
     each = 4 * dimension + ENTRY.itemsize + SOURCE_BYTES + int(THUMBNAIL_BYTES * thumbnails**2)
-    left_out = min(images or MOST_LEFT_OUT, MOST_LEFT_OUT)
-    fit = 8 * (_ARRAYS * left_out * dimension + 3 * dimension**2 + _ARRAYS * MOST_SCORES)
     batch = 2 * 4 * BATCH_PIXELS
     segment = 2 * SEGMENT * each
+    fit_ram = _fit_bytes(MOST_CATEGORIES if images is None else images, dimension)
+    disk = None
+    if images is not None:  # the fit keeps axes, sums of categories, answers to the left-out
+        disk = images * each
+        disk += 4 * dimension * (min(images, dimension) + min(images, ALL_SCORED))
+        disk += 8 * (MOST_CANDIDATES + 4) * min(images, MOST_LEFT_OUT)
     return Estimate(
         images=images,
-        disk_bytes=None
-        if images is None
-        else images * each + 4 * dimension * min(images, dimension),
-        ram_bytes=max(batch + segment, fit),
+        disk_bytes=disk,
+        ram_bytes=max(batch + segment, fit_ram) + IMAGE_BYTES * (images or 0),
         free_disk=shutil.disk_usage(place).free,
         free_ram=_free_ram(),
     )
+
+
+def _fit_bytes(images: int, dimension: int) -> int:
+    """Of memory while the scoring is chosen; the numbers of arrays are those seen alive at once."""
+    rows = min(images, MOST_LEFT_OUT) * dimension
+    means = min(images, MOST_CATEGORIES) * dimension
+    scores = min(images // 2 * min(images, MOST_LEFT_OUT), MOST_SCORES)  # of two images each
+    gaussians = 8 * (7 * rows + 3 * dimension**2 + 7 * means + 10 * scores)
+    if images > MOST_COMPARED:
+        return gaussians
+    cosines = min(images * min(images, MOST_LEFT_OUT), MOST_COSINES)
+    exemplars = 4 * (images * dimension + 4 * cosines)
+    return max(gaussians, exemplars + 8 * (2 * rows + dimension**2 + 4 * means + 10 * scores))
 
 
 def _free_ram() -> int | None:
