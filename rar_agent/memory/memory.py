@@ -141,7 +141,7 @@ class Memory:
     @cached_property
     def _stored(self) -> tuple[Fit, dict[str, Any]] | None:
         record = self.manifest.fit
-        return read_fit(self.folder, record) if record else None
+        return read_fit(self.folder, record, self.manifest.dimension) if record else None
 
     @cached_property
     def scorer(self) -> Scorer:

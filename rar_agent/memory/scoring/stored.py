@@ -31,11 +31,16 @@ _NUMBERS = (
 _TEMPER = ("sharp", "flat", "share")
 
 
-def read_fit(folder: Path, record: FitRecord) -> tuple[Fit, dict[str, Any]]:
+def read_fit(folder: Path, record: FitRecord, dimension: int) -> tuple[Fit, dict[str, Any]]:
     """A fit as it was stored, and all its arrays.
 
+    Args:
+        folder: The memory's.
+        record: What its manifest says.
+        dimension: Of its vectors.
+
     Raises:
-        DamagedDataError: The file is missing or does not parse.
+        DamagedDataError: The file is missing or does not parse, or its arrays do not fit together.
     """
     map_array(folder, record.arrays, np.dtype("u1"), record.arrays.size)  # checks the size
     path = folder / DATA / record.arrays.name
@@ -45,6 +50,7 @@ def read_fit(folder: Path, record: FitRecord) -> tuple[Fit, dict[str, Any]]:
                 raise ValueError("it is compressed")
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
+        _check(arrays, dimension)
         calibration = None
         if len(arrays["confidence"]):
             calibration = Calibration(**{name: arrays[name] for name in _CALIBRATION})
@@ -77,6 +83,22 @@ def read_fit(folder: Path, record: FitRecord) -> tuple[Fit, dict[str, Any]]:
     ) as error:
         raise DamagedDataError(f"{path} is damaged: {error}.", advice(folder)) from error
     return fit, arrays
+
+
+def _check(arrays: dict[str, Any], dimension: int) -> None:
+    """Check that arrays are numbers, and fit together."""
+    axes, answers = arrays["precision"].shape[:1], arrays["confidence"].shape[:1]
+    wanted = {"origin": (dimension,), "precision": axes, "basis": (dimension, *axes)}
+    wanted |= dict.fromkeys(_CALIBRATION, answers)
+    if answers != (0,):
+        wanted["likeliest"] = (*answers, arrays["likeliest"].shape[-1])
+    if "sums" in arrays:
+        known = arrays["ids"].shape[:1]
+        wanted |= {"ids": known, "counts": known, "sums": (*known, dimension)}
+    for name, shape in wanted.items():
+        found = arrays[name]
+        if found.shape != shape or found.dtype.kind not in "fib":
+            raise ValueError(f"{name} has {found.dtype} of shape {found.shape}; expected {shape}")
 
 
 def fit_arrays(fit: Fit, sums: Sums | None) -> bytes:
