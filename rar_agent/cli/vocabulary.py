@@ -108,13 +108,13 @@ def tree(memory: Memory, limit: int) -> Tree:
     categories, counts = memory.categories, memory.entries.counts("image")
     known = memory.entries.known
     root = Tree(_line(memory.name, memory.category_count, memory.image_count))
-    tops = [name for name in memory.taxonomy.branches() if not _parent(memory, name)]
-    alone = [c.name for c in categories if not c.parent and c.name not in set(tops)]
-    waiting: list[tuple[Tree, list[str]]] = [(root, tops + alone)]
+    tops = dict.fromkeys(n for n in memory.taxonomy.branches() if not _parent(memory, n))
+    tops |= dict.fromkeys(category.name for category in categories if not category.parent)
+    waiting: list[tuple[Tree, list[str]]] = [(root, list(tops))]
     while waiting:
         node, names = waiting.pop()
         for name in names[:limit]:
-            below = [categories[int(column)].name for column in categories.children(name)]
+            below = [categories[column].name for column in memory.taxonomy.children(name)]
             columns = memory.taxonomy.below(name)
             count = int(counts[columns].sum())
             own = node.add(_line(name, int(known[columns].sum()) if below else 0, count))

@@ -113,6 +113,10 @@ class Taxonomy:
             name = self._parents[found] if found is not None else ""
         return tuple(way)
 
+    def children(self, name: str) -> list[int]:
+        """Positions of the categories right below a name, ascending."""
+        return self._children.get(name, [])
+
     def below(self, name: str) -> NDArray[np.int64]:
         """Positions of a category and of all below it; ascending, empty where it is unknown."""
         if name not in self._below:
@@ -125,7 +129,7 @@ class Taxonomy:
         if own is not None:
             found.add(own)
         while waiting:
-            for column in self._children.get(waiting.pop(), ()):
+            for column in self.children(waiting.pop()):
                 found.add(column)
                 child = self._categories[column].name
                 if child not in seen:

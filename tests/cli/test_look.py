@@ -52,6 +52,22 @@ def test_the_tree(rar, colours):
     ]
 
 
+def test_the_tree_of_categories_in_no_branch_and_of_one_that_is_a_branch(rar, colours):
+    for name, parent in (("red", ""), ("blue", ""), ("orange", "red")):
+        rar("memory", "update", "colours", name, "--parent", parent)
+    tree = rar("memory", "show", "colours", "--tree").out.splitlines()
+    assert tree == [
+        "colours  6 categories, 108 exemplars",
+        "├── cold  3 categories, 54 exemplars",
+        "│   ├── green  18 exemplars",
+        "│   ├── purple  18 exemplars",
+        "│   └── black  18 exemplars",
+        "├── red  2 categories, 36 exemplars",
+        "│   └── orange  18 exemplars",
+        "└── blue  18 exemplars",
+    ]
+
+
 def test_a_category_and_a_branch(rar, colours):
     shown = rar("memory", "show", "colours", "--category", "red", "--limit", 2).out
     assert "in: warm" in shown

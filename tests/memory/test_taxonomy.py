@@ -64,6 +64,8 @@ def test_above_and_below(memory):
     assert names(memory, tree.below("mammals")) == {"cat"}  # a branch that is no category
     assert names(memory, tree.below("rock")) == {"rock"}
     assert tree.below("fish").tolist() == []
+    assert names(memory, tree.children("birds")) == {"songbirds", "owl"}
+    assert tree.children("rock") == []
 
 
 @pytest.mark.parametrize(
