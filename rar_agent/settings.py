@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -28,6 +28,15 @@ MOST_CANDIDATES = 26
 
 
 _PROMPTS = {"listwise": "rank@1", "choice": "choice@1", "pairwise": "pairwise@1"}
+
+
+class TokenPrice(BaseModel):
+    """What a model's tokens cost, in US dollars a million."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
 
 
 class Settings(BaseSettings):
@@ -92,6 +101,9 @@ class Settings(BaseSettings):
     """In how many orders the options are shown, a call each; 0: each option at each letter."""
     seed: int = 0
     """Seed of the order in which options are shown."""
+    prices: dict[str, TokenPrice] = {}
+    """US dollars for a million tokens of models by name, in rar.toml:
+    `prices."openai:gpt-5-mini" = {input = 0.25, output = 2.0}`; default: as genai-prices lists."""
 
     roots: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders under which a string chosen by a model may name a file; none by default."""

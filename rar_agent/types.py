@@ -6,6 +6,7 @@ artifacts and JSON lines hold plain data only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -77,14 +78,21 @@ class Usage(_Frozen):
     """Tokens sent, the image's included."""
     output_tokens: int = 0
     """Tokens received."""
+    cost: float | None = Field(default=0.0, ge=0)
+    """US dollars; None where the price is not known."""
+    cached: int = 0
+    """Answers that were kept from before: nothing was billed for them."""
 
 
 def sum_usage(usages: Iterable[Usage]) -> Usage:
-    """Of several calls together."""
+    """Of several calls together; where one's cost is not known, the sum is not."""
     found = list(usages)
+    costs = [usage.cost for usage in found]
     return Usage(
         input_tokens=sum(usage.input_tokens for usage in found),
         output_tokens=sum(usage.output_tokens for usage in found),
+        cost=None if None in costs else math.fsum(cost for cost in costs if cost is not None),
+        cached=sum(usage.cached for usage in found),
     )
 
 

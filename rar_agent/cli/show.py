@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from rar_agent.types import Branch, Failure, Recognition
+from rar_agent.types import Branch, Failure, Recognition, Usage
 
 if TYPE_CHECKING:
     from rar_agent.memory import Memory
@@ -111,14 +111,18 @@ def _notes(recognition: Recognition) -> list[Text]:
     else:
         notes.append(Text(f"memory: {trace.memory}, scored by {trace.method}", style="dim"))
     if trace.model and not trace.degraded:
-        tokens = f"{trace.usage.input_tokens}+{trace.usage.output_tokens} tokens"
-        status = f"answer {trace.parse_status}"
-        notes.append(
-            Text(f"ranked by {trace.model}, {trace.prompt}, {tokens}, {status}", style="dim")
-        )
+        words = f"{trace.prompt}, {_spent(trace.usage)}, answer {trace.parse_status}"
+        notes.append(Text(f"ranked by {trace.model}, {words}", style="dim"))
     elif not trace.degraded:
         notes.append(Text("ranked by: retrieval alone, no model was asked", style="dim"))
     return notes
+
+
+def _spent(usage: Usage) -> str:
+    if usage.cached and not usage.input_tokens:
+        return "answered before, at no cost"
+    cost = "cost unknown" if usage.cost is None else f"${usage.cost:.6f}" if usage.cost else "free"
+    return f"{usage.input_tokens}+{usage.output_tokens} tokens, {cost}"
 
 
 def many(results: list[Recognition | Failure]) -> Table:

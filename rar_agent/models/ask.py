@@ -21,6 +21,7 @@ from langchain_openai.chat_models.base import BaseChatOpenAI
 from rar_agent.errors import ProviderError
 from rar_agent.images import MIME_TYPE, Picture
 from rar_agent.models.capabilities import Capabilities, Feature
+from rar_agent.models.prices import Price
 from rar_agent.prompts import Message
 from rar_agent.types import Usage
 
@@ -29,6 +30,9 @@ TOP_LOGPROBS = 20
 
 FEW_TOKENS = 3
 """Asked for where a letter's log-probability is read: one, and what some models say before it."""
+
+_FINISH = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+"""Where providers say why an answer ended."""
 
 _Asked = Runnable[LanguageModelInput, AIMessage]
 
@@ -57,7 +61,7 @@ class Answer:
 
     Attributes:
         text: The answer; empty where it refused.
-        usage: Tokens billed.
+        usage: Tokens billed, and what they cost.
         model: The model's own name for itself, else the asked name.
         finish: The provider's reason for stopping; `refusal` where it refused.
         tokens: Of each token of the answer, the log-probabilities of it and its alternatives;
@@ -83,14 +87,20 @@ class ChatModel:
         name: `provider:name`.
         model: The LangChain model.
         capabilities: Of its server.
+        price: Of its tokens; None where it is not known.
     """
 
     def __init__(
-        self, name: str, model: BaseChatModel, capabilities: Capabilities | None = None
+        self,
+        name: str,
+        model: BaseChatModel,
+        capabilities: Capabilities | None = None,
+        price: Price | None = None,
     ) -> None:
         self.name = name
         self.model = model
         self.capabilities = capabilities or Capabilities()
+        self._price = price
 
     def ask(self, question: Question) -> Answer:
         """Ask.
@@ -180,20 +190,27 @@ class ChatModel:
         return self.model.bind(**options) if options else self.model
 
     def _answer(self, message: AIMessage, few: bool) -> Answer:
-        usage = message.usage_metadata
         metadata = message.response_metadata
-        finish = str(metadata.get("finish_reason") or "")
-        refused = bool(message.additional_kwargs.get("refusal"))
+        finish = str(next((metadata[key] for key in _FINISH if metadata.get(key)), ""))
+        refused = bool(message.additional_kwargs.get("refusal")) or finish == "refusal"
         return Answer(
             text="" if refused else message.text,
-            usage=Usage(
-                input_tokens=usage["input_tokens"] if usage else 0,
-                output_tokens=usage["output_tokens"] if usage else 0,
-            ),
+            usage=self._usage(message),
             model=str(metadata.get("model_name") or self.name),
             finish="refusal" if refused else finish,
             few_tokens=few and finish == "length",
             tokens=_tokens(metadata.get("logprobs")),
+        )
+
+    def _usage(self, message: AIMessage) -> Usage:
+        told = message.usage_metadata
+        if told and not told["input_tokens"]:  # some servers do not count
+            told = None
+        tier = str(message.response_metadata.get("service_tier") or "")
+        return Usage(
+            input_tokens=told["input_tokens"] if told else 0,
+            output_tokens=told["output_tokens"] if told else 0,
+            cost=self._price.dollars(told, tier) if self._price else None,
         )
 
     def _provider_error(self, error: Exception) -> ProviderError:

@@ -7,10 +7,12 @@ from typing import Any
 
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
+from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from rar_agent.errors import ConfigurationError
 from rar_agent.models.ask import ChatModel
 from rar_agent.models.capabilities import Capabilities
+from rar_agent.models.prices import FREE, FixedPrice, ListedPrice, Price
 from rar_agent.settings import Settings
 
 
@@ -32,7 +34,7 @@ def load_chat_model(settings: Settings) -> ChatModel:
             f"No model is named{server}.", "Set RAR_MODEL (or --model) to one that takes images."
         )
     if name.startswith("local:"):
-        return ChatModel(name, _local(name.removeprefix("local:"), settings))
+        return ChatModel(name, _local(name.removeprefix("local:"), settings), price=FREE)
     options: dict[str, Any] = {
         "timeout": settings.model_timeout_s,
         "max_retries": settings.model_retries,
@@ -60,7 +62,18 @@ def load_chat_model(settings: Settings) -> ChatModel:
             "server.",
         ) from error
     learnt = Capabilities(name, settings.base_url or "", settings.home.expanduser() / "models")
-    return ChatModel(name, model, learnt)
+    return ChatModel(name, model, learnt, _price(name, model, settings))
+
+
+def _price(name: str, model: BaseChatModel, settings: Settings) -> Price:
+    """The user's price of a model, else the listed one."""
+    provider, _, bare = name.partition(":")
+    given = next((settings.prices[n] for n in (name, bare) if n in settings.prices), None)
+    if given is not None:
+        return FixedPrice(given)
+    if isinstance(model, BaseChatOpenAI):  # whoever speaks OpenAI's protocol, at any URL
+        return ListedPrice(model.model_name, server=str(model.root_client.base_url))
+    return ListedPrice(bare, provider=provider)
 
 
 def _local(name: str, settings: Settings) -> BaseChatModel:

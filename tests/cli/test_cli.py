@@ -111,7 +111,7 @@ def test_a_model_over_http(in_taught, tmp_path, server):
     draw("red", 99).save(tmp_path / "a.png")
     command = ("recognize", "a.png", "--memory", "discs", "--model", "m", "--base-url", server.url)
     done = run(*command, RAR_SKIP_RANKING_AT="1.01")
-    assert "ranked by m, rank@1, 300+12 tokens, answer exact" in done.stdout
+    assert "ranked by m, rank@1, 300+12 tokens, cost unknown, answer exact" in done.stdout
     server.script = [Reply(status=500)]
     done = run(*command, RAR_SKIP_RANKING_AT="1.01", RAR_MODEL_RETRIES="0")
     assert done.returncode == 0
