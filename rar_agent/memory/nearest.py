@@ -52,7 +52,7 @@ class Nearest:
             queries: (q, d) unit rows.
             count: Entries wanted.
             allowed: (c,) whether entries of each category may be returned; None for all.
-            in_order: Whether ties and last bits matter; a shortlist is scored again anyway.
+            in_order: Whether order, ties and last bits matter; a shortlist is scored again anyway.
 
         Returns:
             Cosines and rows, each (q, k); where fewer were found, minus infinity and -1.
@@ -75,7 +75,8 @@ class Nearest:
             rows.append(np.where(found[1] >= 0, found[1] + self._entries.offsets[i], -1))
         if len(scores) == 2:
             return scores[1], rows[1]
-        return _merge(np.concatenate(scores, axis=1), np.concatenate(rows, axis=1), count)
+        merge = _merge if in_order else _merge_as_they_come
+        return merge(np.concatenate(scores, axis=1), np.concatenate(rows, axis=1), count)
 
     def _selection(self, i: int, allowed: NDArray[np.bool_] | None) -> Selection | None:
         start, segment = int(self._entries.offsets[i]), self._entries.segments[i]
@@ -117,3 +118,13 @@ def _merge(
 ) -> tuple[FloatArray, NDArray[np.int64]]:
     order = np.lexsort((rows, -scores), axis=1)[:, :count]
     return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
+
+
+def _merge_as_they_come(
+    scores: FloatArray, rows: NDArray[np.int64], count: int
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Like `_merge`, in no order: sorting took a third of a batch's search of 10,000 entries."""
+    if scores.shape[1] <= count:
+        return scores, rows
+    chosen = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    return np.take_along_axis(scores, chosen, 1), np.take_along_axis(rows, chosen, 1)
