@@ -1,1 +1,1 @@
-"""What is measured, and the commands that measure it: `python -m benchmarks.accuracy`."""
+"""What is measured, and the commands that measure it: `python -m benchmarks.methods`."""

@@ -1,47 +1,58 @@
-"""Accuracy on a fixed subset of real images; benchmarks/accuracy.py has the full tables."""
+"""Accuracy on a fixed subset of real images; benchmarks/methods.py has the full tables."""
 
 import numpy as np
 import pytest
 
-from benchmarks import clip
-from benchmarks.accuracy import RememberingEncoder, encode_folder, measure
-from rar_agent.memory import create_memory, read_folder
+from benchmarks import clip, peers
+from benchmarks.features import encode, memory_of, record_of
+from benchmarks.methods import measured
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def birds(data, builtin, tmp_path_factory):
-    """40 of the bird classes: a quarter of their test images, and an encoder that remembers."""
-    encoder = RememberingEncoder(builtin)
-    small = tmp_path_factory.mktemp("birds")
-    for part, every in (("train", 1), ("test", 4)):
-        for place in sorted((data / "cub100" / part).iterdir())[:40]:
-            (small / part / place.name).mkdir(parents=True)
-            for image in sorted(place.iterdir())[::every]:
-                (small / part / place.name / image.name).symlink_to(image)
-    return small, encoder, encode_folder(encoder, small / "test")
+def subset(data, tmp_path_factory):
+    """40 of the bird classes: 18 images to learn, a quarter of the test images; and other things."""
+    place = tmp_path_factory.mktemp("subset")
+    parts = {
+        "cub100/train": slice(18),
+        "cub100/test": slice(None, None, 4),
+        "caltech100/test": slice(1),
+    }
+    for source, part in parts.items():
+        for folder in sorted((data / source).iterdir())[:40]:
+            (place / source / folder.name).mkdir(parents=True)
+            for image in sorted(folder.iterdir())[part]:
+                (place / source / folder.name / image.name).symlink_to(image)
+    return place
 
 
-@pytest.mark.parametrize(("shots", "top1", "recall5"), [(4, 88.5, 99.4), (16, 95.2, 100.0)])
-def test_birds(birds, tmp_path, shots, top1, recall5):
-    small, encoder, queries = birds
-    taught = read_folder(small / "train", shots, seed=1)
-    memory = create_memory(tmp_path, "birds", encoder, taught).memory
-    fitted, knn = measure(memory, queries, "fitted"), measure(memory, queries, "knn")
-    assert fitted["top1"] == pytest.approx(top1, abs=1.5)
-    assert fitted["recall5"] == pytest.approx(recall5, abs=1.5)
-    assert fitted["top1"] > knn["top1"] + 5
-    assert fitted["abstained"] < 3
-    assert fitted["ece"] < 7  # of 314 images: its noise alone is 3
-    vectors, norms, names = queries
-    sets = memory.search(vectors, norms, exemplars=0, coverage=0.95)
-    inside = [
-        name in [candidate.category.name for candidate in result.candidates]
-        for result, name in zip(sets, names, strict=True)
-    ]
-    assert np.mean(inside) > 0.93
-    assert np.mean([len(result.candidates) for result in sets]) < 2.5
+@pytest.fixture(scope="module")
+def encoded(subset, builtin):
+    sources = ("cub100/train", "cub100/test", "caltech100/test")
+    return [encode(builtin, subset / source) for source in sources]
+
+
+@pytest.mark.parametrize(("shots", "top1", "recall5"), [(4, 88.9, 98.7), (16, 94.9, 99.7)])
+def test_birds(subset, encoded, builtin, tmp_path, shots, top1, recall5):
+    train, test, strangers = encoded
+    drawn = train.drawn(subset / "cub100" / "train", shots, seed=1)
+    known = train.vectors[drawn], train.labels[drawn]
+    memory = memory_of(tmp_path / "memories" / "m", record_of(builtin), *known, train.names)
+    found = measured(memory, test, strangers.vectors)
+    assert found["fitted"] == pytest.approx(top1, abs=1.5)
+    assert found["recall5"] == pytest.approx(recall5, abs=1.5)
+    nearest = peers.nearest(*known, test.vectors).argmax(axis=1)
+    assert found["fitted"] > 100 * np.mean(nearest == test.labels) + 5
+    assert found["ece"] < 7  # of 314 images: its noise alone is 3
+    assert found["covered 0.95"] > 93
+    assert found["size 0.95"] < 2.5
+    assert found["auroc"] > 98
+    norms = np.ones(len(test.vectors), np.float32)
+    answers = memory.search(test.vectors, norms, k=1, exemplars=0)
+    right = [a.candidates[0].category.name for a in answers] == np.array(test.names)[test.labels]
+    assert 100 * np.mean(right) == pytest.approx(found["fitted"])
+    assert np.mean([not answer.similar_enough for answer in answers]) < 0.03
 
 
 @pytest.mark.parametrize(
