@@ -60,6 +60,10 @@ class ProviderError(RarError):
     exit_code = 4
 
 
+class BudgetError(ProviderError):
+    """The limit on what may be spent is reached, so a model was not asked."""
+
+
 class DamagedDataError(RarError):
     """Stored data is damaged or of an unknown format."""
 

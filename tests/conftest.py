@@ -34,6 +34,7 @@ def clean_environment(home, tmp_path, monkeypatch):
     monkeypatch.setenv("RAR_HOME", str(home))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("RAR_CACHE_MB", "0")  # scripted servers are there to be asked
     monkeypatch.chdir(tmp_path)  # no rar.toml of the developer's is read
 
 

@@ -26,6 +26,8 @@ class Reply:
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     body: bytes | None = None
     """Sent as it is, instead of a completion."""
+    usage: tuple[int, int] = (300, 12)
+    """Tokens of the prompt and of the answer."""
     logprobs: dict[str, float] | None = None
     """Of the first token's alternatives; told only where the request asks for them."""
 
@@ -126,13 +128,18 @@ def _completion(
     if request.get("logprobs") and logprobs:
         tops = [{"token": t, "logprob": p, "bytes": None} for t, p in logprobs.items()]
         choice["logprobs"] = {"content": [{**tops[0], "top_logprobs": tops}], "refusal": None}
+    sent, received = reply.usage
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
         "model": request["model"],
         "choices": [choice],
-        "usage": {"prompt_tokens": 300, "completion_tokens": 12, "total_tokens": 312},
+        "usage": {
+            "prompt_tokens": sent,
+            "completion_tokens": received,
+            "total_tokens": sent + received,
+        },
     }
 
 

@@ -1,6 +1,8 @@
 """Chat models: from a name to a model, and one way to ask it."""
 
-from rar_agent.models.ask import Answer, ChatModel, Question
+from rar_agent.models.ask import ChatModel
+from rar_agent.models.budget import Budget
 from rar_agent.models.factory import load_chat_model
+from rar_agent.models.question import Answer, Question
 
-__all__ = ["Answer", "ChatModel", "Question", "load_chat_model"]
+__all__ = ["Answer", "Budget", "ChatModel", "Question", "load_chat_model"]

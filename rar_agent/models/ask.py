@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,10 +20,14 @@ from langchain_core.messages import (
 from langchain_core.runnables import Runnable
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from rar_agent.errors import ProviderError
+from rar_agent.errors import ConfigurationError, ProviderError
 from rar_agent.images import MIME_TYPE, Picture
+from rar_agent.models.budget import Budget
+from rar_agent.models.cache import AnswerCache
 from rar_agent.models.capabilities import Capabilities, Feature
 from rar_agent.models.prices import Price
+from rar_agent.models.question import Answer, Question, answer_of
+from rar_agent.models.steps import Step, Steps, arun, on_disk, run, somebody_else
 from rar_agent.prompts import Message
 from rar_agent.types import Usage
 
@@ -37,46 +43,6 @@ _FINISH = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 _Asked = Runnable[LanguageModelInput, AIMessage]
 
 
-@dataclass(frozen=True)
-class Question:
-    """What a model is asked.
-
-    Attributes:
-        messages: In order; the last is the user's.
-        settings: `temperature`, `max_tokens`, `stop`.
-        schema: JSON schema of the answer, used where the server takes one.
-        letters: Of the options, where the log-probabilities of these letters as the first token
-            are all that is wanted; empty where the answer is to be written out.
-    """
-
-    messages: Sequence[Message]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    schema: Mapping[str, Any] | None = None
-    letters: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model said.
-
-    Attributes:
-        text: The answer; empty where it refused.
-        usage: Tokens billed, and what they cost.
-        model: The model's own name for itself, else the asked name.
-        finish: The provider's reason for stopping; `refusal` where it refused.
-        tokens: Of each token of the answer, the log-probabilities of it and its alternatives;
-            empty where they were not asked for, or the server does not say.
-        few_tokens: Whether it was cut off after a few tokens, because no more were asked for.
-    """
-
-    text: str
-    usage: Usage
-    model: str
-    finish: str
-    tokens: tuple[Mapping[str, float], ...] = ()
-    few_tokens: bool = False
-
-
 class ChatModel:
     """A chat model and what was learnt of it while asking. Thread-safe.
 
@@ -88,6 +54,12 @@ class ChatModel:
         model: The LangChain model.
         capabilities: Of its server.
         price: Of its tokens; None where it is not known.
+        server: Where it is asked, and what else tells it from others of its name.
+        cache: Answers that are kept; None keeps none.
+        budget: What may be spent; None sets no limit.
+
+    Raises:
+        ConfigurationError: There is a budget, and the price is not known.
     """
 
     def __init__(
@@ -96,51 +68,42 @@ class ChatModel:
         model: BaseChatModel,
         capabilities: Capabilities | None = None,
         price: Price | None = None,
+        server: str = "",
+        cache: AnswerCache | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.name = name
         self.model = model
         self.capabilities = capabilities or Capabilities()
         self._price = price
+        self._server = server
+        self._cache = cache
+        self._budget = budget
+        if budget and not (price and price.known):
+            raise ConfigurationError(
+                f"The price of '{name}' is not known, so a limit of ${budget.limit:g} cannot be "
+                "kept.",
+                "Give it in rar.toml, in dollars for a million tokens: "
+                f'prices."{name}" = {{input = 0.25, output = 2.0}}',
+            )
 
     def ask(self, question: Question) -> Answer:
         """Ask.
 
         Raises:
             ProviderError: It failed, after the SDK's retries.
+            BudgetError: The limit on what may be spent is reached.
         """
-        messages, steps = as_langchain(question.messages), self._steps(question)
-        asked = next(steps)
-        while True:
-            outcome: AIMessage | Exception
-            try:
-                outcome = asked.invoke(messages)
-            except Exception as error:  # whatever a provider's package raises
-                outcome = error
-            try:
-                asked = steps.send(outcome)
-            except StopIteration as done:
-                answer: Answer = done.value
-                return answer
+        return run(self._answered(question, None))
 
     async def aask(self, question: Question) -> Answer:
         """Like `ask`, without blocking the event loop.
 
         Raises:
             ProviderError: It failed, after the SDK's retries.
+            BudgetError: The limit on what may be spent is reached.
         """
-        messages, steps = as_langchain(question.messages), self._steps(question)
-        asked = next(steps)
-        while True:
-            outcome: AIMessage | Exception
-            try:
-                outcome = await asked.ainvoke(messages)
-            except Exception as error:  # whatever a provider's package raises
-                outcome = error
-            try:
-                asked = steps.send(outcome)
-            except StopIteration as done:
-                answer: Answer = done.value
-                return answer
+        return await arun(self._answered(question, asyncio.get_running_loop()))
 
     def takes(self, feature: Feature) -> bool:
         """Whether the server may take a feature: nothing is known against it."""
@@ -154,8 +117,64 @@ class ChatModel:
     def _speaks_openai(self) -> bool:
         return isinstance(self.model, BaseChatOpenAI)
 
-    def _steps(self, question: Question) -> Generator[_Asked, AIMessage | Exception, Answer]:
-        """Requests to send one after another, until one is answered."""
+    def _answered(self, question: Question, crowd: Hashable) -> Steps[Answer]:
+        """Take what is kept, or what somebody else is being told, else ask.
+
+        Args:
+            question: That is asked.
+            crowd: Who may wait for each other: threads, or one event loop. A thread that waited
+                for a loop could be what the loop waits for.
+        """
+        cache = self._cache
+        if cache is None or not question.repeatable:
+            return (yield from self._paid(question))
+        key = question.key(self.name, self._server)
+        answer: Answer | None
+        while True:
+            flight, mine = cache.flights.join((key, crowd))
+            if mine:
+                break
+            answer = yield somebody_else(flight)
+            if answer is not None:
+                return answer.again
+        try:
+            kept = yield on_disk(partial(cache.get, key))
+            answer = answer_of(kept) if kept else None
+            if answer is not None:
+                answer = answer.again
+            else:
+                answer = yield from self._paid(question)
+                if answer.whole:
+                    yield on_disk(partial(cache.put, key, answer.to_json()))
+            flight.set_result(answer)
+            return answer
+        except ProviderError as error:
+            flight.set_exception(error)
+            raise
+        finally:
+            cache.flights.land((key, crowd))
+
+    def _paid(self, question: Question) -> Steps[Answer]:
+        """Ask, within the budget."""
+        budget = self._budget
+        if budget is None:
+            return (yield from self._asking(question))
+        held = budget.hold(self.name)
+        while isinstance(held, Future):
+            yield somebody_else(held)
+            held = budget.hold(self.name)
+        try:
+            answer = yield from self._asking(question)
+        except BaseException as error:
+            refused = isinstance(error, ProviderError) and not _timed_out(error)
+            budget.drop(self.name, held, billed=not refused)
+            raise
+        budget.settle(self.name, held, answer.usage.cost)
+        return answer
+
+    def _asking(self, question: Question) -> Steps[Answer]:
+        """Send requests one after another, until one is answered."""
+        messages = as_langchain(question.messages)
         wanted: list[Feature] = ["schema"] if question.schema else []
         wanted += ["logprobs"] if question.letters else []
         wanted += ["temperature"] if "temperature" in question.settings else []
@@ -163,13 +182,18 @@ class ChatModel:
         guilty: list[Feature] = []
         certain: list[Feature] = []
         while True:
-            outcome = yield self._bound(question, sent)
-            if not isinstance(outcome, Exception):
+            asked = self._bound(question, sent)
+            try:
+                message = yield Step(
+                    partial(asked.invoke, messages), partial(asked.ainvoke, messages)
+                )
+            except Exception as error:  # whatever a provider's package raises
+                if not sent or not _refused(error):
+                    raise self._provider_error(error) from error
+                named = [feature for feature in sent if _names(error, feature)]
+            else:
                 self.capabilities.refuse(guilty)
-                return self._answer(outcome, "logprobs" in sent)
-            if not sent or not _refused(outcome):
-                raise self._provider_error(outcome) from outcome
-            named = [feature for feature in sent if _names(outcome, feature)]
+                return self._answer(message, "logprobs" in sent)
             dropped = named[0] if named else sent[0]
             sent.remove(dropped)
             # Of those that no message names, only the last one surely stood in the way.
@@ -235,6 +259,10 @@ def _refused(error: Exception) -> bool:
     """Whether the request itself was refused, perhaps for a feature."""
     status = getattr(error, "status_code", None)
     return isinstance(error, ModelInvalidRequestError) or status in (400, 422, 501)
+
+
+def _timed_out(error: ProviderError) -> bool:
+    return "timeout" in type(error.__cause__).__name__.casefold()
 
 
 _WORDS: Mapping[Feature, tuple[str, ...]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from langchain.chat_models import init_chat_model
@@ -11,21 +12,27 @@ from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from rar_agent.errors import ConfigurationError
 from rar_agent.models.ask import ChatModel
+from rar_agent.models.budget import Budget, process_budget
+from rar_agent.models.cache import AnswerCache, cache_at
 from rar_agent.models.capabilities import Capabilities
 from rar_agent.models.prices import FREE, FixedPrice, ListedPrice, Price
 from rar_agent.settings import Settings
 
 
-def load_chat_model(settings: Settings) -> ChatModel:
+def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatModel:
     """The model that the settings name.
 
     With a `base_url` the server is taken to speak the OpenAI protocol, as Ollama, vLLM,
     llama.cpp and LM Studio do, and is asked without a key if OPENAI_API_KEY is not set.
     `local:FOLDER` and `local:org/name` run in this process, whatever `base_url` says.
 
+    Args:
+        settings: Which model, and all about it.
+        budget: What may be spent; default: the process's, if the settings have a limit.
+
     Raises:
         ConfigurationError: No model is named, the provider is unknown, its package or key is
-            missing, or a local model is not on disk.
+            missing, a local model is not on disk, or there is a limit and the price is unknown.
     """
     name = settings.model
     if name is None:
@@ -34,7 +41,13 @@ def load_chat_model(settings: Settings) -> ChatModel:
             f"No model is named{server}.", "Set RAR_MODEL (or --model) to one that takes images."
         )
     if name.startswith("local:"):
-        return ChatModel(name, _local(name.removeprefix("local:"), settings), price=FREE)
+        return ChatModel(
+            name,
+            _local(name.removeprefix("local:"), settings),
+            price=FREE,
+            server=_weights(name.removeprefix("local:"), settings),
+            cache=_cache(settings),
+        )
     options: dict[str, Any] = {
         "timeout": settings.model_timeout_s,
         "max_retries": settings.model_retries,
@@ -62,18 +75,35 @@ def load_chat_model(settings: Settings) -> ChatModel:
             "server.",
         ) from error
     learnt = Capabilities(name, settings.base_url or "", settings.home.expanduser() / "models")
-    return ChatModel(name, model, learnt, _price(name, model, settings))
+    if budget is None and settings.max_cost is not None:
+        budget = process_budget(settings.max_cost)
+    server = _server(model)
+    price = _price(name, model, server, settings)
+    return ChatModel(name, model, learnt, price, server, _cache(settings), budget)
 
 
-def _price(name: str, model: BaseChatModel, settings: Settings) -> Price:
+def _server(model: BaseChatModel) -> str:
+    """Where a model is asked, if its package says so."""
+    if isinstance(model, BaseChatOpenAI):
+        return str(model.root_client.base_url)
+    return str(getattr(model, "anthropic_api_url", None) or getattr(model, "base_url", None) or "")
+
+
+def _price(name: str, model: BaseChatModel, server: str, settings: Settings) -> Price:
     """The user's price of a model, else the listed one."""
     provider, _, bare = name.partition(":")
     given = next((settings.prices[n] for n in (name, bare) if n in settings.prices), None)
     if given is not None:
         return FixedPrice(given)
     if isinstance(model, BaseChatOpenAI):  # whoever speaks OpenAI's protocol, at any URL
-        return ListedPrice(model.model_name, server=str(model.root_client.base_url))
+        return ListedPrice(bare, server=server)
     return ListedPrice(bare, provider=provider)
+
+
+def _cache(settings: Settings) -> AnswerCache | None:
+    if not settings.cache_mb:
+        return None
+    return cache_at(settings.home.expanduser() / "cache" / "answers.sqlite", settings.cache_mb)
 
 
 def _local(name: str, settings: Settings) -> BaseChatModel:
@@ -88,3 +118,11 @@ def _local(name: str, settings: Settings) -> BaseChatModel:
     )
     model.check()
     return model
+
+
+def _weights(name: str, settings: Settings) -> str:
+    """What tells a model's weights from those that had its name before."""
+    folder = Path(name).expanduser()
+    files = folder.iterdir() if folder.is_dir() else ()
+    changed = max((file.stat().st_mtime_ns for file in files), default=0)
+    return f"{settings.precision} {changed}"

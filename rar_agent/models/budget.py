@@ -1,0 +1,104 @@
+"""A limit on what is spent."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from functools import cache
+
+from rar_agent.errors import BudgetError
+from rar_agent.models.steps import promise
+
+
+class Budget:
+    """US dollars that may be spent, by all who share the object. Thread-safe.
+
+    A call is sent only while what was spent, and what the calls on their way will cost, leave room
+    for it: as much as its model's dearest call so far. A model's first call goes alone. So the
+    limit is missed by no more than one call costs more than any before it.
+
+    Args:
+        limit: US dollars.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._spent = 0.0
+        self._held: list[float] = []
+        self._dearest: dict[str, float] = {}
+        self._waiting: list[Future[None]] = []
+
+    @property
+    def spent(self) -> float:
+        """US dollars spent so far."""
+        return self._spent
+
+    def hold(self, model: str) -> float | Future[None]:
+        """Hold money for a call.
+
+        Args:
+            model: Name of the model.
+
+        Returns:
+            What is held, to be given to `settle`; or, while it depends on calls that are on their
+            way, what to wait for before trying again.
+
+        Raises:
+            BudgetError: There is too little left.
+        """
+        with self._lock:
+            left = self.limit - self._spent
+            price = self._dearest.get(model)
+            if left <= 0 or (price is not None and price > left):
+                raise self._exhausted(price)
+            wanted = left if price is None else price
+            if sum(self._held) + wanted <= left:
+                self._held.append(wanted)
+                return wanted
+            self._waiting.append(promise())
+            return self._waiting[-1]
+
+    def settle(self, model: str, held: float, cost: float | None) -> None:
+        """Count an answer.
+
+        Args:
+            model: Name of the model.
+            held: What `hold` held for it.
+            cost: US dollars; None where that is not known: then all that was held counts.
+        """
+        spent = held if cost is None else cost
+        with self._lock:
+            self._dearest[model] = max(self._dearest.get(model, 0.0), spent)
+        self._free(held, spent)
+
+    def drop(self, model: str, held: float, billed: bool) -> None:
+        """End a call that was not answered.
+
+        Args:
+            model: Name of the model.
+            held: What `hold` held for it.
+            billed: Whether it may be billed all the same; then it counts as the dearest so far.
+        """
+        self._free(held, self._dearest.get(model, 0.0) if billed else 0.0)
+
+    def _free(self, held: float, spent: float) -> None:
+        with self._lock:
+            self._held.remove(held)
+            self._spent += spent
+            waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.set_result(None)
+
+    def _exhausted(self, price: float | None) -> BudgetError:
+        call = "" if price is None else f", and a call costs up to ${price:.6f}"
+        return BudgetError(
+            f"The limit of ${self.limit:g} is reached: ${self._spent:.6f} is spent{call}.",
+            "Raise RAR_MAX_COST.",
+        )
+
+
+@cache
+def process_budget(limit: float) -> Budget:
+    """The process's one budget of a limit."""
+    return Budget(limit)

@@ -1,0 +1,165 @@
+"""Answers kept on disk, so that the same question is paid for once."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock
+
+from rar_agent.models.flights import Flights
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+_WAIT_MS = 2_000  # for another process that is writing; then it goes without
+_DROPPED = 0.1  # share of the answers that goes where there is no room for another
+_NOT_OURS = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS answers(
+    key BLOB PRIMARY KEY, answer TEXT NOT NULL, used INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS by_use ON answers(used);
+"""
+
+
+class AnswerCache:
+    """Texts by key in an SQLite file, which processes share. Thread-safe.
+
+    What goes wrong with the file is logged and costs answers, never a recognition: a damaged file
+    is set aside as `*.damaged`, and a new one begun.
+
+    Args:
+        path: The file; made with its folder when first used.
+        megabytes: Its largest size; those go first whose last use is longest ago. The log beside it
+            takes a few megabytes more.
+
+    Attributes:
+        flights: Answers on their way into it.
+    """
+
+    def __init__(self, path: Path, megabytes: float) -> None:
+        self.flights: Flights[Any] = Flights()
+        self._path = path
+        self._bytes = megabytes * 1_000_000
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._warned = False
+
+    def get(self, key: bytes) -> str | None:
+        """The text that is kept under a key, or None."""
+
+        def look(file: sqlite3.Connection) -> str | None:
+            found = file.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+            if not found:
+                return None
+            file.execute("PRAGMA busy_timeout = 0")
+            with suppress(sqlite3.OperationalError):  # others are writing: not worth a wait
+                file.execute("UPDATE answers SET used = ? WHERE key = ?", (time.time_ns(), key))
+            file.execute(f"PRAGMA busy_timeout = {_WAIT_MS}")
+            return str(found[0])
+
+        return self._try(look)
+
+    def put(self, key: bytes, answer: str) -> None:
+        """Keep a text, and drop what there is no room for any more."""
+
+        def keep(file: sqlite3.Connection) -> None:
+            row = (key, answer, time.time_ns())
+            file.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", row)
+            while self._size(file) > self._bytes and self._drop(file):
+                pass
+
+        self._try(keep)
+
+    @staticmethod
+    def _size(file: sqlite3.Connection) -> int:
+        pages, free, size = (
+            int(file.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
+
+    @staticmethod
+    def _drop(file: sqlite3.Connection) -> int:
+        """Drop the answers whose last use is longest ago; how many."""
+        (count,) = file.execute("SELECT count(*) FROM answers").fetchone()
+        oldest = "SELECT rowid FROM answers ORDER BY used LIMIT ?"
+        number = max(1, int(_DROPPED * count))
+        dropped = file.execute(f"DELETE FROM answers WHERE rowid IN ({oldest})", (number,))  # noqa: S608
+        file.executescript("PRAGMA incremental_vacuum")  # execute() would free a single page
+        return dropped.rowcount
+
+    def _try(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    with self._opening():
+                        self._connection = self._open()
+                return work(self._connection)
+            except (sqlite3.Error, OSError) as error:
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if code in _NOT_OURS:
+                    self._set_aside(error)
+                elif code != sqlite3.SQLITE_BUSY and not self._warned:
+                    self._warned = True
+                    _log.warning("answers are not kept: %s: %s", self._path, error)
+                return None
+
+    def _opening(self) -> FileLock:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(f"{self._path}.lock", timeout=_WAIT_MS / 1_000)
+
+    def _open(self) -> sqlite3.Connection:
+        file = sqlite3.connect(
+            self._path, timeout=_WAIT_MS / 1_000, isolation_level=None, check_same_thread=False
+        )
+        try:
+            file.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before there is a table
+            file.execute("PRAGMA journal_mode = WAL")
+            file.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last answers
+            file.executescript(_TABLE)
+            file.execute("SELECT key, answer, used FROM answers LIMIT 0")
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _set_aside(self, error: Exception) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+        with self._opening():
+            if self._sound():  # another process has put a new one there
+                return
+            for end in ("-wal", "-shm", ""):  # a new file must not find the old one's log
+                part = Path(f"{self._path}{end}")
+                if part.exists():
+                    part.replace(f"{part}.damaged")
+        _log.warning("%s was damaged (%s) and is begun anew", self._path, error)
+
+    def _sound(self) -> bool:
+        try:
+            file = self._open()
+        except sqlite3.Error:
+            return False
+        try:
+            return bool(file.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+        except sqlite3.Error:
+            return False
+        finally:
+            file.close()
+
+
+@cache
+def cache_at(path: Path, megabytes: float) -> AnswerCache:
+    """The process's one cache in a file."""
+    return AnswerCache(path, megabytes)
