@@ -24,6 +24,7 @@ _OVERFETCHED = 0.5  # share of rows selected from which the others are fetched t
 _MOST_FETCHED = 16_384
 _BLOCK = 65_536  # selected rows gathered at a time: 128 MiB at 512 dimensions
 
+_FEW_ROWS = 512  # a thread costs more than it saves
 _ROWS_PER_THREAD = 16_384  # at least, when a batch is divided
 
 # FAISS leaves BLAS alone below 128,000 numbers in a batch; on 2 cores a batch of 32 queries of 512
@@ -132,6 +133,8 @@ def _knn(
     used too, 8 queries took 2,300 ms with them and 22 ms with one thread (100,000 rows).
     """
     faiss.cvar.distance_compute_blas_threshold = _BLAS_FROM
+    if len(vectors) < _FEW_ROWS:
+        return _knn_part(queries, vectors, count)
     if len(queries) >= THREADS * _QUERIES_PER_THREAD:
         # Each thread its own queries: there is nothing to merge.
         with ThreadPoolExecutor(THREADS) as pool:
