@@ -42,21 +42,22 @@ RECORD = EncoderRecord(
     templates=("{}",),
 )
 OPEN = """
-import json, os, sys, time
+import json, sys, time
 from pathlib import Path
 import numpy as np
 from rar_agent.memory import open_memory
-def resident():
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-before = resident()
+def resident(kind):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) * 1024 / 1e6
+before, own = resident("VmRSS"), resident("RssAnon")
 start = time.perf_counter()
 memory = open_memory(Path(sys.argv[1]), "m")
 opened = time.perf_counter()
+rss = resident("VmRSS") - before
 query = np.load(sys.argv[2])[:1]
 memory.search(query, np.ones(1, np.float32))
 first = time.perf_counter()
-print(json.dumps([opened - start, first - opened, resident() - before]))
+print(json.dumps([opened - start, first - opened, rss, resident("RssAnon") - own]))
 """
 
 
@@ -159,7 +160,8 @@ def run(clusters: Clusters, count: int, approximate: bool) -> dict[str, Any]:
         row["disk_mb"] = sum(f.stat().st_size for f in files if f.is_file()) / 1e6
         code = [sys.executable, "-c", OPEN, str(home), str(home / "queries.npy")]
         opened = [json.loads(subprocess.check_output(code)) for _ in range(3)]
-        row["open_s"], row["first_search_s"], row["opened_mb"] = np.median(opened, axis=0).tolist()
+        keys = ("open_s", "first_search_s", "opened_mb", "searched_own_mb")
+        row |= dict(zip(keys, np.median(opened, axis=0).tolist(), strict=True))
         row["add_s"] = [_add(home, clusters, count + i * EACH) for i in range(3)]
         memory = open_memory(home, "m")
         vectors = clusters_of(memory)
