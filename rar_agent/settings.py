@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     max_cost: float | None = Field(default=None, gt=0)
     """US dollars that a process may spend on models; then retrieval answers alone."""
     cache_mb: float = Field(default=200, ge=0)
-    """Size in MB of the file that keeps models' answers, so that none is paid for twice; 0: none."""
+    """Size in MB of the file of models' answers, so that none is paid for twice; 0: none."""
     prices: dict[str, TokenPrice] = {}
     """US dollars for a million tokens of models by name, in rar.toml:
     `prices."openai:gpt-5-mini" = {input = 0.25, output = 2.0}`; default: as genai-prices lists."""

@@ -146,7 +146,7 @@ def render(
     shown = preview(settings, photo, prompt, ranker, k)
     if html is not None:
         try:
-            html.write_text(rendered.page(shown, photo), encoding="utf-8")
+            html.write_text(rendered.page(shown), encoding="utf-8")
         except OSError as error:
             raise InputError(
                 f"'{html}' cannot be written: {error.strerror}.",
@@ -156,7 +156,7 @@ def render(
     if json:
         typer.echo(rendered.as_json(shown))
     elif html is None:
-        out.print(rendered.text(shown, photo), soft_wrap=True)
+        out.print(rendered.text(shown), soft_wrap=True)
 
 
 @app.command()

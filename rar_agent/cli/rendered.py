@@ -10,7 +10,7 @@ from rich.text import Text
 
 from rar_agent.cli.show import counted, size
 from rar_agent.graph.preview import Preview
-from rar_agent.images import MIME_TYPE, AdmittedImage, Picture, to_picture
+from rar_agent.images import MIME_TYPE, Picture
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }
@@ -22,9 +22,8 @@ img { max-width: 100%; display: block } figcaption { font-size: .8rem }
 """
 
 
-def text(preview: Preview, photo: AdmittedImage) -> Text:
+def text(preview: Preview) -> Text:
     """For a terminal: pictures are named in brackets."""
-    asked = to_picture(photo.rgb)
     whole = Text()
     for line in _about(preview):
         whole.append(f"{line}\n", style="dim")
@@ -34,16 +33,15 @@ def text(preview: Preview, photo: AdmittedImage) -> Text:
             whole.append(f"\n--- {heading}\n", style="bold")
             for part in message.parts:
                 if isinstance(part, Picture):
-                    whole.append(f"[{_named(part, asked)}]\n", style="cyan")
+                    whole.append(f"[{_named(part, preview.photo)}]\n", style="cyan")
                 else:
                     whole.append(part)
     whole.rstrip()
     return whole
 
 
-def page(preview: Preview, photo: AdmittedImage) -> str:
+def page(preview: Preview) -> str:
     """A page of HTML that holds its pictures."""
-    asked = to_picture(photo.rgb)
     title = escape(preview.prompt.reference)
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>",
@@ -57,7 +55,7 @@ def page(preview: Preview, photo: AdmittedImage) -> str:
                 if isinstance(part, Picture):
                     parts.append(
                         f'<figure><img src="data:{MIME_TYPE};base64,{part.base64}">'
-                        f"<figcaption>{_named(part, asked)}</figcaption></figure>"
+                        f"<figcaption>{_named(part, preview.photo)}</figcaption></figure>"
                     )
                 else:
                     parts.append(f"<pre>{escape(part.strip(chr(10)))}</pre>")

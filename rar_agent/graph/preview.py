@@ -14,7 +14,7 @@ from rar_agent.graph.context import Context
 from rar_agent.graph.nodes import order_seed, retrieve
 from rar_agent.graph.services import WAYS, Services
 from rar_agent.graph.state import RecognizeState
-from rar_agent.images import AdmittedImage
+from rar_agent.images import AdmittedImage, Picture, to_picture
 from rar_agent.prompts import Prompt
 from rar_agent.ranking import Ranker
 from rar_agent.settings import Settings
@@ -34,6 +34,7 @@ class Preview:
         memory: Name of the memory.
         candidates: That it would be shown, in retrieval order.
         retrieved: How many there were to choose from.
+        photo: As it would be shown.
         questions: What the ranker asks first, in its order.
         skipped: Why recognition would ask nothing about this photo; empty where it would.
     """
@@ -43,6 +44,7 @@ class Preview:
     memory: str
     candidates: Sequence[Candidate]
     retrieved: int
+    photo: Picture
     questions: Sequence[Question]
     skipped: str
 
@@ -83,6 +85,7 @@ def preview(
         services.memory.name,
         candidates,
         len(found),
+        to_picture(image.rgb, settings.image_side),
         services.asker.questions(image.rgb, candidates, order_seed(services, state)),
         (update.get("abstain") or update.get("reason", "")) if retrieved.goto == "conclude" else "",
     )

@@ -135,7 +135,15 @@ class Services:
         pictures = exemplar_images(memory, Policy.of(settings))
         record = self.cascade(prompt.sha256).record
         prior = record.prior if record and way == record.ranker else ()
-        return WAYS[way](model, prompt, memory.manifest.domain, settings.orders, pictures, prior)
+        return WAYS[way](
+            model,
+            prompt,
+            memory.manifest.domain,
+            settings.orders,
+            pictures,
+            prior,
+            settings.image_side,
+        )
 
     def cascade(self, prompt_hash: str) -> Cascade:
         """How the model that is asked with a prompt works together with retrieval."""

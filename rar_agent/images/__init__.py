@@ -3,10 +3,11 @@
 from rar_agent.images.admit import AdmittedImage, ImageSource, admit, source_name
 from rar_agent.images.policy import Authority, Limits, Policy
 from rar_agent.images.read import read_batches
-from rar_agent.images.shrink import MIME_TYPE, Picture, to_picture
+from rar_agent.images.shrink import MAX_SIDE, MIME_TYPE, Picture, to_picture
 from rar_agent.images.store import ImageStore
 
 __all__ = [
+    "MAX_SIDE",
     "MIME_TYPE",
     "AdmittedImage",
     "Authority",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rar_agent.errors import ConfigurationError, ProviderError
-from rar_agent.images import to_picture
+from rar_agent.images import MAX_SIDE, to_picture
 from rar_agent.prompts import Output, Prompt
 from rar_agent.ranking.options import ExemplarImage, no_pictures, shown_orders, values_of
 from rar_agent.types import Candidate, ParseStatus, Ranking, Usage, sum_usage
@@ -97,6 +97,7 @@ class AskingRanker(ABC):
         orders: In how many orders the candidates are shown, a call each; 0 for all rotations.
         exemplar_image: Finds the exemplars' pictures, where the prompt shows them.
         prior: How much the model likes each letter, as `order_bias` found it; None: even.
+        image_side: Longest side of the image as the model sees it, in pixels.
 
     Raises:
         ConfigurationError: The prompt asks for another kind of answer.
@@ -116,6 +117,7 @@ class AskingRanker(ABC):
         orders: int = 1,
         exemplar_image: ExemplarImage = no_pictures,
         prior: Sequence[float] | None = None,
+        image_side: int = MAX_SIDE,
     ) -> None:
         if prompt.output not in self.outputs:
             raise ConfigurationError(
@@ -129,6 +131,7 @@ class AskingRanker(ABC):
         self._orders = orders
         self._exemplar_image = exemplar_image
         self._prior = prior
+        self._image_side = image_side
 
     @property
     def prompt(self) -> str:
@@ -144,17 +147,17 @@ class AskingRanker(ABC):
         self, image: Image.Image, candidates: Sequence[Candidate], seed: int
     ) -> list[Question]:
         """What `rank` would ask first, of which nothing is asked."""
-        return next(self._steps(to_picture(image), candidates, seed))
+        return next(self._steps(self._picture(image), candidates, seed))
 
     def rank(self, image: Image.Image, candidates: Sequence[Candidate], seed: int) -> Ranking:
         """See `Ranker.rank`."""
-        return self._run(self._steps(to_picture(image), candidates, seed))
+        return self._run(self._steps(self._picture(image), candidates, seed))
 
     async def arank(
         self, image: Image.Image, candidates: Sequence[Candidate], seed: int
     ) -> Ranking:
         """See `Ranker.arank`."""
-        steps = self._steps(to_picture(image), candidates, seed)
+        steps = self._steps(self._picture(image), candidates, seed)
         questions = next(steps)
         while True:
             outcomes = await asyncio.gather(*map(self._aask, questions))
@@ -172,7 +175,7 @@ class AskingRanker(ABC):
         Raises:
             ProviderError: The model could not be asked.
         """
-        return self._run(self._read(to_picture(image), candidates, orders))
+        return self._run(self._read(self._picture(image), candidates, orders))
 
     def _run(self, steps: Generator[list[Question], list[Answer | None], _T]) -> _T:
         questions = next(steps)
@@ -190,6 +193,9 @@ class AskingRanker(ABC):
         orders = shown_orders(len(candidates), seed, self._orders)
         read = yield from self._read(photo, candidates, orders)
         return self._ranking(read.shares(len(candidates), self._prior), read)
+
+    def _picture(self, image: Image.Image) -> Picture:
+        return to_picture(image, self._image_side)
 
     @abstractmethod
     def _read(

@@ -16,7 +16,7 @@ from rar_agent.prompts import list_prompts, load_prompt
 from rar_agent.settings import load_settings
 from rar_agent.types import Category
 from tests.conftest import COLOURS, draw
-from tests.openai_server import Reply
+from tests.openai_server import Reply, pictures_of
 
 
 def teach(home, builtin, each):
@@ -112,3 +112,13 @@ def test_each_shipped_prompt_has_its_ranker(taught):
     assert ways.pop("choice@1") == "choice"
     assert ways.pop("pairwise@1") == "pairwise"
     assert set(ways.values()) == {"listwise"}
+
+
+def test_the_photo_is_shown_at_the_size_that_is_set(taught, builtin, server):
+    server.script = [Reply("A")]
+    asked = settings(taught, image_side=64, skip_ranking_at=1.01, model="m", base_url=server.url)
+    photo = draw("red", 5, 200)
+    shown = preview(asked, admit(photo), load_prompt("rank@1", taught), None, None)
+    Recognizer(settings=asked).recognize(photo)
+    assert (shown.photo.width, shown.photo.height) == (64, 64)
+    assert pictures_of(server.requests[-1]) == [shown.photo.jpeg]
