@@ -63,8 +63,8 @@ def show(
     else:
         out.print(tables.identity(memory), soft_wrap=True)
         out.print(tables.scoring(memory), soft_wrap=True)
-        for part in tables.rankers(memory):
-            out.print(part, soft_wrap=True)
+        for line in tables.rankers(memory):
+            out.print(line, soft_wrap=True)
         for part in (*tables.promises(memory), tables.segments(memory)):
             out.print(part, "")
         out.print(vocabulary.categories(memory, limit))

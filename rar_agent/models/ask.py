@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
+import numpy as np
 from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import (
@@ -20,7 +21,7 @@ from langchain_core.messages import (
 from langchain_core.runnables import Runnable
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from rar_agent.errors import ConfigurationError, ProviderError
+from rar_agent.errors import ConfigurationError, ProviderError, RarError
 from rar_agent.images import MIME_TYPE, Picture
 from rar_agent.models.budget import Budget
 from rar_agent.models.cache import AnswerCache
@@ -39,6 +40,15 @@ FEW_TOKENS = 3
 
 _FINISH = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 """Where providers say why an answer ended."""
+
+
+@runtime_checkable
+class ScoresOptions(Protocol):
+    """A model in this process: it scores given answers exactly."""
+
+    def score_options(self, messages: Sequence[BaseMessage], options: Sequence[str]) -> list[float]:
+        """Log-probability of each option as the beginning of the answer."""
+
 
 _Asked = Runnable[LanguageModelInput, AIMessage]
 
@@ -108,7 +118,7 @@ class ChatModel:
     def takes(self, feature: Feature) -> bool:
         """Whether the server may take a feature: nothing is known against it."""
         # Only of OpenAI's protocol is it known how to ask so that no answer is lost to an
-        # exception; in-process models speak it too.
+        # exception.
         if feature != "temperature" and not self._speaks_openai:
             return False
         return feature not in self.capabilities.refused
@@ -175,6 +185,12 @@ class ChatModel:
     def _asking(self, question: Question) -> Steps[Answer]:
         """Send requests one after another, until one is answered."""
         messages = as_langchain(question.messages)
+        if question.letters and isinstance(self.model, ScoresOptions):
+            score = partial(self.model.score_options, messages, question.letters)
+            try:
+                return self._scored(question.letters, (yield on_disk(score)))
+            except Exception as error:
+                self._fail(error)
         wanted: list[Feature] = ["schema"] if question.schema else []
         wanted += ["logprobs"] if question.letters else []
         wanted += ["temperature"] if "temperature" in question.settings else []
@@ -189,7 +205,7 @@ class ChatModel:
                 )
             except Exception as error:  # whatever a provider's package raises
                 if not sent or not _refused(error):
-                    raise self._provider_error(error) from error
+                    self._fail(error)
                 named = [feature for feature in sent if _names(error, feature)]
             else:
                 self.capabilities.refuse(guilty)
@@ -198,6 +214,17 @@ class ChatModel:
             sent.remove(dropped)
             # Of those that no message names, only the last one surely stood in the way.
             guilty, certain = [*certain, dropped], [*certain, *named[:1]]
+
+    def _scored(self, letters: Sequence[str], scores: Sequence[float]) -> Answer:
+        """The answer of a model that scores letters exactly, whatever else it would rather say."""
+        shares = np.asarray(scores) - np.logaddexp.reduce(scores)
+        return Answer(
+            text=letters[int(shares.argmax())],
+            usage=Usage(cost=self._price.dollars(None, "") if self._price else None),
+            model=self.name,
+            finish="stop",
+            tokens=(dict(zip(letters, shares.tolist(), strict=True)),),
+        )
 
     def _bound(self, question: Question, sent: Sequence[Feature]) -> _Asked:
         options = {k: v for k, v in question.settings.items() if k != "temperature"}
@@ -237,12 +264,14 @@ class ChatModel:
             cost=self._price.dollars(told, tier) if self._price else None,
         )
 
-    def _provider_error(self, error: Exception) -> ProviderError:
+    def _fail(self, error: Exception) -> NoReturn:
+        if isinstance(error, RarError) and not isinstance(error, ModelInvalidRequestError):
+            raise error  # it says itself what was wrong, and who must act
         reason = " ".join(str(error).split())[:300].rstrip(".")
-        return ProviderError(
+        raise ProviderError(
             f"Model '{self.name}'{self._place} failed: {type(error).__name__}: {reason}.",
             "Check the model's name, key and server: rar-agent doctor.",
-        )
+        ) from error
 
     @property
     def _place(self) -> str:
