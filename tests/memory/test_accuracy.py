@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def subset(data, tmp_path_factory):
-    """40 of the bird classes: 18 images to learn, a quarter of the test images; and other things."""
+    """40 of the bird classes: 18 images to learn, a quarter of the test images. Other things."""
     place = tmp_path_factory.mktemp("subset")
     parts = {
         "cub100/train": slice(18),

@@ -5,7 +5,7 @@ from rar_agent.errors import DamagedDataError
 from rar_agent.memory.entries import Entries
 from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.types import Category
-from tests.memory.format.committed import begin, unit
+from tests.memory.arrays import begin, drawn
 
 # Segments as they come: category of each entry, by modality; ids count up over all of them.
 WRITTEN = [("image", [2, 0, 2]), ("text", [0, 1, 2]), ("image", [1, 0]), ("image", [3, 3, 0])]
@@ -28,7 +28,7 @@ def entries(tmp_path_factory):
             )
             for i, c in enumerate(categories)
         ]
-        draft.add_segment(modality, new, unit(start, len(new)))
+        draft.add_segment(modality, new, drawn(start, len(new)))
         start += len(new)
     draft.remove(REMOVED)
     return draft.commit("ready", "never").entries
@@ -38,7 +38,7 @@ def plain():
     """(id, modality, category, vector) of the live ones, in the order of their rows."""
     found, number = [], 0
     for modality, categories in WRITTEN:
-        rows = unit(number, len(categories))
+        rows = drawn(number, len(categories))
         for i, category in enumerate(categories):
             if number + i not in REMOVED:
                 found.append((number + i, modality, category, rows[i].tolist()))

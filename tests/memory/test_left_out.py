@@ -4,7 +4,7 @@ import pytest
 from rar_agent.errors import InputError
 from rar_agent.memory.left_out import leave_out
 from rar_agent.memory.scoring.calibration import expected_calibration_error
-from tests.memory.scoring.arrays import clusters, memory_of
+from tests.memory.arrays import clusters, memory_of
 
 
 def taught(folder, found):

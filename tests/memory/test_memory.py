@@ -9,7 +9,8 @@ from rar_agent.memory import Filter
 from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.search import ALL_SCORED, SHORTLIST
 from rar_agent.types import Category
-from tests.memory.format.committed import begin, extend, unit
+from tests.memory.arrays import begin, drawn
+from tests.memory.format.committed import extend
 
 MANY = ALL_SCORED + 2_000
 
@@ -24,7 +25,7 @@ def large(tmp_path_factory):
         for i in range(MANY)
     ]
     entries = [NewEntry(n, text_content(f"{n}"), f"/photos/{n}.jpg") for n in numbers]
-    draft.add_segment("image", entries, unit(0, MANY))
+    draft.add_segment("image", entries, drawn(0, MANY))
     return draft.commit("ready")
 
 
@@ -36,7 +37,7 @@ def similarities(memory, queries, method):
 
 
 def test_over_ten_thousand_categories_a_shortlist_is_scored(large):
-    queries = unit(2, 10)
+    queries = drawn(2, 10)
     found = large.search(queries, np.ones(10, np.float32), k=5)
     cosines = similarities(large, queries, "fitted")
     for query, result in zip(cosines, found, strict=True):
@@ -48,7 +49,7 @@ def test_over_ten_thousand_categories_a_shortlist_is_scored(large):
 @pytest.mark.parametrize("method", ["fitted", "knn"])
 def test_a_filtered_shortlist_holds_only_what_is_allowed(large, method):
     """Some branches (still more than are scored at once) and a few categories."""
-    queries = unit(3, 5)
+    queries = drawn(3, 5)
     cosines = similarities(large, queries, method)
     # All but the nearest of each query, over ten thousand; then 40.
     nearest = set(cosines.argmax(axis=1).tolist())
@@ -67,7 +68,7 @@ def test_a_filtered_shortlist_holds_only_what_is_allowed(large, method):
 
 
 def test_branches_of_a_shortlist_sum_up(large):
-    [found] = large.search(unit(4, 1), np.ones(1, np.float32), k=MANY)
+    [found] = large.search(drawn(4, 1), np.ones(1, np.float32), k=MANY)
     assert len(found.candidates) == SHORTLIST
     assert sum(c.probability for c in found.candidates) == pytest.approx(1.0)
     assert sum(b.probability for b in found.branches) == pytest.approx(1.0)
@@ -83,7 +84,7 @@ def test_the_shortlist_has_categories_known_by_name_only(tmp_path):
     gap = np.zeros(8, np.float32)
     gap[0] = 3.0
     count = 11_000
-    texts, photos = unit(3, count), normalize(unit(4, 2_000) + gap)[0]
+    texts, photos = drawn(3, count), normalize(drawn(4, 2_000) + gap)[0]
     texts[:, 0] = 0.0  # the gap is a direction of its own
     texts = normalize(texts)[0]
     draft = begin(tmp_path / "memories" / "m")
@@ -101,7 +102,7 @@ def test_the_shortlist_has_categories_known_by_name_only(tmp_path):
 
 def test_search_does_not_depend_on_how_it_was_written(tmp_path):
     """In one segment, or in many with removed entries in between."""
-    vectors, gone = unit(5, 40), unit(6, 40)
+    vectors, gone = drawn(5, 40), drawn(6, 40)
     whole = begin(tmp_path / "memories" / "whole")
     parts = begin(tmp_path / "memories" / "parts")
     for draft in (whole, parts):
@@ -114,7 +115,7 @@ def test_search_does_not_depend_on_how_it_was_written(tmp_path):
         parts.add_segment("image", [entry], gone[i : i + 1])
         parts.remove([parts.next_entry - 1])
     one, two = whole.commit("ready"), parts.commit("ready")
-    queries, norms = unit(7, 20), np.ones(20, np.float32)
+    queries, norms = drawn(7, 20), np.ones(20, np.float32)
     for method in ("fitted", "knn"):
         for a, b in zip(
             one.search(queries, norms, k=8, method=method),
@@ -134,9 +135,9 @@ def test_knn_within_categories_known_by_name_only(tmp_path):
     memory = extend(tmp_path / "memories" / "m", thumbnails=True)
     draft = begin(memory.folder, memory)
     number = draft.put(Category(name="named"))
-    draft.add_segment("text", [NewEntry(number, text_content("named"), "named")], unit(8, 1))
+    draft.add_segment("text", [NewEntry(number, text_content("named"), "named")], drawn(8, 1))
     memory = draft.commit("ready")
-    query, norms = unit(9, 1), np.ones(1, np.float32)
+    query, norms = drawn(9, 1), np.ones(1, np.float32)
     [found] = memory.search(query, norms, within=Filter(only=("named",)))
     assert [c.probability for c in found.candidates] == [pytest.approx(1.0)]
     [found] = memory.search(query, norms, within=Filter(only=("named",)), method="knn")
@@ -152,5 +153,5 @@ def test_a_filter_that_leaves_only_empty_branches_is_an_error(tmp_path, method):
     memory = draft.commit("ready")
     with pytest.raises(InputError, match="no entries of the categories"):
         memory.search(
-            unit(9, 1), np.ones(1, np.float32), within=Filter(only=("above",)), method=method
+            drawn(9, 1), np.ones(1, np.float32), within=Filter(only=("above",)), method=method
         )

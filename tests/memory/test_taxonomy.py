@@ -5,10 +5,9 @@ from hypothesis import strategies as st
 
 from rar_agent.errors import InputError, NotFoundError
 from rar_agent.memory import Filter
-from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.taxonomy import Taxonomy, alike
 from rar_agent.types import Category
-from tests.memory.format.committed import begin, unit
+from tests.memory.arrays import drawn, memory_of
 
 TREE = (
     Category(
@@ -22,25 +21,21 @@ TREE = (
 )
 
 
-def memory_of(folder, categories, shots=3, texts=False, named=()):
-    draft = begin(folder)
-    numbers = [draft.put(category) for category in categories]
-    entries = [
-        NewEntry(n, text_content(f"{n}:{s}"), f"{n}:{s}")
-        for n, category in zip(numbers, categories, strict=True)
-        if category.name not in named
-        for s in range(shots)
-    ]
-    draft.add_segment("image", entries, unit(0, len(entries)))
-    if texts:
-        rows = [NewEntry(n, text_content(f"t{n}"), f"t{n}") for n in numbers]
-        draft.add_segment("text", rows, unit(1, len(rows)))
-    return draft.commit("ready")
+def taught(home, shots=3, texts=False, named=()):
+    """The tree with images of all but the named, and a text of each where wanted."""
+    known = [i for i, category in enumerate(TREE) if category.name not in named]
+    images = drawn(0, len(known) * shots).reshape(len(known), shots, -1)
+    return memory_of(
+        home,
+        dict(zip(known, images, strict=True)),
+        dict(enumerate(drawn(1, len(TREE)))) if texts else None,
+        categories=TREE,
+    )
 
 
 @pytest.fixture(scope="module")
 def memory(tmp_path_factory):
-    return memory_of(tmp_path_factory.mktemp("tree") / "memories" / "m", TREE)
+    return taught(tmp_path_factory.mktemp("tree"))
 
 
 def names(memory, columns):
@@ -154,8 +149,8 @@ def test_any_parents_cycles_too_agree_both_ways(categories):
 @pytest.mark.parametrize("texts", [False, True])
 @pytest.mark.parametrize("shots", [1, 3, 20])
 def test_branches_sum_over_the_whole_memory(tmp_path, texts, shots):
-    memory = memory_of(tmp_path / "memories" / "m", TREE, shots, texts)
-    queries, norms = unit(9, 12), np.ones(12, np.float32)
+    memory = taught(tmp_path, shots, texts)
+    queries, norms = drawn(9, 12), np.ones(12, np.float32)
     everything = memory.search(queries, norms, k=6)
     for k in (1, 2, 6):
         for whole, found in zip(everything, memory.search(queries, norms, k=k), strict=True):
@@ -181,8 +176,8 @@ def test_branches_sum_over_the_whole_memory(tmp_path, texts, shots):
 @pytest.mark.parametrize("texts", [False, True])
 @pytest.mark.parametrize("shots", [1, 3, 20])
 def test_filters_renormalise_and_never_let_through(tmp_path, texts, shots, method):
-    memory = memory_of(tmp_path / "memories" / "m", TREE, shots, texts)
-    queries, norms = unit(9, 12), np.ones(12, np.float32)
+    memory = taught(tmp_path, shots, texts)
+    queries, norms = drawn(9, 12), np.ones(12, np.float32)
     everything = memory.search(queries, norms, k=6, method=method)
     for wanted in (
         Filter(("birds",)),
@@ -207,8 +202,8 @@ def test_filters_renormalise_and_never_let_through(tmp_path, texts, shots, metho
 
 def test_a_filter_for_what_nothing_is_known_of(tmp_path):
     """A category with neither exemplar nor text cannot be filtered for alone: an error says so."""
-    memory = memory_of(tmp_path / "memories" / "m", TREE, named=("songbirds", "rock"))
-    query, norms = unit(9, 1), np.ones(1, np.float32)
+    memory = taught(tmp_path, named=("songbirds", "rock"))
+    query, norms = drawn(9, 1), np.ones(1, np.float32)
     with pytest.raises(InputError, match="no entries of the categories"):
         memory.search(query, norms, within=Filter(("rock",)))
     [found] = memory.search(query, norms, k=10)

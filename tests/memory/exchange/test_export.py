@@ -26,7 +26,7 @@ from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.teaching.draft import Draft
 from rar_agent.types import Category
 from tests.conftest import COLOURS, draw
-from tests.memory.format.committed import begin, unit
+from tests.memory.arrays import begin, drawn
 
 pytest.importorskip("pyarrow", reason="the extra 'data' is not installed")
 import pyarrow as pa
@@ -387,7 +387,7 @@ def test_a_branch_with_a_description_comes_back_as_one(tmp_path):
     draft = begin(tmp_path / "memories" / "m")
     robin = draft.put(Category(name="robin", parent="songbirds"))
     draft.put(Category(name="songbirds", parent="birds", description="They sing."))
-    draft.add_segment("image", [NewEntry(robin, text_content("0"), "0.jpg")], unit(0, 1))
+    draft.add_segment("image", [NewEntry(robin, text_content("0"), "0.jpg")], drawn(0, 1))
     memory = draft.commit("ready")
     export_memory(memory, tmp_path / "out")
     again = import_memory(tmp_path, "again", tmp_path / "out")

@@ -3,32 +3,8 @@
 import json
 from pathlib import Path
 
-import numpy as np
-
-from rar_agent.encoders.base import normalize
-from rar_agent.memory.format.manifest import EncoderRecord
-from rar_agent.memory.format.segment import NewEntry, text_content
-from rar_agent.memory.teaching.draft import Draft
 from rar_agent.types import Category
-
-DIMENSION = 8
-RECORD = EncoderRecord(
-    name="builtin",
-    details={"dimension": "8"},
-    precision="fp32",
-    text_scale=20.0,
-    names_help=False,
-    templates=("{}",),
-)
-
-
-def unit(seed, count, dimension=DIMENSION):
-    rows = np.random.default_rng(seed).normal(size=(count, dimension))
-    return normalize(rows.astype(np.float32))[0]
-
-
-def begin(folder: Path, after=None) -> Draft:
-    return Draft.after(after) if after else Draft(folder, RECORD, DIMENSION)
+from tests.memory.arrays import begin, drawn, put
 
 
 def extend(folder, categories=3, shots=2, seed=0, after=None, thumbnails=False, fitting="auto"):
@@ -36,20 +12,10 @@ def extend(folder, categories=3, shots=2, seed=0, after=None, thumbnails=False, 
     draft = begin(folder, after)
     first = draft.next_category
     new = [draft.put(Category(name=f"c{first + i}")) for i in range(categories)]
-    entries = [
-        NewEntry(
-            c,
-            text_content(f"{seed}:{c}:{s}"),
-            f"/photos/{c}/{s}.jpg",
-            thumbnail=f"JPEG {c} {s}".encode() if thumbnails and s else b"",
-        )
-        for c in new
-        for s in range(shots)
-    ]
-    draft.add_segment("image", entries, unit(seed, len(entries)))
+    rows = drawn(seed, categories * shots).reshape(categories, shots, -1)
+    put(draft, "image", dict(zip(new, rows, strict=True)), seed, thumbnails)
     if thumbnails:
-        texts = [NewEntry(c, text_content(f"c{c}"), f"c{c}") for c in new]
-        draft.add_segment("text", texts, unit(seed + 1_000, len(texts)))
+        put(draft, "text", dict(zip(new, drawn(seed + 1_000, categories), strict=True)), seed)
     return draft.commit("ready", fitting)
 
 

@@ -10,7 +10,7 @@ from rar_agent.memory.format import categories as module
 from rar_agent.memory.format.categories import Categories, name_hash, write_layer
 from rar_agent.memory.format.segment import NewEntry
 from rar_agent.types import Category
-from tests.memory.format.committed import begin, unit
+from tests.memory.arrays import begin, drawn
 
 MANY = 200_000
 
@@ -21,7 +21,7 @@ def many(tmp_path_factory):
     home = tmp_path_factory.mktemp("many")
     draft = begin(home / "memories" / "m")
     numbers = [draft.put(Category(name=f"c{i}")) for i in range(MANY)]
-    vectors = unit(0, MANY)
+    vectors = drawn(0, MANY)
     content = hashlib.sha256(b"").hexdigest()
     for start in range(0, MANY, 50_000):
         part = numbers[start : start + 50_000]
@@ -63,7 +63,7 @@ def test_adding_to_many_parses_few(many, monkeypatch):
     )
     draft = begin(memory.folder, memory)
     number = draft.put(Category(name="one more"))
-    draft.add_segment("text", [NewEntry(number, "0" * 64, "")], unit(9, 1))
+    draft.add_segment("text", [NewEntry(number, "0" * 64, "")], drawn(9, 1))
     later = draft.commit("ready")
     assert later.categories.find("one more") == MANY
     assert set(parsed) == {MANY}

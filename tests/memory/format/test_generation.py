@@ -14,7 +14,8 @@ from rar_agent.memory import open_memory, verify_memory
 from rar_agent.memory.format import categories, generation
 from rar_agent.memory.format.generation import read_manifest
 from rar_agent.types import Category
-from tests.memory.format.committed import begin, contents, extend, leftovers, unit
+from tests.memory.arrays import begin, drawn
+from tests.memory.format.committed import contents, extend, leftovers
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_a_crash_leaves_the_old_or_the_new_generation(memory, tmp_path, monkeypa
 def test_readers_survive_the_writers_clean_up(memory, tmp_path):
     """Also one that had not read everything yet: what it needs is in its hands when it is open."""
     searched, fresh = opened(tmp_path), opened(tmp_path)
-    queries, norms = unit(7, 3), np.ones(3, np.float32)
+    queries, norms = drawn(7, 3), np.ones(3, np.float32)
     before, found = contents(searched), searched.search(queries, norms)
     later = memory
     for seed in range(1, 6):
@@ -150,7 +151,7 @@ def test_readers_survive_where_the_fit_knows_of_removed_entries(memory, tmp_path
         draft = begin(memory.folder, memory)
         draft.remove([1 + seed])
         memory = draft.commit("ready", "always")
-    assert reader.search(unit(7, 1), np.ones(1, np.float32))[0].candidates
+    assert reader.search(drawn(7, 1), np.ones(1, np.float32))[0].candidates
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +183,7 @@ def long_lived(tmp_path_factory):
 
 
 def answers(memory):
-    queries = unit(7, 2)
+    queries = drawn(7, 2)
     return [
         memory.search(queries, np.ones(2, np.float32), k=9, method=method)
         for method in ("fitted", "knn")

@@ -9,7 +9,7 @@ from rar_agent.memory.scoring import record
 from rar_agent.memory.scoring.calibration import Calibration, expected_calibration_error
 from rar_agent.memory.scoring.fit import fit_exemplars
 from rar_agent.memory.scoring.temper import AS_THEY_ARE, fit_temper
-from tests.memory.scoring.arrays import clusters, memory_of, unit
+from tests.memory.arrays import clusters, memory_of, unit
 
 
 def made(seed=0, count=2_000):
@@ -82,7 +82,7 @@ def test_two_temperatures_keep_the_order_and_are_likelier_where_images_differ():
 
 def test_a_fitted_memory_keeps_its_promises_on_new_images(tmp_path):
     exemplars, queries, asked = clusters(60, 8, spread=1.8, seed=3, fresh=30)
-    memory = memory_of(tmp_path, {c: exemplars.vectors[exemplars.labels == c] for c in range(60)})
+    memory = memory_of(tmp_path, exemplars.by_label())
     assert memory.calibrated
     found = memory.search(queries, np.ones(len(queries), np.float32), k=1, exemplars=0)
     right = np.array(
@@ -111,14 +111,14 @@ def test_a_fitted_memory_keeps_its_promises_on_new_images(tmp_path):
 def test_ece_is_reported_of_the_left_out(tmp_path):
     exemplars = clusters(20, 8, spread=1.2)
     fit = fit_exemplars(exemplars, "identity", None)
-    memory = memory_of(tmp_path, {c: exemplars.vectors[exemplars.labels == c] for c in range(20)})
+    memory = memory_of(tmp_path, exemplars.by_label())
     assert memory.manifest.fit.ece == pytest.approx(fit.ece)
     assert memory.manifest.fit.compared == pytest.approx(fit.compared)
 
 
 def test_nothing_is_promised_of_a_sample_of_the_categories(tmp_path, monkeypatch):
     exemplars = clusters(30, 6)
-    images = {c: exemplars.vectors[exemplars.labels == c] for c in range(30)}
+    images = exemplars.by_label()
     assert memory_of(tmp_path / "all", images).calibrated
     monkeypatch.setattr(record, "MOST_CATEGORIES", 20)
     memory = memory_of(tmp_path / "some", images)

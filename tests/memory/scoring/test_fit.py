@@ -4,7 +4,7 @@ import pytest
 from rar_agent.memory.scoring import fit as fit_module
 from rar_agent.memory.scoring.features import map_features
 from rar_agent.memory.scoring.fit import NOT_DRAWN, fit_exemplars, left_out_rows
-from tests.memory.scoring.arrays import Arrays, clusters, unit
+from tests.memory.arrays import Arrays, clusters, unit
 
 
 def test_it_chooses_by_leave_one_out_and_says_what_it_compared():

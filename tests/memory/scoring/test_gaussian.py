@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rar_agent.memory.scoring.gaussian import SharedGaussian, draw_weight, new_variance
-from tests.memory.scoring.arrays import Arrays
+from tests.memory.arrays import Arrays
 
 
 def sample(seed, counts, dimension):

@@ -7,7 +7,7 @@ from scipy.special import log_softmax
 from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.scoring.features import map_features
 from rar_agent.memory.teaching.draft import Draft
-from tests.memory.scoring.arrays import clusters, memory_of, unit
+from tests.memory.arrays import clusters, memory_of, unit
 
 D = 16
 ONES = np.ones(3, np.float32)
@@ -70,7 +70,7 @@ def test_categories_without_photos_keep_what_their_texts_give_them(tmp_path):
 
 def test_a_category_without_a_text_is_judged_by_its_photos(tmp_path):
     exemplars, queries, asked = clusters(6, 6, D, spread=0.3, fresh=5)
-    images = {c: exemplars.vectors[exemplars.labels == c] for c in range(6)}
+    images = exemplars.by_label()
     centres = {c: unit(images[c].mean(axis=0, keepdims=True)) for c in range(6)}
     # 0 to 2 have both, 3 and 4 photos only, 5 a text only
     memory = memory_of(
@@ -105,7 +105,7 @@ def test_batch_and_single_search_agree(tmp_path, seed, spread):
     exemplars, queries, _ = clusters(12, 6, D, seed=seed, spread=spread, fresh=2)
     memory = memory_of(
         tmp_path / str(seed) / str(spread),
-        {c: exemplars.vectors[exemplars.labels == c] for c in range(12)},
+        exemplars.by_label(),
     )
     together = memory.search(queries, np.ones(len(queries), np.float32), k=5)
     for i, result in enumerate(together):
@@ -120,7 +120,7 @@ def test_many_exemplars_are_no_advantage_of_their_own(tmp_path):
     """One photo against thirty: new images of the former are found nearly as often as they say."""
     counts = [1 if c % 2 else 30 for c in range(40)]
     exemplars, queries, asked = clusters(40, counts, 32, spread=1.0, seed=5, fresh=20)
-    memory = memory_of(tmp_path, {c: exemplars.vectors[exemplars.labels == c] for c in range(40)})
+    memory = memory_of(tmp_path, exemplars.by_label())
     found = posterior(memory, queries)
     answered = np.bincount(found.argmax(axis=1) % 2, minlength=2) / len(asked)
     assert answered[1] > 0.3  # half of the images are of categories with one photo

@@ -10,7 +10,7 @@ from rar_agent.memory import open_memory
 from rar_agent.memory.format.files import DATA, write_file
 from rar_agent.memory.format.generation import commit
 from rar_agent.memory.open import open_generation
-from tests.memory.scoring.arrays import clusters, memory_of
+from tests.memory.arrays import clusters, memory_of
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def memory(tmp_path_factory):
     shown = clusters(categories=12, shots=10, dimension=32)
     return memory_of(
         tmp_path_factory.mktemp("fitted"),
-        {c: shown.vectors[shown.labels == c] for c in range(12)},
+        shown.by_label(),
     )
 
 

@@ -5,11 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.teaching import estimate
-from rar_agent.memory.teaching.draft import Draft
 from rar_agent.types import Category
-from tests.memory.scoring.arrays import RECORD, clusters
+from tests.memory.arrays import begin, clusters, put
 
 
 @pytest.mark.parametrize(
@@ -19,13 +17,10 @@ def test_a_fit_needs_no_more_than_was_said(tmp_path, monkeypatch, categories, sh
     monkeypatch.setattr(estimate, "BATCH_PIXELS", 0)  # which would hide the fit of a small memory
     monkeypatch.setattr(estimate, "SEGMENT", 0)
     shown = clusters(categories, shots, dimension)
-    draft = Draft(tmp_path / "memories" / "m", RECORD, dimension)
-    numbers = [draft.put(Category(name=f"c{c}")) for c in range(categories)]
-    entries = [
-        NewEntry(numbers[label], text_content(str(row)), f"/photos/{row}.jpg".zfill(80))
-        for row, label in enumerate(shown.labels)
-    ]
-    draft.add_segment("image", entries, shown.vectors)
+    draft = begin(tmp_path / "memories" / "m", dimension=dimension)
+    for c in range(categories):
+        draft.put(Category(name=f"c{c}"))
+    put(draft, "image", shown.by_label())
     tracemalloc.start()
     memory = draft.commit("ready")
     peak = tracemalloc.get_traced_memory()[1]

@@ -13,7 +13,7 @@ from rar_agent.memory.open import open_generation
 from rar_agent.memory.teaching import indexing
 from rar_agent.memory.teaching.draft import Draft
 from rar_agent.types import Category
-from tests.memory.scoring.arrays import RECORD, unit
+from tests.memory.arrays import RECORD, unit
 
 COUNT, D, EACH = 120_000, 16, 10
 

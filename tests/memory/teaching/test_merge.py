@@ -7,7 +7,8 @@ from rar_agent.memory import compact_memory, open_memory
 from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.teaching import merge
 from rar_agent.types import Category
-from tests.memory.format.committed import begin, contents, leftovers, unit
+from tests.memory.arrays import begin, drawn
+from tests.memory.format.committed import contents, leftovers
 
 ADDED = 200
 
@@ -37,7 +38,7 @@ def small(memory, modality):
 @pytest.mark.slow
 def test_hundreds_of_single_additions(tmp_path):
     folder, memory = tmp_path / "memories" / "m", None
-    vectors, most, expected = unit(0, 2 * ADDED), 0, {}
+    vectors, most, expected = drawn(0, 2 * ADDED), 0, {}
     for i in range(ADDED):
         draft = begin(folder, memory)
         category = Category(name=f"c{i % 7}" if i % 3 else f"only {i}", description=f"at {i}")
@@ -94,10 +95,10 @@ def test_merging_changes_no_answer(tmp_path, monkeypatch):
             if number is None:
                 number = draft.put(Category(name=f"c{i % 4}"))
             new = [NewEntry(number, text_content(f"{i}.{j}"), f"{i}.{j}") for j in range(3)]
-            draft.add_segment("image", new, unit(i, 3))
+            draft.add_segment("image", new, drawn(i, 3))
             draft.remove([3 * i + 1] if i % 2 else [])
             memory = draft.commit("ready", "auto" if i % 5 == 4 else "never")
-        answers.append(memory.search(unit(99, 10), np.ones(10, np.float32), k=4))
+        answers.append(memory.search(drawn(99, 10), np.ones(10, np.float32), k=4))
         assert {"never": 20, "often": 3, "some": 8}[name] >= len(memory.manifest.segments)
     for one, two in zip(answers[0] + answers[0], answers[1] + answers[2], strict=True):
         assert [c.category for c in one.candidates] == [c.category for c in two.candidates]
@@ -118,13 +119,13 @@ def test_compaction_reclaims_and_keeps_the_rest(tmp_path):
             NewEntry(i % 6, text_content(str(i)), f"s{i}", thumbnail=b"%d" % i)
             for i in range(start, start + 20)
         ]
-        draft.add_segment("image", new, unit(start, 20))
+        draft.add_segment("image", new, drawn(start, 20))
     memory = draft.commit("ready")
     draft = begin(folder, memory)
     draft.remove([*range(0, 60, 6), 31])  # all of c0, and one more
     draft.forget(0)
     memory = draft.commit("ready", "never")
-    known, queries = by_id(memory), unit(9, 8)
+    known, queries = by_id(memory), drawn(9, 8)
     said = memory.search(queries, np.ones(8, np.float32), k=6)
     size = sum(ref.size for ref in memory.manifest.files())
     done = compact_memory(tmp_path, "m", "never")
@@ -163,7 +164,7 @@ def test_a_memory_of_which_nothing_is_left(tmp_path, fitting):
     folder = tmp_path / "memories" / "m"
     draft = begin(folder)
     number = draft.put(Category(name="c"))
-    draft.add_segment("image", [NewEntry(number, text_content("x"), "x")], unit(0, 1))
+    draft.add_segment("image", [NewEntry(number, text_content("x"), "x")], drawn(0, 1))
     draft = begin(folder, draft.commit("ready"))
     draft.remove([0])
     draft.forget(number)
@@ -177,10 +178,10 @@ def test_a_memory_of_which_nothing_is_left(tmp_path, fitting):
             (),
         )
         with pytest.raises(InputError, match="is empty"):
-            memory.search(unit(0, 1), np.ones(1, np.float32))
+            memory.search(drawn(0, 1), np.ones(1, np.float32))
     draft = begin(folder, memory)
     assert draft.next_entry == 1
     number = draft.put(Category(name="c"))
-    draft.add_segment("image", [NewEntry(number, text_content("x"), "x")], unit(0, 1))
+    draft.add_segment("image", [NewEntry(number, text_content("x"), "x")], drawn(0, 1))
     memory = draft.commit("ready", fitting)
-    assert memory.search(unit(0, 1), np.ones(1, np.float32))[0].candidates[0].category.name == "c"
+    assert memory.search(drawn(0, 1), np.ones(1, np.float32))[0].candidates[0].category.name == "c"
