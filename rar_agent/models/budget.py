@@ -9,13 +9,17 @@ from functools import cache
 from rar_agent.errors import BudgetError
 from rar_agent.models.steps import promise
 
+MARGIN = 4
+"""How much dearer than all before it a call may be, for several at once to be sure of the limit."""
+
 
 class Budget:
     """US dollars that may be spent, by all who share the object. Thread-safe.
 
-    A call is sent only while what was spent, and what the calls on their way will cost, leave room
-    for it: as much as its model's dearest call so far. A model's first call goes alone. So the
-    limit is missed by no more than one call costs more than any before it.
+    A call is sent only while there is room for its model's dearest call so far, and beside others
+    only while there is room for `MARGIN` times as much for each; a model's first call goes alone.
+    So the limit is missed by what a single call costs more than the dearest before it, unless one
+    costs more than `MARGIN` times as much.
 
     Args:
         limit: US dollars.
@@ -52,7 +56,8 @@ class Budget:
             price = self._dearest.get(model)
             if left <= 0 or (price is not None and price > left):
                 raise self._exhausted(price)
-            wanted = left if price is None else price
+            wanted = left if price is None else MARGIN * price
+            wanted = wanted if self._held else min(wanted, left)
             if sum(self._held) + wanted <= left:
                 self._held.append(wanted)
                 return wanted
