@@ -101,7 +101,8 @@ def shortlist_exact(
         return nearest_exact(queries, vectors, count, selection)
     queries = checked(queries, vectors, count, None)
     count = min(count, len(vectors))
-    if len(vectors) > _PRODUCTS or len(queries) * len(vectors) > _MOST_PRODUCTS:
+    few = len(vectors) <= _PRODUCTS and len(queries) * len(vectors) <= _MOST_PRODUCTS
+    if len(queries) == 1 or not few:  # NumPy would wake a second thread for a single query
         return _knn(queries, vectors, count)
     products: FloatArray = queries @ vectors.T
     rows = np.argpartition(products, len(vectors) - count, axis=1)[:, len(vectors) - count :]
