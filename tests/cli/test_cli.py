@@ -119,6 +119,17 @@ def test_a_model_over_http(in_taught, tmp_path, server):
     assert "no model was asked" not in done.stdout
 
 
+def test_what_a_model_costs_and_that_an_answer_was_kept(in_taught, tmp_path, server):
+    server.script = [Reply("A > B > C > D > E")]
+    draw("red", 99).save(tmp_path / "a.png")
+    asked = {"RAR_SKIP_RANKING_AT": "1.01", "RAR_CACHE_MB": "10"}
+    asked["RAR_PRICES"] = '{"m": {"input": 1, "output": 10}}'
+    command = ("recognize", "a.png", "--memory", "discs", "--model", "m", "--base-url", server.url)
+    assert "300+12 tokens, $0.000420, answer" in run(*command, **asked).stdout
+    assert "ranked by m, rank@1, answered before, at no cost" in run(*command, **asked).stdout
+    assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
