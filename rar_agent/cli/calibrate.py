@@ -24,6 +24,9 @@ def calibrate(
     orders: Orders = None,
     k: Annotated[int | None, typer.Option(help="Candidates it is shown at most, 2 to 26.")] = None,
     calls: Annotated[int, typer.Option(min=1, help="Calls to make at most; they cost.")] = 200,
+    max_cost: Annotated[
+        float | None, typer.Option(help="US dollars to spend at most; a price must be known.")
+    ] = None,
     points: Annotated[
         float,
         typer.Option(min=0, max=100, help="Accuracy that not asking may cost, in points."),
@@ -38,9 +41,16 @@ def calibrate(
     if k is not None and k < 2:
         raise InputError(f"--k {k} leaves nothing to rank.", "Give 2 to 26.")
     recognizer = Recognizer(
-        name, model, base_url=base_url, ranker=ranker, prompt=prompt, orders=orders, k=k
+        name,
+        model,
+        base_url=base_url,
+        ranker=ranker,
+        prompt=prompt,
+        orders=orders,
+        k=k,
+        max_cost=max_cost,
     )
-    with Bar("asking", "fitting", "What was answered so far is lost unless it is cached.") as bar:
+    with Bar("asking", "fitting", "Answers are kept: run it again, and it goes on.") as bar:
         record = recognizer.calibrate(calls, points / 100, seed, bar.update)
     out.print(found(record), soft_wrap=True)
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from rar_agent.errors import ConfigurationError, InputError, ProviderError
+from rar_agent.errors import BudgetError, ConfigurationError, InputError, ProviderError
 from rar_agent.graph.cascade import shown
 from rar_agent.graph.pictures import exemplar_images
 from rar_agent.graph.services import Services
@@ -143,7 +143,7 @@ class _Asking:
     def answers(
         self, numbers: Sequence[int], calls: int, progress: Progress | None
     ) -> Iterator[_Asked]:
-        """Ask about one after another until the calls are spent.
+        """Ask about one after another until the calls, or the money, are spent.
 
         Raises:
             ProviderError: Not one of the first images was answered.
@@ -163,7 +163,9 @@ class _Asking:
                     rotated += cost if rotate else 0
                 outcomes = list(pool.map(lambda asked: self._ask(*asked), part))
                 failures = [one for one in outcomes if isinstance(one, ProviderError)]
-                if failures and len(failures) + outcomes.count(None) == len(outcomes):
+                if any(isinstance(failure, BudgetError) for failure in failures):
+                    waiting = []  # what was answered for the money is used
+                elif failures and len(failures) + outcomes.count(None) == len(outcomes):
                     raise failures[0]
                 self._failed += len(failures)
                 for (number, rotate), outcome in zip(part, outcomes, strict=True):
@@ -259,6 +261,7 @@ def _record(
         answers=tuple((max(p), r) for p, r in zip(fused, right, strict=True)),
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
+        cost=usage.cost,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         entries=memory.image_count,
         next_entry=memory.manifest.next_entry,

@@ -57,3 +57,15 @@ def test_a_server_that_fails(asked, server):
     done = asked()
     assert done.status == 4
     assert "scripted 503" in done.err
+
+
+def test_a_limit_on_what_is_spent(asked, server, monkeypatch):
+    server.answer = model()
+    monkeypatch.setenv("RAR_PRICES", '{"openai:m": {"input": 100, "output": 0}}')  # 3 cents a call
+    done = asked("--max-cost", "2")
+    assert done.status == 0, done.err
+    assert 50 <= len(server.requests) <= 68
+    assert "dollars" in done.out
+    done = asked("--max-cost", "0.1", "--prompt", "choice@1", "--orders", "2")
+    assert done.status == 2
+    assert "at least 30 are needed" in done.err
