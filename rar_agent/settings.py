@@ -13,6 +13,7 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -56,7 +57,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(default_factory=lambda: user_data_path("rar-agent", appauthor=False))
-    """Where memories and the user's prompts live."""
+    """Where memories, the user's prompts and kept answers live."""
     memory: str = "imagenet-1k"
     """Memory that `recognize` asks by default."""
     encoder: str = "auto"
@@ -166,6 +167,11 @@ def load_settings(base: Settings | None = None, **overrides: Any) -> Settings:  
         raise ConfigurationError(
             f"Setting '{name}' = {first.get('input')!r} is not valid: {first['msg']}.",
             f"Correct it in the command, in RAR_{name.upper()}, or in rar.toml.",
+        ) from error
+    except SettingsError as error:  # of a dictionary
+        raise ConfigurationError(
+            f"The environment cannot be read: {error}.",
+            """Write RAR_PRICES as JSON: {"openai:gpt-5-mini": {"input": 0.25, "output": 2}}.""",
         ) from error
     except ValueError as error:  # a rar.toml that is not TOML
         raise ConfigurationError(

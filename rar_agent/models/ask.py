@@ -21,7 +21,7 @@ from langchain_core.messages import (
 from langchain_core.runnables import Runnable
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from rar_agent.errors import ConfigurationError, ProviderError, RarError
+from rar_agent.errors import BudgetError, ConfigurationError, ProviderError, RarError
 from rar_agent.images import MIME_TYPE, Picture
 from rar_agent.models.budget import Budget
 from rar_agent.models.cache import AnswerCache
@@ -37,6 +37,8 @@ TOP_LOGPROBS = 20
 
 FEW_TOKENS = 3
 """Asked for where a letter's log-probability is read: one, and what some models say before it."""
+
+_PATIENCE_S = 600.0  # for other calls to end, where they may hold all that is left to spend
 
 _FINISH = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 """Where providers say why an answer ended."""
@@ -89,7 +91,7 @@ class ChatModel:
         self._server = server
         self._cache = cache
         self._budget = budget
-        if budget and not (price and price.known):
+        if budget is not None and not (price and price.known):
             raise ConfigurationError(
                 f"The price of '{name}' is not known, so a limit of ${budget.limit:g} cannot be "
                 "kept.",
@@ -171,7 +173,13 @@ class ChatModel:
             return (yield from self._asking(question))
         held = budget.hold(self.name)
         while isinstance(held, Future):
-            yield somebody_else(held)
+            try:
+                yield somebody_else(held, _PATIENCE_S)
+            except TimeoutError:
+                raise BudgetError(
+                    f"What is left of ${budget.limit:g} is held by calls that do not end.",
+                    "Do not recognise in a thread that an event loop with calls of its own needs.",
+                ) from None
             held = budget.hold(self.name)
         try:
             answer = yield from self._asking(question)

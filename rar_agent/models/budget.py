@@ -105,5 +105,5 @@ class Budget:
 
 @cache
 def process_budget(limit: float) -> Budget:
-    """The process's one budget of a limit."""
+    """The process's one budget of a limit: whoever asks for the same limit shares it."""
     return Budget(limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -52,6 +53,8 @@ class AnswerCache:
         self._bytes = megabytes * 1_000_000
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._process = os.getpid()
+        self._inherited: sqlite3.Connection | None = None
         self._warned = False
 
     def get(self, key: bytes) -> str | None:
@@ -101,6 +104,9 @@ class AnswerCache:
     def _try(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
         with self._lock:
             try:
+                if self._process != os.getpid():  # a fork must neither use nor close it
+                    self._process, self._inherited = os.getpid(), self._connection
+                    self._connection = None
                 if self._connection is None:
                     with self._opening():
                         self._connection = self._open()

@@ -54,7 +54,7 @@ class Question:
             [message.role, [_content(part) for part in message.parts]] for message in self.messages
         ]
         whole = [_KEY_VERSION, model, server, asked, dict(self.settings), self.schema, self.letters]
-        return hashlib.sha256(json.dumps(whole).encode()).digest()
+        return hashlib.sha256(json.dumps(whole, default=repr).encode()).digest()
 
 
 def _content(part: str | Picture) -> str | list[str]:

@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_PATIENCE_S = 600.0
-
 
 @dataclass(frozen=True)
 class Step:
@@ -37,12 +35,15 @@ def on_disk(work: Callable[[], Any]) -> Step:
     return Step(work, partial(asyncio.to_thread, work))
 
 
-def somebody_else(future: Future[Any]) -> Step:
+def somebody_else(future: Future[Any], patience_s: float | None = None) -> Step:
     """Wait for what others do.
 
-    A thread waits so long at most: others may run on an event loop that it keeps from running.
+    Args:
+        future: Their result.
+        patience_s: How long a thread waits before a `TimeoutError`: where others may run on an
+            event loop that it keeps from running.
     """
-    return Step(partial(future.result, _PATIENCE_S), lambda: asyncio.wrap_future(future))
+    return Step(partial(future.result, patience_s), lambda: asyncio.wrap_future(future))
 
 
 def promise() -> Future[Any]:

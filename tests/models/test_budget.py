@@ -189,6 +189,13 @@ def test_who_waits_is_told_when_money_is_free_again():
         budget.hold("m")
 
 
+def test_a_thread_does_not_wait_for_ever(chat, monkeypatch):
+    monkeypatch.setattr("rar_agent.models.ask._PATIENCE_S", 0.1)
+    budget = Budget(1)
+    budget.hold("openai:m")  # by somebody who needs this very thread
+    assert "do not end" in str(ask(chat(budget)))
+
+
 def test_a_free_model_is_asked_as_often_as_one_likes():
     budget = Budget(1)
     budget.settle("m", budget.hold("m"), 0)

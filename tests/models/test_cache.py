@@ -59,6 +59,19 @@ def test_processes_write_at_the_same_time(path):
     assert all(cache.get(key(n)) == f"answer {n} " * 50 for n in range(450))
 
 
+def test_a_forked_process_opens_the_file_itself(path):
+    cache = AnswerCache(path, 10)
+    cache.put(key("parent"), "x")
+    inherited = cache._connection
+    child = os.fork()
+    if not child:
+        cache.put(key("child"), cache.get(key("parent")))
+        os._exit(cache._connection is inherited)
+    assert os.waitpid(child, 0)[1] == 0
+    assert cache._connection is inherited
+    assert cache.get(key("child")) == "x"
+
+
 @pytest.mark.slow
 def test_what_was_put_before_a_kill_is_there_after_it(path):
     writers = [writer(path, start, 1_000_000) for start in (0, 1_000_000)]

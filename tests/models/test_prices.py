@@ -113,6 +113,9 @@ def test_prices_are_read_from_the_file_and_the_environment(monkeypatch, tmp_path
     monkeypatch.setenv("RAR_PRICES", '{"m": {"input": 1, "output": -1}}')
     with pytest.raises(ConfigurationError, match="RAR_PRICES"):
         load_settings()
+    monkeypatch.setenv("RAR_PRICES", "m=1")
+    with pytest.raises(ConfigurationError, match=r"environment .*prices.* as JSON"):
+        load_settings()
 
 
 def test_what_a_server_tells_beside_the_tokens_counts(server, monkeypatch):
