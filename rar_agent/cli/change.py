@@ -118,7 +118,9 @@ def move(
 
     settings = _settings()
     before = _scored(settings, name)
-    memory = move_entries(settings.home, name, entry, to, "never" if no_fit else "auto")
+    memory = move_entries(
+        settings.home, name, entry, to, _loader(settings, name), "never" if no_fit else "auto"
+    )
     _print_category(memory, to)
     _print_left(memory)
     _print_scoring(before, memory)

@@ -163,11 +163,17 @@ def merge_categories(
 
 
 def move_entries(
-    home: Path, name: str, entries: Sequence[int], to: str, fitting: Fitting = "auto"
+    home: Path,
+    name: str,
+    entries: Sequence[int],
+    to: str,
+    load: LoadEncoder,
+    fitting: Fitting = "auto",
 ) -> Memory:
     """Give exemplars to another category, as after a wrong label; a category left empty goes.
 
-    One of which the category has the same image already is only removed.
+    One of which the category has the same image already is only removed. Where the memory has texts
+    and the category, such as a branch, has none, it gets one.
 
     Raises:
         NotFoundError: The memory, an entry or the category is not there; nothing is changed.
@@ -183,7 +189,10 @@ def move_entries(
             raise InputError(f"Entry {entry} is a text, no exemplar.", "Move exemplars only.")
         left = np.unique(memory.entries.columns[rows])
         _move(draft, memory, rows, target)
-        _drop_empty(draft, memory, left[memory.categories.ids[left] != target])
+        left = left[memory.categories.ids[left] != target]
+        _drop_empty(draft, memory, left)
+        if len(left) and memory.has_texts and not text_contents(memory, [target]):
+            _rewrite_text(draft, memory, target, _category(draft, target), load, wanted=True)
         return draft.commit("ready", fitting)
 
 

@@ -256,12 +256,15 @@ class Learner:
     def _teach_texts(self) -> None:
         """Give categories text entries, where texts are wanted: all, so that they compare.
 
-        Once they have, new and named ones get a text, and those whose texts changed another.
+        Once they have, new and named ones get a text, as do those that were taught without having
+        one, and those whose texts changed another.
         """
         if not (self._named or self._has_texts or self._encoder.names_help):
             return
         wanted = self._new | self._named
-        if not self._has_texts:
+        if self._has_texts:  # a branch that was taught has none
+            wanted |= self._taught - text_contents(self._memory, sorted(self._taught)).keys()
+        else:
             wanted |= self._taught | _with_entries(self._memory)
         had = text_contents(self._memory, sorted(wanted | self._changed))
         todo = [

@@ -90,7 +90,7 @@ class Expected:
             empty.discard(gone[0])
 
     def teach(self, samples):
-        new, named = set(), set()
+        new, named, shown = set(), set(), set()
         for sample in samples:
             name = sample.category.name
             if name in self.categories:
@@ -102,9 +102,11 @@ class Expected:
                 named.add(name)
             else:
                 content = hashlib.sha256(sample.image).hexdigest()
-                self.images[name].setdefault(content, sample.source)
+                if content not in self.images[name]:
+                    self.images[name][content] = sample.source
+                    shown.add(name)
         if self.texts:
-            self.texts |= new | named
+            self.texts |= new | named | shown
         elif named or self.names_help:
             self.texts |= named | {name for name in self.categories if self.images[name]}
 
@@ -176,6 +178,8 @@ class Expected:
             if name != to:
                 source = self.images[name].pop(content)
                 self.images[to].setdefault(content, source)
+                if self.texts:
+                    self.texts.add(to)
         self.drop_empty({name: 0 for name, _ in entries if name != to})
 
     def compact(self):
@@ -291,7 +295,8 @@ class Change:
             case "merge", (merged, into):
                 return merge_categories(home, name, merged, into, lambda: encoder, fitting)
             case "move", (entries, to):
-                return move_entries(home, name, _ids(home, name, entries), to, fitting)
+                ids = _ids(home, name, entries)
+                return move_entries(home, name, ids, to, lambda: encoder, fitting)
             case "compact", ():
                 return compact_memory(home, name, fitting).memory
         raise AssertionError(self)

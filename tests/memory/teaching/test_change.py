@@ -158,7 +158,7 @@ def test_unknown_names_with_what_is_alike(place, encoder):
         lambda n: rename_category(place, "m", n, "x", encoder.load),
         lambda n: update_category(place, "m", n, encoder.load, description="x"),
         lambda n: merge_categories(place, "m", [n], "ash", encoder.load),
-        lambda n: move_entries(place, "m", [0], n),
+        lambda n: move_entries(place, "m", [0], n, encoder.load),
         lambda n: remove_from_memory(place, "m", ["ash", n]),
     ]
     for change in changes:
@@ -170,7 +170,7 @@ def test_unknown_names_with_what_is_alike(place, encoder):
             rename_category(place, "nosuch", "a", "b", encoder.load)
     for entry in (999, -1):
         with pytest.raises(NotFoundError, match=f"no entry {entry}.*rar-agent memory show m "):
-            move_entries(place, "m", [0, entry], "ash")
+            move_entries(place, "m", [0, entry], "ash", encoder.load)
         with pytest.raises(NotFoundError, match=f"no entry {entry}"):
             remove_from_memory(place, "m", ["oak"], [entry])
     assert unchanged(place)
@@ -283,7 +283,7 @@ def test_the_same_image_is_kept_once(tmp_path, encoder):
     both = {"ash": [png("ash", 0), png("ash", 1)], "elm": [png("ash", 0), png("elm", 0)]}
     both["fir"] = [png("ash", 0), png("fir", 0)]
     memory = create_memory(tmp_path, "m", encoder, both).memory
-    moved = move_entries(tmp_path, "m", ids(memory, "elm"), "ash")
+    moved = move_entries(tmp_path, "m", ids(memory, "elm"), "ash", encoder.load)
     assert {n: len(images) for n, (images, _) in known(moved).items()} == {"ash": 3, "fir": 2}
     merged = merge_categories(tmp_path, "m", ["fir"], "ash", encoder.load)
     assert known(merged) == {"ash": (["ash[0]", "ash[1]", "elm[1]", "fir[1]"], False)}
@@ -293,10 +293,10 @@ def test_the_same_image_is_kept_once(tmp_path, encoder):
     assert sorted(len(images) for images, _ in known(three).values()) == [2, 4]
 
 
-def test_move_gives_entries_to_another_category(place):
+def test_move_gives_entries_to_another_category(place, encoder):
     before = open_memory(place, "m")
     some = ids(before, "ash")
-    memory = move_entries(place, "m", [some[1], some[0], some[1]], "oak")
+    memory = move_entries(place, "m", [some[1], some[0], some[1]], "oak", encoder.load)
     assert known(memory)["oak"][0] == ["ash 0", "ash 1", "oak 0", "oak 1", "oak 2"]
     assert known(memory)["ash"] == (["ash 2"], True)
     vectors = before.entries.vectors(before.entries.rows("image"))
@@ -304,14 +304,14 @@ def test_move_gives_entries_to_another_category(place):
     assert sorted(map(tuple, vectors)) == sorted(map(tuple, after))
     [text] = ids(memory, "oak", "text")
     with pytest.raises(InputError, match=f"Entry {text} is a text"):
-        move_entries(place, "m", [some[2], text], "oak")
-    assert parents(move_entries(place, "m", [], "oak")) == BEFORE
+        move_entries(place, "m", [some[2], text], "oak", encoder.load)
+    assert parents(move_entries(place, "m", [], "oak", encoder.load)) == BEFORE
 
 
-def test_moving_to_where_it_is_changes_nothing(place):
+def test_moving_to_where_it_is_changes_nothing(place, encoder):
     remove_from_memory(place, "m", entries=ids(open_memory(place, "m"), "ash", "text"))
     before = open_memory(place, "m")
-    memory = move_entries(place, "m", ids(before, "ash"), "ash")
+    memory = move_entries(place, "m", ids(before, "ash"), "ash", encoder.load)
     assert known(memory) == known(before)
     assert memory.entries.ids.tolist() == before.entries.ids.tolist()
 
@@ -321,9 +321,10 @@ def test_a_category_left_empty_goes_unless_some_are_below_it(place, encoder):
     texts = [i for name in ("fir", "conifers") for i in ids(memory, name, "text")]
     remove_from_memory(place, "m", entries=texts)
     # conifers has fir below it, and stays a category of which nothing is known.
-    memory = move_entries(place, "m", ids(open_memory(place, "m"), "conifers"), "oak")
+    entries = ids(open_memory(place, "m"), "conifers")
+    memory = move_entries(place, "m", entries, "oak", encoder.load)
     assert known(memory)["conifers"] == ([], False)
-    memory = move_entries(place, "m", ids(memory, "fir"), "oak")
+    memory = move_entries(place, "m", ids(memory, "fir"), "oak", encoder.load)
     assert "fir" not in parents(memory)
     # All at once: the one below goes as well, so nothing keeps the one above.
     for i, order in enumerate((("fir", "conifers"), ("conifers", "fir"))):
@@ -363,3 +364,21 @@ def test_a_merge_of_names_keeps_a_text(tmp_path, encoder):
     remove_from_memory(tmp_path, "m", entries=ids(open_memory(tmp_path, "m"), "ash", "text"))
     memory = merge_categories(tmp_path, "m", ["elm"], "ash", encoder.load)
     assert known(memory) == {"ash": (["ash[0]"], True)}
+
+
+def test_a_branch_that_is_taught_again_gets_a_text(tmp_path, encoder):
+    """All others have one, and the scoring would use texts no more."""
+    samples = tree(("dogs", "animals"), ("pug", "dogs"), ("cats", "animals"), ("oak", ""))
+    for name in ("taught", "moved"):
+        create_memory(tmp_path, name, encoder, samples, [Category(name="elm")])
+        before = remove_from_memory(tmp_path, name, ["dogs"])
+        assert known(before)["dogs"] == ([], False)
+        encoder.texts.clear()
+        if name == "taught":
+            images = {"dogs": [png("dogs", i) for i in range(12)]}
+            memory = add_to_memory(tmp_path, name, encoder, images).memory
+        else:
+            memory = move_entries(tmp_path, name, ids(before, "cats")[:1], "dogs", encoder.load)
+        assert encoder.texts == ["dogs"]
+        assert all(text for _, text in known(memory).values())
+        assert memory.scorer.has_text.all()  # or the fit leaves texts out
