@@ -92,12 +92,23 @@ def rankers(memory: Memory) -> list[RenderableType]:
     """Ranking models that were calibrated on it."""
     if not memory.manifest.rankers:
         return []
-    table = grid("ranking model", "ranker", "prompt", "weight>", "asked>", "alone>", "with it>", "")
+    table = grid(
+        "ranking model",
+        "ranker",
+        "prompt",
+        "orders>",
+        "weight>",
+        "asked>",
+        "alone>",
+        "with it>",
+        "",
+    )
     for record in memory.manifest.rankers:
         table.add_row(
             record.model,
             record.ranker,
             record.prompt,
+            str(record.orders) if record.orders else "all",
             f"{record.weight:.2f}",
             f"{100 * record.asked_share:.0f} %" if record.weight else "never",
             f"{100 * record.retrieval_top1:.1f} %",

@@ -24,7 +24,7 @@ def describe_method(manifest: Manifest, method: str, modalities: Collection[Moda
 
 
 def probability_means(
-    manifest: Manifest, method: str, modalities: Collection[Modality], stale: bool
+    manifest: Manifest, method: str, modalities: Collection[Modality], stale: bool, mixed: bool
 ) -> str:
     """One sentence that says what the probabilities are."""
     if method == "knn":
@@ -36,6 +36,8 @@ def probability_means(
         return "softmax of image-text cosines, not calibrated"
     if not fit.calibrated or fit.ece is None:
         return "from too few exemplars to calibrate"
+    if mixed:
+        return "by texts where categories have no exemplars, which cannot be calibrated"
     words = (
         f"calibrated by leaving out {fit.left_out} exemplars one by one "
         f"(ECE {100 * fit.ece:.1f} points there)"

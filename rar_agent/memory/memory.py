@@ -58,8 +58,20 @@ class Memory:
 
     @property
     def calibrated(self) -> bool:
-        """Whether probabilities were calibrated, and not too much changed since."""
-        return bool(self.manifest.fit and self.manifest.fit.calibrated) and not self.stale
+        """Whether probabilities were calibrated, and not too much changed since.
+
+        Not where some categories are known by texts alone: how likely those are beside the others
+        cannot be learnt from exemplars.
+        """
+        fit = self.manifest.fit
+        return bool(fit and fit.calibrated) and not self.stale and self.all_have_exemplars
+
+    @cached_property
+    def all_have_exemplars(self) -> bool:
+        """Whether every category has one, so that nothing else decides among them."""
+        if self.entries.modalities == ("image",):
+            return True
+        return bool(self.scorer.has_image[self.entries.known].all())
 
     @property
     def stale(self) -> bool:
@@ -202,7 +214,8 @@ class Memory:
 
     def probability_means(self, method: Method = "fitted") -> str:
         """One sentence that says what the probabilities are."""
-        return probability_means(self.manifest, method, self.entries.modalities, self.stale)
+        mixed = not self.all_have_exemplars
+        return probability_means(self.manifest, method, self.entries.modalities, self.stale, mixed)
 
     def search(
         self,

@@ -9,7 +9,7 @@ from rar_agent.memory import Filter
 from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.search import ALL_SCORED, SHORTLIST
 from rar_agent.types import Category
-from tests.memory.arrays import begin, drawn
+from tests.memory.arrays import begin, clusters, drawn, memory_of
 from tests.memory.format.committed import extend
 
 MANY = ALL_SCORED + 2_000
@@ -155,3 +155,14 @@ def test_a_filter_that_leaves_only_empty_branches_is_an_error(tmp_path, method):
         memory.search(
             drawn(9, 1), np.ones(1, np.float32), within=Filter(only=("above",)), method=method
         )
+
+
+def test_nothing_is_calibrated_where_texts_decide_between_categories(tmp_path):
+    found = clusters(categories=12, shots=12)
+    images = {c: found.vectors[found.labels == c] for c in range(12)}
+    texts = {c: found.vectors[found.labels == c][:1] for c in range(12)}
+    assert memory_of(tmp_path / "all", images, texts).calibrated
+    some = memory_of(tmp_path / "some", {c: images[c] for c in range(10)}, texts)
+    assert some.manifest.fit.calibrated
+    assert not some.calibrated
+    assert "cannot be calibrated" in some.probability_means()

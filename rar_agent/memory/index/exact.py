@@ -24,11 +24,6 @@ _OVERFETCHED = 0.5  # share of rows selected from which the others are fetched t
 _MOST_FETCHED = 16_384
 _BLOCK = 65_536  # selected rows gathered at a time: 128 MiB at 512 dimensions
 
-# For so few rows, all products and a partition take NumPy 5 ms where FAISS takes 8 (10,000 rows, 64
-# queries): its heaps of 1,000 cost as much as the products.
-_PRODUCTS = 32_768
-_MOST_PRODUCTS = 8_000_000  # 4 bytes each
-
 _FEW_ROWS = 512  # a thread costs more than it saves
 _ROWS_PER_THREAD = 16_384  # at least, when a batch is divided
 
@@ -100,13 +95,7 @@ def shortlist_exact(
     if selection is not None:
         return nearest_exact(queries, vectors, count, selection)
     queries = checked(queries, vectors, count, None)
-    count = min(count, len(vectors))
-    few = len(vectors) <= _PRODUCTS and len(queries) * len(vectors) <= _MOST_PRODUCTS
-    if len(queries) == 1 or not few:  # NumPy would wake a second thread for a single query
-        return _knn(queries, vectors, count)
-    products: FloatArray = queries @ vectors.T
-    rows = np.argpartition(products, len(vectors) - count, axis=1)[:, len(vectors) - count :]
-    return np.take_along_axis(products, rows, axis=1), rows.astype(np.int64)
+    return _knn(queries, vectors, min(count, len(vectors)))
 
 
 def _candidates(
