@@ -31,14 +31,14 @@ def test_nothing_but_pixels_is_sent():
     exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.0)
     text = PngImagePlugin.PngInfo()
     text.add_text("Author", "who-i-am")
-    for form, extra in (
-        ("JPEG", {"comment": b"what-i-said", "icc_profile": b"my-screen" * 20}),
-        ("PNG", {"pnginfo": text, "icc_profile": b"my-screen" * 20}),
-        ("WEBP", {"xmp": b"what-i-said"}),
+    for form, extra, inside in (
+        ("JPEG", {"comment": b"what-i-said", "icc_profile": b"my-screen"}, 3),
+        ("PNG", {"pnginfo": text, "icc_profile": b"my-screen"}, 2),  # the profile is compressed
+        ("WEBP", {"xmp": b"what-i-said", "icc_profile": b"my-screen"}, 3),
     ):
         file = io.BytesIO()
         draw("red", 1, 64).save(file, form, exif=exif, **extra)
+        secrets = (b"where-i-live", b"who-i-am", b"what-i-said", b"my-screen")
+        assert sum(secret in file.getvalue() for secret in secrets) == inside
         sent = to_picture(Image.open(file).convert("RGB")).jpeg
-        for secret in (b"where-i-live", b"who-i-am", b"what-i-said", b"my-screen", b"Exif"):
-            assert secret in file.getvalue() or secret == b"Exif" or form != "JPEG"
-            assert secret not in sent
+        assert not any(secret in sent for secret in (*secrets, b"Exif", b"ICC_PROFILE"))
