@@ -13,7 +13,7 @@ from rar_agent.memory.exchange.documents import category_of, document_of, record
 from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.teaching.draft import Draft
-from rar_agent.memory.teaching.learn import replace_texts
+from rar_agent.memory.teaching.learn import replace_texts, with_entries
 from rar_agent.types import Modality
 
 
@@ -130,6 +130,6 @@ def _write_texts(
         entries.append(NewEntry(number, text_content(content), category.name))
     draft.add_segment("text", entries, vectors)
     if not memory.has_texts:
-        others = sorted(draft.numbers() - {number for number, _ in changed})
+        others = sorted(with_entries(memory) - {number for number, _ in changed})
         found = [(number, draft.category(number)) for number in others]
         replace_texts(draft, memory, encoder, [(n, c) for n, c in found if c is not None])

@@ -18,7 +18,7 @@ from rar_agent.memory.format.segment import NewEntry
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.taxonomy import alike, refuse_cycle
 from rar_agent.memory.teaching.draft import Draft, Fitting
-from rar_agent.memory.teaching.learn import replace_texts, text_contents
+from rar_agent.memory.teaching.learn import replace_texts, text_contents, with_entries
 from rar_agent.memory.teaching.teach import changing, require_encoder
 from rar_agent.memory.teaching.texts import content_of
 from rar_agent.types import Category
@@ -172,8 +172,8 @@ def move_entries(
 ) -> Memory:
     """Give exemplars to another category, as after a wrong label; a category left empty goes.
 
-    One of which the category has the same image already is only removed. Where the memory has texts
-    and the category, such as a branch, has none, it gets one.
+    One of which the category has the same image already is only removed. A branch that becomes a
+    category by them gets a text, where the memory has texts.
 
     Raises:
         NotFoundError: The memory, an entry or the category is not there; nothing is changed.
@@ -191,8 +191,9 @@ def move_entries(
         _move(draft, memory, rows, target)
         left = left[memory.categories.ids[left] != target]
         _drop_empty(draft, memory, left)
-        if len(left) and memory.has_texts and not text_contents(memory, [target]):
-            _rewrite_text(draft, memory, target, _category(draft, target), load, wanted=True)
+        if len(left) and target not in with_entries(memory):
+            kept = _category(draft, target)
+            _rewrite_text(draft, memory, target, kept, load, wanted=memory.has_texts)
         return draft.commit("ready", fitting)
 
 

@@ -101,7 +101,7 @@ class Learner:
         self._memory = memory
         self._texts_taught = False
         # Categories that this teaching brought; the first part of a build left some without entry.
-        self._new = draft.numbers() - _with_entries(memory) if building else set[int]()
+        self._new = draft.numbers() - with_entries(memory) if building else set[int]()
         self._taught: set[int] = set()  # those that it gave an entry
         self._changed: set[int] = set()  # those that it gave other details
         self._named: set[int] = set()  # those that were given by name alone
@@ -256,16 +256,14 @@ class Learner:
     def _teach_texts(self) -> None:
         """Give categories text entries, where texts are wanted: all, so that they compare.
 
-        Once they have, new and named ones get a text, as do those that were taught without having
-        one, and those whose texts changed another.
+        Once they have, new and named ones get a text, as do branches that were taught, and those
+        whose texts changed another. A text that was removed stays away.
         """
         if not (self._named or self._has_texts or self._encoder.names_help):
             return
         wanted = self._new | self._named
-        if self._has_texts:  # a branch that was taught has none
-            wanted |= self._taught - text_contents(self._memory, sorted(self._taught)).keys()
-        else:
-            wanted |= self._taught | _with_entries(self._memory)
+        had_entries = with_entries(self._memory)
+        wanted |= self._taught - had_entries if self._has_texts else self._taught | had_entries
         had = text_contents(self._memory, sorted(wanted | self._changed))
         todo = [
             (number, category)
@@ -317,7 +315,8 @@ def text_contents(memory: Memory | None, numbers: Sequence[int]) -> dict[int, st
     return {int(field["category"]): bytes(field["content"]).hex() for field in fields}
 
 
-def _with_entries(memory: Memory | None) -> set[int]:
+def with_entries(memory: Memory | None) -> set[int]:
+    """Ids of the categories that have an entry; the other records are branches."""
     if memory is None:
         return set()
     return set(memory.categories.ids[memory.entries.known].tolist())

@@ -338,6 +338,15 @@ def test_documents_beside_photos(photos):
     assert photos.memory.image_count == before - 6
 
 
+def test_a_described_branch_is_no_document(photos, builtin):
+    home = photos.memory.folder.parents[1]
+    update_category(home, "discs", "red discs", lambda: builtin, parent="warm")
+    update_category(home, "discs", "warm", lambda: builtin, description="like fire")
+    photos.add_texts(["a grey heron"], ids=["heron"])
+    assert photos.memory.category_count == 7
+    assert len(photos.similarity_search("like fire", k=99)) == 7
+
+
 def test_replacing_a_taught_category_keeps_its_name_and_photos(photos):
     document = Document(id="red discs", page_content="like ripe cherries", metadata={"n": 2})
     photos.add_documents([document])

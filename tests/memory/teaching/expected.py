@@ -90,7 +90,7 @@ class Expected:
             empty.discard(gone[0])
 
     def teach(self, samples):
-        new, named, shown = set(), set(), set()
+        new, named, became = set(), set(), set()
         for sample in samples:
             name = sample.category.name
             if name in self.categories:
@@ -102,11 +102,11 @@ class Expected:
                 named.add(name)
             else:
                 content = hashlib.sha256(sample.image).hexdigest()
-                if content not in self.images[name]:
-                    self.images[name][content] = sample.source
-                    shown.add(name)
+                if not self.has_entry(name):
+                    became.add(name)
+                self.images[name].setdefault(content, sample.source)
         if self.texts:
-            self.texts |= new | named | shown
+            self.texts |= new | named | became
         elif named or self.names_help:
             self.texts |= named | {name for name in self.categories if self.images[name]}
 
@@ -174,11 +174,12 @@ class Expected:
         self.refuse_cycle(into)
 
     def move(self, entries, to):
+        became = not self.has_entry(to)
         for name, content in entries:
             if name != to:
                 source = self.images[name].pop(content)
                 self.images[to].setdefault(content, source)
-                if self.texts:
+                if self.texts and became:
                     self.texts.add(to)
         self.drop_empty({name: 0 for name, _ in entries if name != to})
 
