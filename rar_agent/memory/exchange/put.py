@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -74,22 +74,6 @@ def put_documents(
     if changed:
         _write_texts(draft, memory, encoder, changed)
     return written
-
-
-def remove_documents(draft: Draft, memory: Memory, numbers: Iterable[int]) -> None:
-    """Forget categories with all their entries.
-
-    Args:
-        draft: Of the generation that follows `memory`.
-        memory: As it is.
-        numbers: Ids of categories that it has.
-    """
-    gone: list[int] = []
-    for number in numbers:
-        column = int(memory.categories.columns(np.array([number]))[0])
-        gone += _entries_of(memory, column, *memory.entries.modalities)
-        draft.forget(number)
-    draft.remove(gone)
 
 
 def _replace(

@@ -20,13 +20,15 @@ from rar_agent.images import ImageSource
 from rar_agent.memory.exchange.closest import Close, Wanted, closest_categories
 from rar_agent.memory.exchange.current import CurrentMemory
 from rar_agent.memory.exchange.embeddings import MemoryEmbeddings, embeddings_of, encoder_of
-from rar_agent.memory.exchange.put import document_at, put_documents, remove_documents
+from rar_agent.memory.exchange.put import document_at, put_documents
 from rar_agent.memory.format.location import CURRENT, memory_folder
 from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.format.manifest import encoder_record
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.open import open_memory
+from rar_agent.memory.teaching.change import forget_categories
 from rar_agent.memory.teaching.draft import Draft
+from rar_agent.memory.teaching.learn import with_entries
 from rar_agent.memory.teaching.teach import changing, require_encoder
 from rar_agent.memory.teaching.texts import default_templates
 from rar_agent.settings import load_settings
@@ -133,6 +135,9 @@ class MemoryVectorStore(VectorStore):
     ) -> bool:
         """Forget documents with all their entries; unknown ids are passed over.
 
+        A category that others are below stays as a branch, which is no document, as
+        `remove_from_memory` leaves it.
+
         Args:
             ids: Which; None for all.
             **kwargs: Not used.
@@ -146,20 +151,25 @@ class MemoryVectorStore(VectorStore):
         """
         with changing(self._folder) as memory:
             known = self._current.numbers(memory)
-            gone = {i: known[i] for i in (known if ids is None else ids) if i in known}
+            gone = set(known.values()) if ids is None else {known[i] for i in ids if i in known}
+            if ids is not None:
+                gone &= with_entries(memory)
             if gone:
                 draft = Draft.after(memory)
-                remove_documents(draft, memory, gone.values())
-                left = {i: number for i, number in known.items() if i not in gone}
-                self._current.remember(draft.commit("ready"), left)
+                forget_categories(draft, memory, sorted(gone))
+                left = {i: number for i, number in known.items() if number not in gone}
+                branches = {c.name: n for n in gone if (c := draft.category(n)) is not None}
+                self._current.remember(draft.commit("ready"), branches | left)
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """The documents of ids, in their order; unknown ids are passed over."""
         opened = self._current.opened()
+        memory = opened.memory
         numbers = [opened.numbers[i] for i in ids if i in opened.numbers]
-        columns = opened.memory.categories.columns(np.array(numbers, np.int64))
-        return [document_at(opened.memory, int(column)) for column in columns]
+        columns = memory.categories.columns(np.array(numbers, np.int64))
+        known = columns[memory.entries.known[columns]]  # branches are no documents
+        return [document_at(memory, int(column)) for column in known]
 
     def similarity_search(
         self,

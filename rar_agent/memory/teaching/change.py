@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from rar_agent.encoders import Encoder
@@ -25,6 +26,8 @@ from rar_agent.types import Category
 
 LoadEncoder = Callable[[], Encoder]
 """Loads the memory's encoder, which is needed only where texts have to be encoded again."""
+
+_NO_ROWS = np.empty(0, np.int64)
 
 
 def update_category(
@@ -55,7 +58,7 @@ def update_category(
 
     Raises:
         NotFoundError: There is no such memory or category.
-        InputError: The new name is taken, or a category would be above itself.
+        InputError: The new name is a category's or a branch's, or a category would be above itself.
     """
     with changing(memory_folder(home, name)) as memory:
         draft = Draft.after(memory)
@@ -80,6 +83,11 @@ def update_category(
                 f"Memory '{name}' has a category '{new.name}' already.",
                 f"To make one of both: rar-agent memory merge {name} '{old.name}' "
                 f"--into '{new.name}'",
+            )
+        if new.name != old.name and len(memory.categories.children(new.name)):
+            raise InputError(
+                f"Memory '{name}' has a branch '{new.name}' already.",
+                "Choose another name, or rename that branch first.",
             )
         if number is not None or new != Category(name=new.name):
             number = draft.put(new, number)
@@ -207,30 +215,76 @@ def remove_from_memory(
     """Forget whole categories, or single entries; a category without entries goes too.
 
     One that others are below stays as a branch, with the parent it had and nothing else, so that
-    they stay where they are in the tree; it goes when it is removed with or after them.
+    they stay where they are in the tree; it goes when it is removed with or after them. Where it
+    had no parent their own records name it, and nothing of it has to stay.
 
     Raises:
         NotFoundError: The memory, a category or an entry is not there; nothing is changed.
-        InputError: It is a ready memory.
+        InputError: It is a ready memory, or a branch is named of which nothing is known but what
+            is below it.
         BusyError: Somebody else is writing to it.
     """
     with changing(memory_folder(home, name)) as memory:
         draft = Draft.after(memory)
-        numbers = [_number(draft, memory, category) for category in categories]
-        rows = _rows(memory, entries)
-        gone = memory.categories.columns(np.array(numbers, np.int64))
-        for modality in memory.entries.modalities:
-            rows = np.union1d(rows, memory.entries.rows_of(modality, gone)).astype(np.int64)
-        draft.remove(memory.entries.id_of(int(row)) for row in rows)
-        for number in numbers:
-            old = _category(draft, number)
-            draft.put(Category(name=old.name, parent=old.parent), number)
-        _drop_empty(draft, memory, np.union1d(gone, memory.entries.columns[rows]))
+        on_record = [
+            c for c in categories if not _is_branch(memory, c) or draft.find(c) is not None
+        ]
+        numbers = [_number(draft, memory, category) for category in on_record]
+        forget_categories(draft, memory, numbers, _rows(memory, entries))
+        for category in categories:
+            if _is_branch(memory, category):
+                _require_nothing_below(draft, memory, category)
         return draft.commit("ready", fitting)
 
 
+def forget_categories(
+    draft: Draft, memory: Memory, numbers: Sequence[int], rows: NDArray[np.int64] = _NO_ROWS
+) -> None:
+    """Forget categories with all their entries; those that others are below stay as branches.
+
+    Args:
+        draft: Of the generation that follows `memory`.
+        memory: As it is.
+        numbers: Ids of categories that it has.
+        rows: Of single entries to forget, which may leave other categories empty.
+    """
+    gone = memory.categories.columns(np.array(numbers, np.int64))
+    for modality in memory.entries.modalities:
+        rows = np.union1d(rows, memory.entries.rows_of(modality, gone)).astype(np.int64)
+    draft.remove(memory.entries.id_of(int(row)) for row in rows)
+    for number in numbers:
+        draft.put(_place_of(_category(draft, number)), number)
+    _drop_empty(draft, memory, np.union1d(gone, memory.entries.columns[rows]))
+
+
+def _place_of(category: Category) -> Category:
+    """What is left of a category that is only a branch."""
+    return Category(name=category.name, parent=category.parent)
+
+
+def _is_branch(memory: Memory, name: str) -> bool:
+    """Whether a name is one that others are below, and nothing else is known of it."""
+    column = memory.categories.find(name)
+    if column is not None:
+        category = memory.categories[column]
+        if memory.entries.known[column] or category != _place_of(category):
+            return False
+    return len(memory.categories.children(name)) > 0
+
+
+def _require_nothing_below(draft: Draft, memory: Memory, branch: str) -> None:
+    below = memory.categories.ids[memory.categories.children(branch)]
+    if left := [c.name for number in below.tolist() if (c := draft.category(number))]:
+        raise InputError(
+            f"'{branch}' is a branch with {len(left)} right below it: {', '.join(left[:3])}"
+            f"{', …' if len(left) > 3 else ''}. There is nothing else to forget.",
+            "Remove these too, or give them another parent: "
+            f"{shlex.join(['rar-agent', 'memory', 'update', memory.name, left[0]])} --parent P",
+        )
+
+
 def _drop_empty(draft: Draft, memory: Memory, columns: np.ndarray) -> None:
-    """Forget those categories that have no entry left, unless others are below them."""
+    """Forget those categories that have no entry left, unless they say where others belong."""
     entries = memory.entries
     left = np.zeros(len(memory.categories), bool)
     for modality in entries.modalities:
@@ -240,9 +294,11 @@ def _drop_empty(draft: Draft, memory: Memory, columns: np.ndarray) -> None:
     empty = {}  # numbers, and what was below each
     for column in columns[~left[columns]]:
         number = int(memory.categories.ids[column])
-        if draft.category(number) is not None:
-            below = memory.categories.children(memory.categories[int(column)].name)
+        if (category := draft.category(number)) is not None:
+            below = memory.categories.children(category.name)
             empty[number] = memory.categories.ids[below].tolist()
+            if draft.category(number) == Category(name=category.name):
+                empty[number] = []  # those below it say as much
     while gone := [n for n, below in empty.items() if not any(map(draft.category, below))]:
         for number in gone:  # one that goes may have been all that was below another
             draft.forget(number)

@@ -244,6 +244,28 @@ def test_delete(store):
     assert [d.id for d in store.similarity_search("b")] == ["2"]
 
 
+def test_a_deleted_document_stays_a_branch_of_what_is_below_it(tmp_path, store, embeddings):
+    store.add_texts(["waders", "heron"], ids=["w", "h"])
+    encoder = EmbeddingsEncoder(embeddings)
+    update_category(tmp_path, "documents", "waders", lambda: encoder, parent="birds")
+    update_category(tmp_path, "documents", "heron", lambda: encoder, parent="waders")
+    store.delete(["w"])
+    for one in (store, MemoryVectorStore(tmp_path, "documents", embeddings)):
+        assert one.get_by_ids(["w", "waders"]) == []
+        assert [d.id for d in one.similarity_search("waders")] == ["h"]
+        assert one.memory.taxonomy.above(one.memory.categories.find("heron")) == ("waders", "birds")
+    again = Document(id="waders", page_content="long legs")
+    store.add_documents([again])
+    assert store.get_by_ids(["waders"]) == [again]
+    assert len(store.memory.categories) == 2
+    store.delete(["waders"])
+    generation = store.memory.manifest.generation
+    store.delete(["waders"])
+    assert store.memory.manifest.generation == generation
+    store.delete()
+    assert len(store.memory.categories) == 0
+
+
 def test_other_writers_are_seen(tmp_path, store, embeddings):
     store.add_texts(["a"], ids=["1"])
     other = MemoryVectorStore(tmp_path, "documents", embeddings)

@@ -85,7 +85,8 @@ class Expected:
 
     def drop_empty(self, names):
         empty = {n for n in names if n in self.categories and not self.has_entry(n)}
-        while gone := [n for n in empty if not self.below(n)]:
+        bare = {n for n in empty if self.categories[n] == Category(name=n)}
+        while gone := [n for n in empty if n in bare or not self.below(n)]:
             self.forget(gone[0])
             empty.discard(gone[0])
 
@@ -110,8 +111,12 @@ class Expected:
         elif named or self.names_help:
             self.texts |= named | {name for name in self.categories if self.images[name]}
 
+    def is_branch(self, name):
+        bare = Category(name=name, parent=self.categories[name].parent)
+        return self.below(name) and not self.has_entry(name) and self.categories[name] == bare
+
     def remove(self, names, entries):
-        touched = list(names)
+        touched, branches = list(names), [name for name in names if self.is_branch(name)]
         for name, what in entries:
             touched.append(name)
             if what == "text":
@@ -123,6 +128,8 @@ class Expected:
             self.forget(name)
             self.put(Category(name=name, parent=parent))
         self.drop_empty(dict.fromkeys(touched))
+        if any(self.below(name) for name in branches):
+            raise RefusedError("branch")
 
     def update(self, name, rename=None, **details):
         if name not in self.categories and not self.below(name):
@@ -131,7 +138,7 @@ class Expected:
         metadata = {**old.metadata, **details.pop("metadata", {})}
         details["metadata"] = {k: v for k, v in metadata.items() if v is not None}
         new = old.model_copy(update={**details, "name": rename or name})
-        if new.name != name and new.name in self.categories:
+        if new.name != name and (new.name in self.categories or self.below(new.name)):
             raise RefusedError("taken")
         below, images, text = self.below(name), self.images.get(name, {}), name in self.texts
         on_record = name in self.categories

@@ -148,9 +148,15 @@ def test_cycles_are_refused_and_shown(place, encoder):
         update_category(place, "m", "conifers", encoder.load, parent="fir")
     with pytest.raises(InputError, match="trees < fir < conifers < trees"):
         update_category(place, "m", "trees", encoder.load, parent="fir")
-    with pytest.raises(InputError, match="would be above itself"):
-        rename_category(place, "m", "fir", "trees", encoder.load)
     assert unchanged(place)
+
+
+def test_a_branch_keeps_its_name_to_itself(place, encoder):
+    update_category(place, "m", "oak", encoder.load, parent="broadleaved")
+    for name in ("fir", "broadleaved"):
+        with pytest.raises(InputError, match="has a branch 'trees' already"):
+            rename_category(place, "m", name, "trees", encoder.load)
+    assert parents(open_memory(place, "m")) == {**BEFORE, "oak": "broadleaved"}
 
 
 def test_unknown_names_with_what_is_alike(place, encoder):
@@ -346,10 +352,31 @@ def test_removing_a_category_leaves_what_is_below_in_its_place(place, encoder):
     assert conifers == Category(name="conifers", parent="trees")
     assert memory.category_count == 4
     assert known(compact_memory(place, "m").memory) == known(memory)
-    assert parents(remove_from_memory(place, "m", ["conifers"])) == BEFORE
     memory = remove_from_memory(place, "m", ["fir"])
     assert "conifers" in parents(memory)
     assert "conifers" not in parents(remove_from_memory(place, "m", ["conifers"]))
+
+
+def test_a_branch_without_a_parent_needs_no_record(tmp_path, encoder):
+    create_memory(tmp_path, "m", encoder, tree(("conifers", ""), ("fir", "conifers"), ("oak", "")))
+    memory = remove_from_memory(tmp_path, "m", ["conifers"])
+    assert parents(memory) == {"fir": "conifers", "oak": ""}
+    assert memory.taxonomy.branches() == ["conifers"]
+
+
+def test_a_branch_is_nothing_to_remove(place, encoder):
+    remove_from_memory(place, "m", ["conifers"])
+    for name, below in (("conifers", "1 right below it: fir"), ("trees", "3 right below it: ash")):
+        with pytest.raises(InputError, match=f"'{name}' is a branch with {below}") as error:
+            remove_from_memory(place, "m", [name, "oak"])
+        assert "memory update m" in error.value.fix
+    assert parents(open_memory(place, "m")) == BEFORE
+    # What is said of a branch can be forgotten, and a branch with all below it.
+    update_category(place, "m", "conifers", encoder.load, description="needles")
+    memory = remove_from_memory(place, "m", ["conifers"])
+    assert memory.categories[memory.categories.find("conifers")].description == ""
+    memory = remove_from_memory(place, "m", ["trees", "ash", "birch", "conifers", "fir"])
+    assert parents(memory) == {"oak": ""}
 
 
 @pytest.mark.parametrize("gone", [["conifers", "fir"], ["fir", "conifers"]])
