@@ -48,12 +48,14 @@ class Read:
             None where nothing could be read.
         repairs: What was lost, invented, repeated or said beside it.
         answers: All that were received.
+        worded: Places of distributions that stand for words where others are log-probabilities.
     """
 
     orders: Sequence[Sequence[int]]
     distributions: list[NDArray[np.float64] | None]
     repairs: int = 0
     answers: list[Answer] = field(default_factory=list)
+    worded: set[int] = field(default_factory=set)
 
     @property
     def usage(self) -> Usage:
@@ -75,10 +77,12 @@ class Read:
             prior: How much the model likes each letter, whatever it stands for; divided out.
         """
         total = np.zeros(count)
-        for shown, distribution in zip(self.orders, self.distributions, strict=True):
+        for place, shown in enumerate(self.orders):
+            distribution = self.distributions[place]
             if distribution is not None:
                 likely = distribution
-                if prior and len(prior) >= len(shown):
+                # Words at fixed odds do not show the liking that log-probabilities do.
+                if prior and len(prior) >= len(shown) and place not in self.worded:
                     likely = distribution / prior[: len(shown)]
                 total[list(shown)] += likely / likely.sum()
         if not total.any():

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rar_agent.images import Picture
     from rar_agent.models import Answer
 
+CUT_OFTEN = 3
+"""Images in a row whose answers begin otherwise, after which no log-probabilities are asked for."""
+
 _LETTER = re.compile(r"\W*[A-Za-z]\W*")
 
 
@@ -28,6 +31,7 @@ class LetterRanker(AskingRanker):
     in the answer's words counts, by fixed odds.
     """
 
+    _cut_in_a_row = 0
     unfitted_weight = 0.5  # models are surer of a letter than they are right
     outputs: tuple[Output, ...] = ("letter",)
 
@@ -46,9 +50,11 @@ class LetterRanker(AskingRanker):
                 read.repairs += 1
             elif not self._take(read, place, candidates, shown, answer) and answer.few_tokens:
                 cut.append(place)
+        self._cut_in_a_row = self._cut_in_a_row + 1 if cut else 0
         if cut:
             # It says something else first, or tells no log-probabilities: let it finish.
-            self._model.capabilities.refuse(["logprobs"])
+            if self._cut_in_a_row >= CUT_OFTEN:
+                self._model.capabilities.refuse(["logprobs"])
             whole = yield [replace(questions[place], letters=()) for place in cut]
             for place, answer in zip(cut, whole, strict=True):
                 if answer is not None:
@@ -69,6 +75,7 @@ class LetterRanker(AskingRanker):
         if found is None:
             names = [(candidates[p].category.name, *candidates[p].category.aliases) for p in shown]
             options = parse_ranking(answer.text, names).options
+            read.worded.add(place)
             if options:
                 found = chosen_distribution(options[0], len(shown))
             if not (_LETTER.fullmatch(answer.text) or answer.few_tokens):

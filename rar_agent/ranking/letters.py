@@ -8,11 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-CLEAR = 0.5
-"""Share of a token's probability that letters have where an answer begins."""
-
-LEAST = 0.01
-"""Under this share, at every token, nothing is read from log-probabilities."""
+LEAST = 0.1
+"""Under this share of the probability nothing is read: the model would rather say other things."""
 
 _NEVER_SURE = 1e-9
 
@@ -27,25 +24,23 @@ def letter_distribution(
 
     Spellings of a letter (`B`, ` b`, `(B`) are added up. Letters that are not among the
     alternatives that a server tells get the most they can have: not more than the least of those,
-    nor together more than what is left.
+    nor together more than what is left. The first token that says anything counts: after a word,
+    an "a" is an article.
 
     Args:
         tokens: Log-probabilities of each token of the answer and of its alternatives.
         letters: Of the options, in the order shown.
 
     Returns:
-        (n,) that sums to 1, or None where no token is about a letter.
+        (n,) that sums to 1, or None where the answer does not begin with a letter.
     """
-    best: NDArray[np.float64] | None = None
-    for token in tokens:
-        shares = _shares(token, letters)
-        mass = shares.sum()
-        if mass >= LEAST and (best is None or mass > best.sum()):
-            best = _filled(shares, token)
-        if mass >= CLEAR:
-            break
-    if best is None:
+    token = next((one for one in tokens if one and _strip(max(one, key=lambda t: one[t]))), None)
+    if token is None:
         return None
+    shares = _shares(token, letters)
+    if shares.sum() < LEAST:
+        return None
+    best = _filled(shares, token)
     floored = np.maximum(best, _NEVER_SURE * best.sum())
     distribution: NDArray[np.float64] = floored / floored.sum()
     return distribution
@@ -64,10 +59,14 @@ def chosen_distribution(chosen: int, count: int) -> NDArray[np.float64]:
     return distribution
 
 
+def _strip(token: str) -> str:
+    return token.strip(" \t\n\"'`*().:[]<>▁Ġ")
+
+
 def _shares(token: Mapping[str, float], letters: Sequence[str]) -> NDArray[np.float64]:
     shares = np.zeros(len(letters))
     for text, logprob in token.items():
-        letter = text.strip(" \t\n\"'`*().:[]<>▁Ġ").upper()
+        letter = _strip(text).upper()
         if letter in letters and not math.isnan(logprob):
             shares[letters.index(letter)] += math.exp(min(logprob, 0.0))
     return shares

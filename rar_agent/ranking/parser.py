@@ -28,8 +28,8 @@ _SEPARATED = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 
 
 _ANSWER = re.compile(
-    r"(?:answer|option|choice)(?:\s+is)?[\s:*\"']+([A-Z])(?![A-Za-z'])", re.IGNORECASE
-)
+    r"(?i:answer|option|choice)(?i:\s+is)?[\s:*\"']+([A-Z](?![A-Za-z'])|[a-z](?=\W*\Z))"
+)  # a small letter before a word is an article
 
 Reading = list[int | None]
 """Options in the order of a reading; None for what was never shown."""

@@ -100,12 +100,33 @@ def test_what_thinks_first_is_let_finish_once(server):
         return Reply("<think>Hm, maybe A? No.</think>The answer is B.")
 
     server.answer = answer
-    rankings = [ranker(server).rank(PHOTO, CANDIDATES, 1) for _ in range(2)]
-    chosen = shown_orders(4, 1, 1)[0][1]
-    assert [ranking.order[0] for ranking in rankings] == [chosen, chosen]
-    assert [ranking.calls for ranking in rankings] == [2, 1]  # the first call was paid for too
-    assert [ranking.usage.input_tokens for ranking in rankings] == [600, 300]
+    one = ranker(server)
+    rankings = [one.rank(PHOTO, CANDIDATES, seed) for seed in range(5)]
+    chosen = [shown_orders(4, seed, 1)[0][1] for seed in range(5)]
+    assert [ranking.order[0] for ranking in rankings] == chosen
+    assert [ranking.calls for ranking in rankings] == [2, 2, 2, 1, 1]  # the first were paid for too
+    assert [ranking.usage.input_tokens for ranking in rankings] == [600, 600, 600, 300, 300]
     assert rankings[0].parse_status == "repaired"
+
+
+def test_one_odd_answer_does_not_cost_the_log_probabilities(server):
+    odd, good = iter([True]), believes(BELIEFS)
+    server.answer = lambda request: (
+        Reply("I cannot", finish="length", logprobs={"I": -0.1})
+        if next(odd, False)
+        else good(request)
+    )
+    one = ranker(server)
+    one.rank(PHOTO, CANDIDATES, 1)
+    assert one.rank(PHOTO, CANDIDATES, 2).probabilities == pytest.approx(list(BELIEFS.values()))
+
+
+def test_a_liking_for_letters_is_not_taken_out_of_words(server):
+    server.answer = lambda _: Reply("A")
+    settings = load_settings(model="test-model", base_url=server.url, model_retries=0)
+    model, prompt = load_chat_model(settings), load_prompt("choice@1", settings.home)
+    liking = ChoiceRanker(model, prompt, "birds", prior=(0.8, 0.1, 0.05, 0.05))
+    assert liking.rank(PHOTO, CANDIDATES, 1).order[0] == shown_orders(4, 1, 1)[0][0]
 
 
 @pytest.mark.parametrize("text", ["", "I cannot tell.", None])
@@ -170,7 +191,7 @@ def test_a_distribution_over_exactly_the_letters(logprobs, told, spelling):
     known = sorted(zip(letters, logprobs, strict=True), key=lambda pair: -pair[1])[:told]
     token = {spelling.format(letter): logprob for letter, logprob in known}
     found = letter_distribution([token], letters)
-    if sum(math.exp(p) for _, p in known) < 0.01:
+    if sum(math.exp(p) for _, p in known) < 0.1:
         assert found is None
         return
     assert found.shape == (len(letters),)
@@ -184,9 +205,12 @@ def test_a_distribution_over_exactly_the_letters(logprobs, told, spelling):
 def test_the_token_that_is_about_letters_is_read():
     tokens = [
         {"\n": -0.01, "A": -4.0},
+        {" **": -0.01},
         {"B": math.log(0.7), " b": math.log(0.1), "A": math.log(0.2)},
         {"A": -0.001},
     ]
     assert letter_distribution(tokens, ["A", "B"]) == pytest.approx([0.2, 0.8])
     assert letter_distribution([{"The": -0.1, "A": -9.0}], ["A", "B"]) is None
     assert letter_distribution([], ["A", "B"]) is None
+    words = [{"This": -0.05, "B": -3.0}, {" is": -0.01}, {" a": -0.05, " the": -3.0}]
+    assert letter_distribution(words, ["A", "B"]) is None

@@ -169,3 +169,19 @@ def test_any_permutation_survives_any_form(order, form):
     }[form]
     result = parse_ranking(text, [(f"name {i}",) for i in range(8)])
     assert (list(result.options), result.status) == (list(order), "exact")
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("The answer is a tabby cat.", 2),
+        ("The best choice is a tabby.", 2),
+        ("My answer: a tabby", 2),
+        ("The answer is A.", 0),
+        ("answer: b", 1),
+        ("The answer is **C**, a tabby.", 2),
+    ],
+)
+def test_an_article_is_no_option(text, option):
+    names = [("Egyptian cat",), ("tiger cat",), ("tabby", "tabby cat")]
+    assert parse_ranking(text, names).options[0] == option
