@@ -79,10 +79,11 @@ def open_generation(folder: Path, manifest: Manifest) -> Memory:
         DamagedDataError: A file is missing, has another size or does not parse.
     """
     categories = Categories(folder, manifest.layers)
-    if len(categories) < manifest.category_count:
+    found, said = len(categories), manifest.record_count
+    if found < manifest.category_count or said not in (None, found):
         raise DamagedDataError(
-            f"Memory '{manifest.name}' has {len(categories)} categories; its manifest says "
-            f"{manifest.category_count}.",
+            f"Memory '{manifest.name}' has {found} categories and branches on record; its manifest "
+            f"says {said or manifest.category_count}.",
             f"Run: rar-agent memory verify {manifest.name}, which says which file.",
         )
     segments = [open_segment(folder, ref, manifest.dimension) for ref in manifest.segments]

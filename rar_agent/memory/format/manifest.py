@@ -268,7 +268,10 @@ class Manifest(Record):
     """Longer side of the pictures kept of its images, in pixels; 0 keeps none."""
     layers: tuple[LayerRef, ...]
     category_count: int = Field(ge=0)
-    """Categories with an entry; a record without one says something of a branch."""
+    """Categories with an entry; a record without one says something of a branch. While building:
+    all records."""
+    record_count: int | None = None
+    """Records of categories and branches; None: written by an earlier version."""
     next_category: int = Field(ge=0)
     next_entry: int = Field(ge=0)
     segments: tuple[SegmentRef, ...]

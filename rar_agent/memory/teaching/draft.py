@@ -169,7 +169,10 @@ class Draft:
         self.segments = merge_small(self.folder, self.segments, self.dimension)
         self.layers = merge_small_layers(self.folder, self.layers)
         opened = open_generation(self.folder, self._manifest(state))
-        known: dict[str, object] = {"category_count": int(opened.entries.known.sum())}
+        records = len(opened.categories)
+        # A building memory has nearly as many, and would read all its entries at every commit.
+        count = int(opened.entries.known.sum()) if state == "ready" else records
+        known: dict[str, object] = {"category_count": count, "record_count": records}
         needed = (self.fit is None) == (opened.image_count > 0)  # there is one where exemplars are
         stale = fitting == "always" or (fitting == "auto" and is_stale(opened))
         if state == "ready" and (needed or stale):

@@ -13,6 +13,7 @@ from rar_agent.errors import DamagedDataError, NotFoundError, RarError
 from rar_agent.memory import open_memory, verify_memory
 from rar_agent.memory.format import categories, generation
 from rar_agent.memory.format.generation import read_manifest
+from rar_agent.memory.format.manifest import CATEGORY
 from rar_agent.types import Category
 from tests.memory.arrays import begin, drawn
 from tests.memory.format.committed import contents, extend, leftovers
@@ -242,6 +243,32 @@ def test_flags_of_a_fit_that_zipfile_refuses(memory, tmp_path):
     path.write_bytes(content)
     with pytest.raises(DamagedDataError):
         answers(opened(tmp_path))
+
+
+@pytest.mark.parametrize("gone", [3, 0])
+def test_a_record_that_is_lost_is_damage(tmp_path, gone):
+    """Of a branch too, which no entry names."""
+    memory = extend(tmp_path / "memories" / "m")
+    draft = begin(memory.folder, memory)
+    draft.put(Category(name="branch", description="of all"))
+    memory = draft.commit("ready")
+    assert (memory.category_count, memory.manifest.record_count) == (3, 4)
+    layer = memory.manifest.layers[gone > 0]
+    path = memory.folder / "data" / layer.rows.name
+    rows = np.frombuffer(path.read_bytes(), CATEGORY).copy()
+    rows["size"][0] = 0
+    path.write_bytes(rows.tobytes())
+    with pytest.raises(DamagedDataError, match="has 3 categories and branches .* says 4"):
+        opened(tmp_path)
+
+
+def test_a_commit_while_building_does_not_count_all_entries(memory):
+    draft = begin(memory.folder, memory)
+    draft.put(Category(name="branch"))
+    building = draft.commit("building", "never")
+    assert "known" not in vars(building.entries)
+    assert building.category_count == building.manifest.record_count == 4
+    assert draft.commit("ready", "never").category_count == 3
 
 
 def test_damage_of_each_file_is_named_by_verify(long_lived, tmp_path):
