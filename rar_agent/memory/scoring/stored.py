@@ -91,7 +91,9 @@ def _check(arrays: dict[str, Any], dimension: int) -> None:
     wanted = {"origin": (dimension,), "precision": axes, "basis": (dimension, *axes)}
     wanted |= dict.fromkeys(_CALIBRATION, answers)
     if answers != (0,):
-        wanted["likeliest"] = (*answers, arrays["likeliest"].shape[-1])
+        wanted["likeliest"] = (*answers, *arrays["likeliest"].shape[-1:])
+        if arrays["likeliest"].ndim != 2 or arrays["right"].dtype.kind != "b":
+            raise ValueError("likeliest has to be a table, and right yes or no")
     if "sums" in arrays:
         known = arrays["ids"].shape[:1]
         wanted |= {"ids": known, "counts": known, "sums": (*known, dimension)}
