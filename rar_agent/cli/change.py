@@ -182,7 +182,7 @@ def _held(home: Path, name: str) -> str:
     folder = memory_folder(home, name)
     try:
         return contents(open_generation(folder, read_manifest(folder)))
-    except RarError:  # damaged or of an older format: deleted all the same
+    except (RarError, OSError, ValueError):  # whatever is wrong with it: deleted all the same
         return "it could not be opened"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import TYPE_CHECKING
 
@@ -82,10 +81,12 @@ def known_of(memory: Memory, name: str, limit: int) -> Group:
 
 def _find(memory: Memory, name: str) -> tuple[int | None, int]:
     """Position of what is on record, None of a mere name, and how many categories are below it."""
+    from rar_agent.memory.taxonomy import alike
+
     column, below = memory.categories.find(name), memory.taxonomy.below(name)
     if not len(below):
-        known = {category.name.casefold(): category.name for category in memory.categories}
-        close = [known[n] for n in difflib.get_close_matches(name.casefold(), known, n=3)]
+        known = (category.name for category in memory.categories)
+        close = alike(name, [*known, *memory.taxonomy.branches()])
         see = f"See rar-agent memory show {memory.name}"
         hint = f"Did you mean {', '.join(close)}?" if close else see
         raise NotFoundError(f"Memory '{memory.name}' has no category '{name}'.", hint)

@@ -98,6 +98,24 @@ def test_a_damaged_memory_is_deleted_too(rar, colours):
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("manifest", ["garbage", "a folder"])
+def test_a_memory_without_a_manifest_is_deleted_too(rar, colours, manifest):
+    folder = memory_folder(colours, "colours")
+    path = next((folder / "generations").glob("*.json"))
+    path.unlink()
+    path.write_bytes(b"\xff{") if manifest == "garbage" else path.mkdir()
+    done = rar("memory", "delete", "colours", "--yes")
+    assert (done.status, done.out) == (0, "deleted colours: it could not be opened\n")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("command", [["show", "--category"], ["update", "--parent", "x"]])
+def test_a_misspelt_branch_is_found(rar, colours, command):
+    done = rar("memory", command[0], "colours", *command[1:], "Wram")
+    assert done.status == 2
+    assert "Did you mean warm" in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

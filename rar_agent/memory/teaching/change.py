@@ -65,7 +65,7 @@ def update_category(
         number = draft.find(category)
         below = memory.categories.children(category)
         if not category or (number is None and not len(below)):
-            raise _no_category(memory, category)
+            raise _no_category(memory, category, branches=memory.taxonomy.branches())
         old = draft.category(number) if number is not None else Category(name=category)
         assert old is not None  # noqa: S101 - found
         changes: dict[str, Any] = {
@@ -384,9 +384,11 @@ def _number(draft: Draft, memory: Memory, category: str) -> int:
     return number
 
 
-def _no_category(memory: Memory, category: str, merged: str = "") -> NotFoundError:
-    """The error for a name; `merged` is what was to become part of it."""
-    meant = alike(category, (other.name for other in memory.categories))
+def _no_category(
+    memory: Memory, category: str, merged: str = "", branches: Sequence[str] = ()
+) -> NotFoundError:
+    """The error for a name; `merged` is what was to become part of it, `branches` would do too."""
+    meant = alike(category, [*(other.name for other in memory.categories), *branches])
     hints = [f"Did you mean {', '.join(meant)}?"] if meant else []
     if merged:
         rename = shlex.join(["rar-agent", "memory", "rename", memory.name, merged, category])

@@ -258,7 +258,7 @@ def test_a_record_that_is_lost_is_damage(tmp_path, gone):
     rows = np.frombuffer(path.read_bytes(), CATEGORY).copy()
     rows["size"][0] = 0
     path.write_bytes(rows.tobytes())
-    with pytest.raises(DamagedDataError, match="has 3 categories and branches .* says 4"):
+    with pytest.raises(DamagedDataError, match=r"has 3 categories and branches .* says 4"):
         opened(tmp_path)
 
 
