@@ -33,7 +33,10 @@ def calibrate(
     ] = 0.5,
     seed: Annotated[int, typer.Option(help="Which exemplars are drawn.")] = 0,
 ) -> None:
-    """Learn what a ranking model is worth on a memory: how far to believe it, when to ask it."""
+    """Learn what a ranking model is worth on a memory: how far to believe it, when to ask it.
+
+    Photos of the memory's own exemplars are sent to the model.
+    """
     from rar_agent.cli.progress import Bar
     from rar_agent.cli.show import out
     from rar_agent.recognizer import Recognizer

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from rar_agent.errors import BudgetError, ConfigurationError, InputError, ProviderError
-from rar_agent.graph.cascade import shown
+from rar_agent.graph.cascade import FEWEST, shown
 from rar_agent.graph.pictures import exemplar_images
 from rar_agent.graph.services import Services
 from rar_agent.images import Policy
@@ -101,6 +101,8 @@ def calibrate(
             "Give --model, or set RAR_MODEL.",
         )
     left, k = leave_out(services.memory), services.settings.k
+    if k < FEWEST:
+        raise InputError(f"k = {k} leaves nothing to rank.", "Give 2 to 26.")
     sizes = np.array([_size(left, number, k) for number in range(len(left))])
     truth = np.exp(left.log_posterior[np.arange(len(left)), left.truth])
     retrieved = Retrieved(left.confidence, np.where(left.places < sizes, truth, 0.0))
@@ -136,7 +138,9 @@ class _Asking:
     ) -> None:
         self._ranker, self._left, self._sizes, self._k, self._seed = ranker, left, sizes, k, seed
         self._orders, self._exemplars = services.settings.orders, services.settings.exemplars
-        self._picture = exemplar_images(services.memory, Policy.of(services.settings, "caller"))
+        self._picture = exemplar_images(
+            services.memory, Policy.of(services.settings, "caller"), files_first=True
+        )
         self._pairs = isinstance(ranker, PairwiseRanker)
         self._gone = self._failed = 0
 
@@ -148,7 +152,7 @@ class _Asking:
         Raises:
             ProviderError: Not one of the first images was answered.
         """
-        spent, rotated, waiting = 0, 0, list(numbers)
+        spent, rotated, waiting, answered = 0, 0, list(numbers), False
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             while waiting:
                 part: list[tuple[int, bool]] = []
@@ -163,10 +167,11 @@ class _Asking:
                     rotated += cost if rotate else 0
                 outcomes = list(pool.map(lambda asked: self._ask(*asked), part))
                 failures = [one for one in outcomes if isinstance(one, ProviderError)]
+                answered = answered or any(isinstance(one, _Asked) for one in outcomes)
+                if failures and not answered:
+                    raise failures[0]
                 if any(isinstance(failure, BudgetError) for failure in failures):
                     waiting = []  # what was answered for the money is used
-                elif failures and len(failures) + outcomes.count(None) == len(outcomes):
-                    raise failures[0]
                 self._failed += len(failures)
                 for (number, rotate), outcome in zip(part, outcomes, strict=True):
                     if isinstance(outcome, _Asked):

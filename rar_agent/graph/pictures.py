@@ -15,7 +15,9 @@ from rar_agent.memory import Memory
 from rar_agent.types import Exemplar
 
 
-def exemplar_images(memory: Memory, policy: Policy) -> Callable[[Exemplar], Image.Image | None]:
+def exemplar_images(
+    memory: Memory, policy: Policy, files_first: bool = False
+) -> Callable[[Exemplar], Image.Image | None]:
     """From an exemplar to its picture: the thumbnail that the memory keeps, or its file.
 
     A file counts only if it is the very image that was learnt, by its hash: a memory from
@@ -24,22 +26,28 @@ def exemplar_images(memory: Memory, policy: Policy) -> Callable[[Exemplar], Imag
     Args:
         memory: Whose exemplars.
         policy: Limits on what is read.
+        files_first: Whether the file comes before the thumbnail, as where it is the photo itself.
     """
 
-    def picture(exemplar: Exemplar) -> Image.Image | None:
-        kept = memory.thumbnail(exemplar.entry)
+    def kept(exemplar: Exemplar) -> Image.Image | None:
+        thumbnail = memory.thumbnail(exemplar.entry)
         try:
-            if kept:
-                return decode(kept, exemplar.source, policy.limits)
+            return decode(thumbnail, exemplar.source, policy.limits) if thumbnail else None
+        except ImageError:
+            return None
+
+    def learnt(exemplar: Exemplar) -> Image.Image | None:
+        try:
             if not Path(exemplar.source).is_file():
                 return None
             image = admit(Path(exemplar.source), policy)
-        except (ImageError, OSError):
+        except (ImageError, OSError, ValueError):
             return None
         row = memory.entries.row_of(exemplar.entry)
         if row is None:
             return None
-        learnt = memory.entries.fields(np.array([row]))["content"][0]
-        return image.rgb if bytes(learnt).hex() == image.sha256 else None
+        content = memory.entries.fields(np.array([row]))["content"][0]
+        return image.rgb if bytes(content).hex() == image.sha256 else None
 
-    return picture
+    first, second = (learnt, kept) if files_first else (kept, learnt)
+    return lambda exemplar: first(exemplar) or second(exemplar)

@@ -114,11 +114,18 @@ class AnswerCache:
             except (sqlite3.Error, OSError) as error:
                 code = getattr(error, "sqlite_errorcode", 0) & 0xFF
                 if code in _NOT_OURS:
-                    self._set_aside(error)
-                elif code != sqlite3.SQLITE_BUSY and not self._warned:
-                    self._warned = True
-                    _log.warning("answers are not kept: %s: %s", self._path, error)
+                    try:
+                        self._set_aside(error)
+                    except (sqlite3.Error, OSError) as another:
+                        self._warn(another)
+                elif code != sqlite3.SQLITE_BUSY:
+                    self._warn(error)
                 return None
+
+    def _warn(self, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            _log.warning("answers are not kept: %s: %s", self._path, error)
 
     def _opening(self) -> FileLock:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,6 @@ KEPT_DAYS = 30
 
 class _File(BaseModel):
     name: str
-    server: str
     learnt: float
     refused: list[Feature]
 
@@ -37,7 +36,7 @@ class Capabilities:
     """
 
     def __init__(self, name: str = "", server: str = "", folder: Path | None = None) -> None:
-        self._name, self._server = name, server
+        self._name = name
         self._path: Path | None = None
         if folder is not None:
             digest = hashlib.sha256(f"{server}\n{name}".encode()).hexdigest()[:16]
@@ -74,7 +73,6 @@ class Capabilities:
             return
         file = _File(
             name=self._name,
-            server=self._server,
             learnt=time.time(),
             refused=sorted(self._refused),
         )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import beta
 
-from rar_agent.ranking.fusion import fuse, log_ratios
+from rar_agent.ranking.fusion import log_ratios
 
 MOST_WEIGHT = 8.0
 """Largest exponent of a model's distribution that is tried."""
@@ -99,10 +99,9 @@ def _loss(
 def fit_gate(retrieved: Retrieved, ranked: Sequence[Ranked], weight: float, loss: float) -> float:
     """From which probability of retrieval's on a model need not be asked.
 
-    Asking can gain at most the share of images where retrieval is wrong and the right candidate is
-    near enough for the model's strongest answer to lift it to the top, times the share of such
-    images that the model puts right, both by Clopper-Pearson bounds. Nothing is taken off for
-    those that it spoils.
+    Asking can gain at most the share of images where retrieval is wrong, the right candidate is
+    shown, and it is near enough for the model's strongest answer to lift it to the top: by a
+    Clopper-Pearson bound, as if the model put all of them right and spoilt none.
 
     Args:
         retrieved: All images that retrieval was tried on; no call is needed for them.
@@ -113,23 +112,18 @@ def fit_gate(retrieved: Retrieved, ranked: Sequence[Ranked], weight: float, loss
     Returns:
         0 (never ask) to 1.01 (always ask).
     """
-    reach = max((_reach(one.ranking, weight) for one in ranked), default=0.0)
-    tried = [one for one in ranked if one.truth and _in_reach(one, reach)]
-    mended = [
-        int(np.argmax(fuse(one.retrieval, one.ranking, weight))) == one.truth for one in tried
-    ]
-    rate = float(_at_most(np.array(sum(mended)), len(mended)))
-    return _gate(retrieved, reach, rate, loss)
+    return _gate(retrieved, max((_reach(one.ranking, weight) for one in ranked), default=0.0), loss)
 
 
-def _gate(retrieved: Retrieved, reach: float, rate: float, loss: float) -> float:
-    """See `fit_gate`; `reach` and `rate` are what a model can do."""
+def _gate(retrieved: Retrieved, reach: float, loss: float) -> float:
+    """See `fit_gate`; `reach` is the log-ratio that a model's strongest answer overcomes."""
     if reach <= 0:
         return 0.0
-    behind = np.log(retrieved.confidence) - np.log(np.maximum(retrieved.truth, 1e-12))
+    shown = retrieved.truth > 0
+    behind = np.log(retrieved.confidence) - np.log(np.where(shown, retrieved.truth, 1.0))
     order = np.argsort(-retrieved.confidence, kind="stable")
-    could = ((behind > 0) & (behind < reach))[order]
-    lost = rate * _at_most(np.cumsum(could), len(could))
+    could = (shown & (behind > 0) & (behind < reach))[order]
+    lost = _upper_bound(np.cumsum(could), len(could))
     free = int((lost <= loss).sum())  # so many of the surest need no model
     if free == len(order):
         return 0.0
@@ -144,24 +138,7 @@ def _reach(ranking: Sequence[float], weight: float) -> float:
     return float(-weight * (first + second).min())
 
 
-def _in_reach(one: Ranked, reach: float) -> bool:
-    behind, _ = log_ratios(one.retrieval, one.ranking, one.truth or 0)
-    return bool(behind.max() < reach)
-
-
-def gate_for_share(retrieved: Retrieved, share: float) -> float:
-    """The gate at which a model is asked about at most a share of images.
-
-    Args:
-        retrieved: Images that retrieval was tried on.
-        share: 0 to 1.
-    """
-    ascending = np.sort(retrieved.confidence)
-    asked = int(share * len(ascending))
-    return 1.01 if asked >= len(ascending) else float(ascending[asked])
-
-
-def _at_most(count: NDArray[np.integer], trials: int) -> NDArray[np.float64]:
+def _upper_bound(count: NDArray[np.integer], trials: int) -> NDArray[np.float64]:
     """Upper Clopper-Pearson bound, at risk `RISK`, of a share that was seen so often."""
     bound = beta.ppf(1 - RISK, count + 1, np.maximum(trials - count, 1e-9))
     found: NDArray[np.float64] = np.where(count >= trials, 1.0, bound)
@@ -180,7 +157,7 @@ def pick(retrieved: Retrieved, calls: int, loss: float, seed: int) -> NDArray[np
     Returns:
         (n,) their positions, ascending.
     """
-    below = np.flatnonzero(retrieved.confidence < _gate(retrieved, np.inf, 1.0, loss))
+    below = np.flatnonzero(retrieved.confidence < _gate(retrieved, np.inf, loss))
     if len(below) > calls:
         below = np.random.default_rng(seed).choice(below, calls, replace=False)
     return np.sort(below).astype(np.int64)
