@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,7 @@ ALL_SCORED = 10_000
 """Up to this many categories all are scored; above, those of the shortlist."""
 SHORTLIST = 1_000
 """Entries of each modality that FAISS shortlists then."""
+_AT_ONCE = 256  # queries whose shortlists are held together
 
 Method = Literal["fitted", "knn"]
 """`knn` is the paper's: the nearest exemplar (or text) of a category is its score."""
@@ -169,8 +171,8 @@ class Searcher:
         if len(allowed) <= ALL_SCORED:
             return self._all_scored(queries, norms, allowed)
         return [
-            self._all_scored(query[None], norm[None], self.shortlist(query[None], allowed))[0]
-            for query, norm in zip(queries, norms, strict=True)
+            self._all_scored(queries[i : i + 1], norms[i : i + 1], columns)[0]
+            for i, columns in enumerate(self._shortlists(queries, allowed))
         ]
 
     def _all_scored(
@@ -184,22 +186,24 @@ class Searcher:
                 shares = [float(share) for share in self._memory.calibration.familiar(scores)]
         return [(columns, row, share) for row, share in zip(posterior, shares, strict=True)]
 
-    def shortlist(self, query: FloatArray, allowed: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Positions of the categories of the `SHORTLIST` nearest entries of each modality.
+    def _shortlists(
+        self, queries: FloatArray, allowed: NDArray[np.int64]
+    ) -> Iterator[NDArray[np.int64]]:
+        """For each query, positions of the categories of its nearest entries.
 
-        Of each: an image is always nearer to photos than to texts, whatever they say.
-
-        Args:
-            query: (1, d) unit row.
-            allowed: Positions of the categories that may be answered.
+        `SHORTLIST` of each modality: an image is always nearer to photos than to texts, whatever
+        they say. Of entries that are equally near at the cut, a batch may take others than a
+        single query does.
         """
         mask = self._mask(allowed)
-        found = [
-            self._memory.nearest.rows(modality, query, SHORTLIST, mask, in_order=False)[1][0]
-            for modality in self._memory.entries.modalities
-        ]
-        rows = np.concatenate(found)
-        return np.unique(self._memory.entries.columns[rows[rows >= 0]]).astype(np.int64)
+        for start in range(0, len(queries), _AT_ONCE):
+            part = queries[start : start + _AT_ONCE]
+            found = [
+                self._memory.nearest.rows(modality, part, SHORTLIST, mask, in_order=False)[1]
+                for modality in self._memory.entries.modalities
+            ]
+            for rows in np.concatenate(found, axis=1):
+                yield np.unique(self._memory.entries.columns[rows[rows >= 0]]).astype(np.int64)
 
     def _by_nearest(
         self, query: FloatArray, k: int, allowed: NDArray[np.int64]

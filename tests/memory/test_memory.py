@@ -5,7 +5,7 @@ import pytest
 
 from rar_agent.encoders.base import normalize
 from rar_agent.errors import InputError
-from rar_agent.memory import Filter
+from rar_agent.memory import Filter, search
 from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.search import ALL_SCORED, SHORTLIST
 from rar_agent.types import Category
@@ -166,3 +166,15 @@ def test_nothing_is_calibrated_where_texts_decide_between_categories(tmp_path):
     assert some.manifest.fit.calibrated
     assert not some.calibrated
     assert "cannot be calibrated" in some.probability_means()
+
+
+def test_a_batch_of_shortlists_is_that_of_each_query(large, monkeypatch):
+    monkeypatch.setattr(search, "_AT_ONCE", 7)
+    queries = drawn(8, 40)
+    together = large.search(queries, np.ones(40, np.float32), k=5)
+    for query, result in zip(queries, together, strict=True):
+        [alone] = large.search(query[None], np.ones(1, np.float32), k=5)
+        assert [c.category for c in alone.candidates] == [c.category for c in result.candidates]
+        assert [c.score for c in alone.candidates] == pytest.approx(
+            [c.score for c in result.candidates], abs=1e-5
+        )
