@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import threading
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from PIL import Image
 
 
 @dataclass
@@ -161,3 +164,9 @@ def pictures_of(request: dict[str, Any]) -> list[bytes]:
         if block["type"] == "image_url"
     ]
     return [base64.b64decode(url.partition(",")[2]) for url in urls]
+
+
+def size_of(jpeg: bytes) -> tuple[int, int]:
+    """Width and height of a picture, in pixels."""
+    size: tuple[int, int] = Image.open(io.BytesIO(jpeg)).size
+    return size

@@ -36,6 +36,12 @@ class Picture:
         """The file in base64."""
         return base64.b64encode(self.jpeg).decode("ascii")
 
+    def within(self, side: int) -> Picture:
+        """Itself, or a smaller one whose longest side is this, in pixels."""
+        if max(self.width, self.height) <= side:
+            return self
+        return to_picture(Image.open(BytesIO(self.jpeg)), side)
+
 
 def to_picture(rgb: Image.Image, max_side: int = MAX_SIDE, max_base64: int = MAX_BASE64) -> Picture:
     """Encode an image within a size; the same bytes for the same pixels.

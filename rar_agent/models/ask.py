@@ -19,6 +19,7 @@ from langchain_core.messages import (
     SystemMessage,
 )
 from langchain_core.runnables import Runnable
+from langchain_openai import ChatOpenAI
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from rar_agent.errors import BudgetError, ConfigurationError, ProviderError, RarError
@@ -26,6 +27,7 @@ from rar_agent.images import MIME_TYPE, Picture
 from rar_agent.models.budget import Budget
 from rar_agent.models.cache import AnswerCache
 from rar_agent.models.capabilities import Capabilities, Feature
+from rar_agent.models.oversize import largest_side, pictures_of, shrunk, too_large, within
 from rar_agent.models.prices import Price
 from rar_agent.models.question import Answer, Question, answer_of
 from rar_agent.models.steps import Step, Steps, arun, on_disk, run, somebody_else
@@ -123,7 +125,14 @@ class ChatModel:
         # exception.
         if feature != "temperature" and not self._speaks_openai:
             return False
+        if feature == "max_tokens" and not self._compatible:
+            return False
         return feature not in self.capabilities.refused
+
+    @property
+    def _compatible(self) -> bool:
+        """Whether it may be a server that ignores `max_completion_tokens`, as Ollama does."""
+        return isinstance(self.model, ChatOpenAI) and bool(self.model.openai_api_base)
 
     @property
     def _speaks_openai(self) -> bool:
@@ -138,6 +147,7 @@ class ChatModel:
                 for a loop could be what the loop waits for.
         """
         cache = self._cache
+        question = within(question, self.capabilities.side(len(pictures_of(question))))
         if cache is None or not question.repeatable:
             return (yield from self._paid(question))
         key = question.key(self.name, self._server)
@@ -170,7 +180,7 @@ class ChatModel:
         """Ask, within the budget."""
         budget = self._budget
         if budget is None:
-            return (yield from self._asking(question))
+            return (yield from self._fitting(question))
         held = budget.hold(self.name)
         while isinstance(held, Future):
             try:
@@ -182,13 +192,29 @@ class ChatModel:
                 ) from None
             held = budget.hold(self.name)
         try:
-            answer = yield from self._asking(question)
+            answer = yield from self._fitting(question)
         except BaseException as error:
             refused = isinstance(error, ProviderError) and not _timed_out(error)
             budget.drop(self.name, held, billed=not refused)
             raise
         budget.settle(self.name, held, answer.usage.cost)
         return answer
+
+    def _fitting(self, question: Question) -> Steps[Answer]:
+        """Ask with smaller and smaller pictures, until the server takes them."""
+        asked = question
+        while True:
+            try:
+                answer = yield from self._asking(asked)
+            except ProviderError as error:
+                smaller = shrunk(asked) if too_large(error.__cause__) else None
+                if smaller is None:
+                    raise
+                asked = smaller
+            else:
+                if asked is not question:
+                    self.capabilities.limit(len(pictures_of(asked)), largest_side(asked))
+                return answer
 
     def _asking(self, question: Question) -> Steps[Answer]:
         """Send requests one after another, until one is answered."""
@@ -202,6 +228,7 @@ class ChatModel:
         wanted: list[Feature] = ["schema"] if question.schema else []
         wanted += ["logprobs"] if question.letters else []
         wanted += ["temperature"] if "temperature" in question.settings else []
+        wanted += ["max_tokens"] if question.letters or "max_tokens" in question.settings else []
         sent = [feature for feature in wanted if self.takes(feature)]
         guilty: list[Feature] = []
         certain: list[Feature] = []
@@ -212,7 +239,7 @@ class ChatModel:
                     partial(asked.invoke, messages), partial(asked.ainvoke, messages)
                 )
             except Exception as error:  # whatever a provider's package raises
-                if not sent or not _refused(error):
+                if not sent or not _refused(error) or too_large(error):
                     self._fail(error)
                 named = [feature for feature in sent if _names(error, feature)]
             else:
@@ -236,6 +263,7 @@ class ChatModel:
 
     def _bound(self, question: Question, sent: Sequence[Feature]) -> _Asked:
         options = {k: v for k, v in question.settings.items() if k != "temperature"}
+        extra: dict[str, Any] = {}
         if "temperature" in sent:
             options["temperature"] = question.settings["temperature"]
         if "logprobs" in sent:
@@ -243,9 +271,11 @@ class ChatModel:
         if "schema" in sent:
             form = {"name": "answer", "strict": True, "schema": question.schema}
             # with_structured_output raises on truncation, refusal and bad JSON; this never does.
-            options["extra_body"] = {
-                "response_format": {"type": "json_schema", "json_schema": form}
-            }
+            extra["response_format"] = {"type": "json_schema", "json_schema": form}
+        if "max_tokens" in sent and "max_tokens" in options:
+            extra["max_tokens"] = options.pop("max_tokens")  # LangChain sends the newer name
+        if extra:
+            options["extra_body"] = {**(getattr(self.model, "extra_body", None) or {}), **extra}
         return self.model.bind(**options) if options else self.model
 
     def _answer(self, message: AIMessage, few: bool) -> Answer:
@@ -306,6 +336,7 @@ _WORDS: Mapping[Feature, tuple[str, ...]] = {
     "schema": ("response_format", "json_schema", "schema", "grammar"),
     "logprobs": ("logprobs", "top_logprobs"),
     "temperature": ("temperature",),
+    "max_tokens": ("max_tokens",),
 }
 
 

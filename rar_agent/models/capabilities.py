@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 
-Feature = Literal["schema", "logprobs", "temperature"]
-"""JSON schema of the answer; log-probabilities of tokens; a temperature other than its own."""
+Feature = Literal["schema", "logprobs", "temperature", "max_tokens"]
+"""JSON schema of the answer; log-probabilities of tokens; a temperature other than its own; the
+limit on tokens by its older name, beside OpenAI's newer `max_completion_tokens`."""
+
+FEATURES: tuple[Feature, ...] = get_args(Feature)
 
 KEPT_DAYS = 30
 """After so long it is found out anew: servers are brought up to date."""
 
 
-class _File(BaseModel):
-    name: str
-    learnt: float
-    refused: list[Feature]
+class Known(BaseModel):
+    """What is known of a model's server.
+
+    Attributes:
+        name: `provider:name` of the model.
+        learnt: When something was last learnt, in seconds since 1970; 0: nothing is known.
+        refused: Features that it was found to refuse.
+        sides: Longest side of pictures that it takes, in pixels, by their least number in a
+            request. What many pictures are too large for, one may not be.
+        probed: What `probe` found, in words, by what it looked at; empty: it was not asked.
+    """
+
+    name: str = ""
+    learnt: float = 0.0
+    refused: frozenset[Feature] = frozenset()
+    sides: dict[int, int] = {}
+    probed: dict[str, str] = {}
 
 
 class Capabilities:
@@ -42,44 +57,81 @@ class Capabilities:
             digest = hashlib.sha256(f"{server}\n{name}".encode()).hexdigest()[:16]
             self._path = folder / f"{digest}.json"
         self._lock = threading.Lock()
-        self._refused = self._read()
+        self._known = self._read()
+
+    @property
+    def known(self) -> Known:
+        """All that is known."""
+        return self._known
 
     @property
     def refused(self) -> frozenset[Feature]:
         """Features that it was found to refuse."""
-        return self._refused
+        return self._known.refused
+
+    def side(self, pictures: int) -> int | None:
+        """Longest side of each of so many pictures that it takes, in pixels; None: any."""
+        return min((side for n, side in self._known.sides.items() if n <= pictures), default=None)
 
     def refuse(self, features: Iterable[Feature]) -> None:
         """Remember that features are refused."""
         new = frozenset(features)
         with self._lock:
-            if new <= self._refused:
-                return
-            self._refused |= new | self._read()
-            self._write()
+            if not new <= self._known.refused:
+                known = self._merged()
+                self._keep(known, refused=known.refused | new)
 
-    def _read(self) -> frozenset[Feature]:
+    def limit(self, pictures: int, side: int) -> None:
+        """Remember that so many pictures are taken at this side, and not at a larger one."""
+        with self._lock:
+            known = self._merged()
+            least = min(side, known.sides.get(pictures, side))
+            self._keep(known, sides={**known.sides, pictures: least})
+
+    def found(self, probed: Mapping[str, str], learnt: Capabilities) -> None:
+        """Replace what was known by what a probe found.
+
+        Args:
+            probed: In words, by what was looked at.
+            learnt: What the server refused meanwhile.
+        """
+        with self._lock:
+            self._keep(learnt.known, probed=dict(probed))
+
+    def _merged(self) -> Known:
+        """With what other processes have learnt."""
+        known, file = self._known, self._read()
+        return known.model_copy(
+            update={
+                "refused": known.refused | file.refused,
+                "sides": {**file.sides, **known.sides},
+                "probed": known.probed or file.probed,
+            }
+        )
+
+    def _keep(self, known: Known, **changes: object) -> None:
+        self._known = known.model_copy(
+            update={**changes, "name": self._name, "learnt": time.time()}
+        )
+        self._write()
+
+    def _read(self) -> Known:
         if self._path is None:
-            return frozenset()
+            return Known()
         try:
-            file = _File.model_validate_json(self._path.read_bytes())
+            known = Known.model_validate_json(self._path.read_bytes())
         except (OSError, ValidationError):
-            return frozenset()  # it is learnt again
-        fresh = 0 <= time.time() - file.learnt < KEPT_DAYS * 86_400
-        return frozenset(file.refused) if fresh else frozenset()
+            return Known()  # it is learnt again
+        fresh = 0 <= time.time() - known.learnt < KEPT_DAYS * 86_400
+        return known if fresh else Known()
 
     def _write(self) -> None:
         if self._path is None:
             return
-        file = _File(
-            name=self._name,
-            learnt=time.time(),
-            refused=sorted(self._refused),
-        )
         new = self._path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps(file.model_dump(), indent=1))
+            new.write_text(self._known.model_dump_json(indent=1))
             new.replace(self._path)
         except OSError:
             new.unlink(missing_ok=True)  # it costs one refused request a run
