@@ -107,6 +107,8 @@ class Ranking(_Frozen):
     """`exact`, `repaired` (see `repairs`), `failed` (retrieval order), `not_asked` (no model)."""
     repairs: int = 0
     """Letters lost, invented or repeated in the answer, that the parser made good."""
+    worded: bool = False
+    """Whether words at fixed odds had to do where log-probabilities were asked for."""
     ranker: str = "retrieval"
     """`retrieval`, `listwise`, `choice` or `pairwise`."""
     calls: int = 0
@@ -162,6 +164,8 @@ class Trace(_Frozen):
     usage: Usage = Usage()
     degraded: bool = False
     """True where ranking was asked for and the retrieval order was returned instead."""
+    accepted_from: float | None = None
+    """Least probability to accept, where an error rate was asked for and can be promised."""
     abstained: str = ""
     """Why the answer was abstained; empty where it was accepted."""
     reason: str = ""

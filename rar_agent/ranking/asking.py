@@ -226,6 +226,7 @@ class AskingRanker(ABC):
             probabilities=tuple(shares.tolist()),
             parse_status=read.status,
             repairs=read.repairs,
+            worded=bool(read.worded),
             ranker=self.name,
             model=read.answers[0].model,
             prompt=self._prompt.reference,
