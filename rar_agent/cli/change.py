@@ -84,7 +84,7 @@ def merge(
     categories: Annotated[
         list[str], typer.Argument(metavar="CATEGORY", help="They become part of it.")
     ],
-    into: Annotated[str, typer.Option(help="The category that stays.")],
+    into: Annotated[str, typer.Option(help="The category that stays; one that there is.")],
     no_fit: NoFit = False,
 ) -> None:
     """Make one category of several: all exemplars, and the others' names as aliases."""

@@ -7,7 +7,9 @@ be listed at all: naming it makes it a branch.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -21,11 +23,12 @@ from rar_agent.types import Category
 
 Where = Mapping[str, Any] | Callable[[Category], bool]
 """Metadata that a category must have: a value, or a list of values any of which is enough, or
-`{"min": a, "max": b}`; of a list in the metadata any item is enough. Or, from Python, a function
-that says of a category whether it may be answered."""
+`{"min": a, "max": b}`; None for nothing under that key. Of a list in the metadata any item is
+enough. Or, from Python, a function that says of a category whether it may be answered."""
 
 
 _MANY = 20_000  # names that are all compared with a misspelt one, 6 µs each
+_LISTED = 5  # names that a hint shows
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,15 @@ class Filter:
 
     only: tuple[str, ...] = ()
     where: Where | None = None
+
+    def __str__(self) -> str:
+        """As it is typed at the command line."""
+        words = [word for name in self.only for word in ("--only", name)]
+        if callable(self.where):
+            return f"{shlex.join(words)} where a function says so".strip()
+        for key, value in (self.where or {}).items():
+            words += ["--where", f"{key}={_written(value)}"]
+        return shlex.join(words)
 
 
 class Lookup(Protocol):
@@ -145,7 +157,7 @@ class Taxonomy:
         """Positions of the categories that pass a filter.
 
         Raises:
-            NotFoundError: A name is no branch and no category.
+            NotFoundError: A name is no branch and no category, or no metadata has a key.
             InputError: Nothing passes.
         """
         columns = np.arange(len(self._categories))
@@ -156,23 +168,60 @@ class Taxonomy:
                     raise self._not_found(name)
             columns = np.unique(np.concatenate(parts))
         if wanted.where is not None:
-            passes = _predicate(wanted.where)
-            kept = [column for column in columns if passes(self._categories[int(column)])]
-            columns = np.array(kept, np.int64)
+            if not callable(wanted.where):
+                self._require_keys(wanted.where)
+            columns = columns[self._passing(wanted.where, columns)]
         if not len(columns):
             raise InputError(
-                f"No category passes the filter {wanted.where!r}.",
-                "See the metadata with memory show NAME --category CATEGORY.",
+                f"No category passes the filter {wanted}.",
+                self._why_none(wanted)
+                or "See the metadata with memory show NAME --category CATEGORY.",
             )
         return columns
+
+    def _passing(self, where: Where, columns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        passes = _predicate(where)
+        return np.array([passes(self._categories[int(column)]) for column in columns], bool)
+
+    @cached_property
+    def _keys(self) -> list[str]:
+        """Keys of all metadata, in the order in which they first come."""
+        return list(
+            dict.fromkeys(key for category in self._categories for key in category.metadata)
+        )
+
+    def _require_keys(self, where: Mapping[str, Any]) -> None:
+        for key in where:
+            if key not in self._keys:
+                known = ", ".join(self._keys[:_LISTED]) or "none"
+                hint = f"{_did_you_mean(alike(key, self._keys))}Keys: {known}."
+                raise NotFoundError(f"No category has metadata '{key}'.", hint)
+
+    def _why_none(self, wanted: Filter) -> str:
+        """Which condition holds for no category at all, and what does; empty where each does."""
+        if wanted.where is None or callable(wanted.where):
+            return ""
+        everything = np.arange(len(self._categories))
+        for key, condition in wanted.where.items():
+            if not self._passing({key: condition}, everything).any():
+                values = dict.fromkeys(
+                    text
+                    for category in self._categories
+                    for value in _each(category.metadata.get(key))
+                    if (text := _written(value))
+                )
+                meant = [f"{key}={value}" for value in alike(_written(condition), values)]
+                known = f"{', '.join([*values][:_LISTED])}{', …' if len(values) > _LISTED else ''}"
+                return f"{_did_you_mean(meant)}'{key}' is one of {known}."
+        return "Each part of it holds for some category, and no category has them all."
 
     def _not_found(self, name: str) -> NotFoundError:
         branches = self.branches()
         meant = alike(name, [*(category.name for category in self._categories), *branches])
-        hint = f"Did you mean {', '.join(meant)}? " if meant else ""
-        known = ", ".join(branches[:5]) or "none"
+        known = ", ".join(branches[:_LISTED]) or "none"
         return NotFoundError(
-            f"There is no branch or category '{name}'.", f"{hint}Branches: {known}."
+            f"There is no branch or category '{name}'.",
+            f"{_did_you_mean(meant)}Branches: {known}.",
         )
 
 
@@ -188,17 +237,44 @@ def _predicate(where: Where) -> Callable[[Category], bool]:
 
 
 def _holds(value: object, condition: object) -> bool:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return any(_holds(one, condition) for one in value)
+    if condition is None or condition == "":
+        return not any(_written(one) for one in _each(value))
+    if isinstance(condition, Sequence) and not isinstance(condition, str):
+        return any(_holds(value, one) for one in condition)
+    return any(_is(one, condition) for one in _each(value))
+
+
+def _is(value: object, condition: object) -> bool:
+    """Whether one thing in the metadata is as a condition says."""
     if isinstance(condition, Mapping) and set(condition) <= {"min", "max"}:
         low, high = condition.get("min", -np.inf), condition.get("max", np.inf)
         if not isinstance(low, int | float) or not isinstance(high, int | float):
             raise InputError(f"{dict(condition)!r} is no range.", "Give numbers as min and max.")
         number = _number(value)
         return number is not None and bool(low <= number <= high)
-    if isinstance(condition, Sequence) and not isinstance(condition, str):
-        return any(_holds(value, one) for one in condition)
-    return value == condition or str(value) == str(condition)
+    if isinstance(value, bool) or isinstance(condition, bool):  # in a table, True is a text
+        return _written(value).casefold() == _written(condition).casefold()
+    return value is not None and (value == condition or _written(value) == _written(condition))
+
+
+def _each(value: object) -> Iterator[object]:
+    """What a list holds, or the one thing."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        for one in value:
+            yield from _each(one)
+    else:
+        yield value
+
+
+def _written(value: object) -> str:
+    """As it is typed: a text as it is, nothing as nothing, all else as JSON."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _did_you_mean(names: Sequence[str]) -> str:
+    return f"Did you mean {', '.join(names)}? " if names else ""
 
 
 def _number(value: object) -> float | None:

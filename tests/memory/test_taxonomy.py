@@ -15,9 +15,13 @@ TREE = (
     ),
     Category(name="wren", parent="songbirds", metadata={"mass": 9.5, "rare": True, "cm": "9.5"}),
     Category(name="songbirds", parent="birds"),
-    Category(name="owl", parent="birds", metadata={"mass": 500, "seen": "UK", "years": [2019, 20]}),
+    Category(
+        name="owl",
+        parent="birds",
+        metadata={"mass": 500, "seen": "UK", "years": [2019, 20], "shy": "true"},
+    ),
     Category(name="cat", parent="mammals", metadata={"mass": "heavy", "cm": "nan"}),
-    Category(name="rock"),
+    Category(name="rock", metadata={"cm": "None", "seen": []}),
 )
 
 
@@ -81,6 +85,14 @@ def test_above_and_below(memory):
         ({"years": "2019"}, {"owl"}),
         ({"years": {"min": 2000}}, {"owl"}),
         ({"rare": True}, {"wren"}),
+        ({"rare": "True"}, {"wren"}),
+        ({"shy": True}, {"owl"}),  # a table has it as text
+        ({"mass": None}, {"songbirds", "rock"}),
+        ({"mass": ""}, {"songbirds", "rock"}),
+        ({"mass": [18, None]}, {"robin", "songbirds", "rock"}),
+        ({"seen": None, "mass": {"min": 0}}, {"wren"}),
+        ({"shy": None}, {c.name for c in TREE} - {"owl"}),  # the text None is not nothing
+        ({"cm": "None"}, {"rock"}),
         (lambda c: c.name.endswith("k"), {"rock"}),
         ({}, {c.name for c in TREE}),
     ],
@@ -108,9 +120,27 @@ def test_branches_and_categories_together(memory):
         tree.allowed(Filter(("Songbirds",)))
     with pytest.raises(NotFoundError, match=r"Did you mean robin\?"):
         tree.allowed(Filter(("Robbin",)))
-    for nothing in ({"mass": -1}, {"nosuch": "x"}, lambda c: False):
-        with pytest.raises(InputError, match="No category passes"):
-            tree.allowed(Filter(where=nothing))
+
+
+@pytest.mark.parametrize(
+    ("only", "where", "says"),
+    [
+        (("birds",), {"mass": -1}, "passes the filter --only birds --where mass=-1."),
+        ((), {"seen": "ES"}, "filter --where seen=ES. 'seen' is one of UK, FR."),
+        ((), {"seen": "uk"}, "filter --where seen=uk. Did you mean seen=UK?"),
+        ((), {"cm": "14.", "mass": 18}, "--where cm=14. --where mass=18. Did you mean cm=14?"),
+        ((), {"mass": {"min": 1000}}, """--where 'mass={"min": 1000}'. 'mass' is one of 18, """),
+        ((), {"rare": True, "mass": 18}, "mass=18. Each part of it holds for some category"),
+        (("rock", "cat"), {"rare": True}, "--only rock --only cat --where rare=true. Each part"),
+        (("rock",), lambda c: False, "filter --only rock where a function says so. See"),
+        ((), {"maas": 18}, "No category has metadata 'maas'. Did you mean mass? Keys: mass, "),
+        ((), {"maas": None}, "No category has metadata 'maas'. Did you mean mass?"),
+    ],
+)
+def test_a_filter_that_leaves_nothing_is_told_as_it_was_typed(memory, only, where, says):
+    with pytest.raises(InputError) as error:
+        memory.taxonomy.allowed(Filter(only, where))
+    assert says in str(error.value)
 
 
 def test_names_that_are_alike_among_few_and_many():

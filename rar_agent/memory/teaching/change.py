@@ -104,16 +104,14 @@ def update_category(
         return draft.commit("ready")
 
 
-def rename_category(
-    home: Path, name: str, category: str, new_name: str, load: LoadEncoder
-) -> Memory:
+def rename_category(home: Path, name: str, category: str, to: str, load: LoadEncoder) -> Memory:
     """Give a category another name; its entries and the categories below it follow.
 
     Raises:
         NotFoundError: There is no such memory or category.
         InputError: The new name is taken or not valid.
     """
-    return update_category(home, name, category, load, rename=new_name)
+    return update_category(home, name, category, load, rename=to)
 
 
 def merge_categories(
@@ -126,22 +124,25 @@ def merge_categories(
 ) -> Memory:
     """Make one category of several: it keeps all exemplars, and the others' names as aliases.
 
-    The categories below the others follow. The same image in several of them is kept once.
+    The categories below the others follow. The same image in several of them is kept once. The one
+    that stays may be named among them, and may be a mere branch.
 
     Raises:
         NotFoundError: The memory or a category is not there; nothing is changed.
-        InputError: A category would be merged into itself.
+        InputError: No other category is named than the one that stays.
     """
     with changing(memory_folder(home, name)) as memory:
         draft = Draft.after(memory)
-        numbers = [_number(draft, memory, other) for other in dict.fromkeys(merged)]
-        target = draft.find(into)
+        others = [other for other in dict.fromkeys(merged) if other != into]
+        numbers = [_number(draft, memory, other) for other in others]
+        if (target := draft.find(into)) is None and _is_branch(memory, into):
+            target = draft.put(Category(name=into))
         if target is None:
-            raise _no_category(memory, into, merged[0] if merged else "")
-        if target in numbers:
-            raise InputError(f"'{into}' cannot be merged into itself.", "Name another one.")
-        kept = _category(draft, target)
-        group = [kept, *(_category(draft, number) for number in numbers)]
+            raise _no_category(memory, into, others[0] if others else "")
+        if not others:
+            raise InputError(f"'{into}' cannot be merged into itself.", "Name others too.")
+        group = [_category(draft, number) for number in (target, *numbers)]
+        kept = group[0]
         inside = {category.name for category in group}
         above = (category.parent for category in group if category.parent not in inside)
         for gone in group[1:]:

@@ -156,7 +156,8 @@ class Expected:
             self.refuse_cycle(new.name)
 
     def merge(self, merged, into):
-        if into in merged:
+        merged = [name for name in merged if name != into]
+        if not merged:
             raise RefusedError("itself")
         group = [self.categories[name] for name in (into, *merged)]
         names = {c.name for c in group}
@@ -388,7 +389,8 @@ def some_change(random: Random, now: Expected) -> Change:
         return Change("update", (random.choice(names),), chosen)
     if kind == "merge":
         some = random.sample(names, min(len(names), random.randint(2, 3)))
-        return Change("merge", (some[1:] or some, some[0]))
+        others = some if len(some) == 1 or random.random() < 0.2 else some[1:]
+        return Change("merge", (others, some[0]))
     if kind == "move":
         some = random.sample(entries, min(len(entries), random.randint(1, 4)))
         return Change("move", (some, random.choice(names)))

@@ -252,8 +252,25 @@ def test_merge_keeps_all_and_takes_children_along(place, encoder):
     oak = memory.categories[memory.categories.find("oak")]
     assert oak.aliases == ("conifers", "birch")
     assert encoder.texts == ["oak", "conifers", "birch"]
-    with pytest.raises(InputError, match="'oak' cannot be merged into itself"):
-        merge_categories(place, "m", ["ash", "oak"], "oak", encoder.load)
+
+
+def test_the_one_that_stays_may_be_named_among_the_merged(place, encoder):
+    memory = merge_categories(place, "m", ["ash", "oak"], "oak", encoder.load)
+    assert known(memory)["oak"][0] == ["ash 0", "ash 1", "ash 2", "oak 0", "oak 1", "oak 2"]
+    assert memory.categories[memory.categories.find("oak")].aliases == ("ash",)
+    for alone in (["oak"], ["oak", "oak"]):
+        with pytest.raises(InputError, match="'oak' cannot be merged into itself"):
+            merge_categories(place, "m", alone, "oak", encoder.load)
+    with pytest.raises(InputError, match="'trees' cannot be merged into itself"):
+        merge_categories(place, "m", ["trees"], "trees", encoder.load)
+
+
+def test_merging_into_a_branch_makes_a_category_of_it(place, encoder):
+    memory = merge_categories(place, "m", ["ash", "birch"], "trees", encoder.load)
+    assert parents(memory) == {"fir": "conifers", "conifers": "trees", "oak": "", "trees": ""}
+    assert known(memory)["trees"] == (["ash 0", "ash 1", "ash 2"], True)
+    assert known(memory)["oak"] == (["oak 0", "oak 1", "oak 2"], True)
+    assert encoder.texts == ["trees", "ash", "birch"]
 
 
 @pytest.mark.parametrize(
