@@ -16,18 +16,20 @@ BELOW = {
     "content": set(),
     "example": set(),
     "images": set(),
-    "encoders": {"images"},
+    "device": set(),
+    "encoders": {"images", "device"},
     "memory": {"encoders", "images"},
     "prompts": {"content", "images"},
-    "models": {"prompts", "images"},
+    "models": {"prompts", "images", "device"},
     "ranking": {"models", "prompts", "images"},
     "graph": {"memory", "ranking", "encoders", "images", "models", "prompts"},
     "recognizer": {"graph", "memory", "images"},
     "sheet": {"images"},
-    "doctor": {"graph", "memory", "encoders", "prompts", "models"},
+    "doctor": {"graph", "memory", "encoders", "prompts", "models", "device"},
+    "finetune": {"graph", "memory", "ranking", "encoders", "images", "models", "prompts"},
     "agents": {"recognizer", "images"},
     "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
-    | {"graph", "models", "prompts"},
+    | {"graph", "models", "prompts", "finetune"},
 }
 
 

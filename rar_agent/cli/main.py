@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from rar_agent.cli import doctor, memory, prompts, recognize
+from rar_agent.cli import doctor, finetune, memory, prompts, recognize
 from rar_agent.errors import RarError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("recognize")(recognize.recognize)
 app.command("doctor")(doctor.doctor)
 app.add_typer(memory.app, name="memory")
 app.add_typer(prompts.app, name="prompts")
+app.add_typer(finetune.app, name="finetune")
 
 
 def _version(asked: bool) -> None:
