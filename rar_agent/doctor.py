@@ -65,7 +65,7 @@ def _home(settings: Settings) -> Check:
 
 
 def _device(settings: Settings) -> Check:
-    from rar_agent.encoders.torch_encoder import pick_device
+    from rar_agent.device import pick_device
 
     return Check("device", "ok", f"{pick_device(settings.device)}, {settings.precision}")
 

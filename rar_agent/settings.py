@@ -63,13 +63,13 @@ class Settings(BaseSettings):
     encoder: str = "auto"
     """For `memory create`: `auto`, `builtin`, `open_clip:MODEL/PRETRAINED`, `open_clip:FOLDER`."""
     device: str = "auto"
-    """Torch device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
+    """Torch device of the encoder and of a local model: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Precision class of the encoder's forward pass."""
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Images encoded at once."""
     download: bool = False
-    """Whether open_clip may download weights and tokenizers, and `datasets` data sets."""
+    """Whether open_clip and local models may download weights, and `datasets` data sets."""
 
     k: int = Field(default=5, ge=1, le=MOST_CANDIDATES)
     """Candidates, that is distinct categories, to retrieve and rank."""
@@ -86,9 +86,17 @@ class Settings(BaseSettings):
     """Share of images whose category is to be among the candidates; takes the place of `k`."""
 
     model: str | None = None
-    """Multimodal LLM that ranks, as `provider:name` for init_chat_model; none: retrieval order."""
+    """Multimodal LLM that ranks: `provider:name` for init_chat_model, or `local:FOLDER` or
+    `local:org/name` for one of transformers in this process; none: retrieval order."""
     base_url: str | None = None
-    """OpenAI-compatible server (Ollama, vLLM, llama.cpp): asked without a key if none is set."""
+    """OpenAI-compatible server (Ollama, vLLM, llama.cpp, LM Studio): asked without a key if none is
+    set."""
+    model_options: dict[str, Any] = {}
+    """More for init_chat_model, in rar.toml: `model_options = {reasoning_effort = "minimal"}`."""
+    model_precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Precision of a local model's weights; `auto`: as its files have them."""
+    quantize: Literal["4bit", "8bit"] | None = None
+    """Bits of a local model's weights, on CUDA, by bitsandbytes."""
     model_timeout_s: float = Field(default=60.0, gt=0)
     """Seconds for one request to the model."""
     model_retries: int = Field(default=2, ge=0, le=10)
@@ -171,7 +179,8 @@ def load_settings(base: Settings | None = None, **overrides: Any) -> Settings:  
     except SettingsError as error:  # of a dictionary
         raise ConfigurationError(
             f"The environment cannot be read: {error}.",
-            """Write RAR_PRICES as JSON: {"openai:gpt-5-mini": {"input": 0.25, "output": 2}}.""",
+            "Write it as JSON, such as RAR_PRICES='"
+            """{"openai:gpt-5-mini": {"input": 0.25, "output": 2}}'.""",
         ) from error
     except ValueError as error:  # a rar.toml that is not TOML
         raise ConfigurationError(

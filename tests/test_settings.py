@@ -45,5 +45,15 @@ def test_misspelt_variables_are_found(monkeypatch):
     assert unknown_variables() == ["RAR_MODLE"]
 
 
+def test_options_of_a_model(monkeypatch):
+    Path("rar.toml").write_text('model_options = {reasoning_effort = "minimal", top_p = 0.5}')
+    assert load_settings().model_options == {"reasoning_effort": "minimal", "top_p": 0.5}
+    monkeypatch.setenv("RAR_MODEL_OPTIONS", '{"top_p": 1}')  # takes the place of one, not of all
+    assert load_settings().model_options == {"reasoning_effort": "minimal", "top_p": 1}
+    monkeypatch.setenv("RAR_MODEL_OPTIONS", "top_p=1")
+    with pytest.raises(ConfigurationError, match=r"model_options.*JSON"):
+        load_settings()
+
+
 def test_every_setting_says_what_it_is():
     assert all(field.description for field in Settings.model_fields.values())

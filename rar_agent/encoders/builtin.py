@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from rar_agent.device import pick_device
 from rar_agent.encoders.base import Fingerprint, FloatArray
 from rar_agent.encoders.builtin_text import TextBridge
-from rar_agent.encoders.torch_encoder import TorchEncoder, pick_device
+from rar_agent.encoders.torch_encoder import TorchEncoder
 from rar_agent.errors import ConfigurationError
 
 WEIGHTS_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"

@@ -12,6 +12,7 @@ import open_clip
 import torch
 from PIL import Image
 
+from rar_agent.device import pick_device
 from rar_agent.encoders.base import Fingerprint, sha256_of
 from rar_agent.encoders.open_clip_files import (
     canonical,
@@ -20,7 +21,7 @@ from rar_agent.encoders.open_clip_files import (
     missing_files,
     split_pair,
 )
-from rar_agent.encoders.torch_encoder import TorchEncoder, pick_device
+from rar_agent.encoders.torch_encoder import TorchEncoder
 from rar_agent.errors import ConfigurationError
 
 _PROBES = ("a photo of a cat.", "Bachman's sparrow", "Müller-Thurgau, 2019", "x" * 400)

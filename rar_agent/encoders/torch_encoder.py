@@ -11,29 +11,8 @@ import torch
 from PIL import Image
 
 from rar_agent.encoders.base import Fingerprint, FloatArray, normalize
-from rar_agent.errors import ConfigurationError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def pick_device(asked: str) -> str:
-    """The device to run on: `auto` takes CUDA, then Apple's MPS, then the CPU.
-
-    Raises:
-        ConfigurationError: The device asked for is not there.
-    """
-    if asked == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=asked)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigurationError(
-            f"Device '{asked}' cannot be used: {reason}", "Set RAR_DEVICE=auto."
-        ) from error
-    return asked
 
 
 class TorchEncoder(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from langchain_openai.chat_models.base import BaseChatOpenAI
+from pydantic import ValidationError
 
 from rar_agent.errors import ConfigurationError
 from rar_agent.models.ask import ChatModel
@@ -43,9 +45,9 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
     if name.startswith("local:"):
         return ChatModel(
             name,
-            _local(name.removeprefix("local:"), settings),
+            _local(name, settings),
             price=FREE,
-            server=_weights(name.removeprefix("local:"), settings),
+            server=_apart(_weights(name.removeprefix("local:"), settings), settings),
             cache=_cache(settings),
         )
     options: dict[str, Any] = {
@@ -63,7 +65,7 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
             f"Write openai:{name} or another provider, or set RAR_BASE_URL for a local server.",
         )
     try:
-        model = init_chat_model(name, **options)
+        model = init_chat_model(name, **{**options, **settings.model_options})
     except ImportError as error:
         raise ConfigurationError(
             f"Model '{name}' needs a package that is not installed: {error}.", ""
@@ -74,12 +76,20 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
             "Set the provider's key (OPENAI_API_KEY for openai), or RAR_BASE_URL for a local "
             "server.",
         ) from error
-    learnt = Capabilities(name, settings.base_url or "", settings.home.expanduser() / "models")
+    asked = _apart(settings.base_url or "", settings)
+    learnt = Capabilities(name, asked, settings.home.expanduser() / "models")
     if budget is None and settings.max_cost is not None:
         budget = process_budget(settings.max_cost)
     server = _server(model)
     price = _price(name, model, server, settings)
-    return ChatModel(name, model, learnt, price, server, _cache(settings), budget)
+    key = _apart(server, settings)
+    return ChatModel(name, model, learnt, price, key, _cache(settings), budget)
+
+
+def _apart(server: str, settings: Settings) -> str:
+    """What tells a model from others of its name: its server, and its options."""
+    options = settings.model_options
+    return f"{server} {json.dumps(options, sort_keys=True, default=str)}" if options else server
 
 
 def _server(model: BaseChatModel) -> str:
@@ -109,13 +119,30 @@ def _cache(settings: Settings) -> AnswerCache | None:
 def _local(name: str, settings: Settings) -> BaseChatModel:
     from rar_agent.models.local import LocalChatModel
 
-    model = LocalChatModel(
-        model=name,
-        device=settings.device,
-        precision=settings.precision,
-        download=settings.download,
-        seed=settings.seed,
-    )
+    given: dict[str, Any] = {
+        "model": name.removeprefix("local:"),
+        "device": settings.device,
+        "precision": settings.model_precision,
+        "quantize": settings.quantize,
+        "download": settings.download,
+        "seed": settings.seed,
+        **settings.model_options,
+    }
+    unknown = sorted(given.keys() - LocalChatModel.model_fields.keys())
+    if unknown:
+        raise ConfigurationError(
+            f"Models in this process have no option {', '.join(unknown)}.",
+            "Leave it out of model_options: temperature, top_p, max_tokens, seed, stop are some.",
+        )
+    try:
+        model = LocalChatModel(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigurationError(
+            f"Option {first['loc'][0]} = {first['input']!r} of '{name}' is not valid: "
+            f"{first['msg']}.",
+            "Correct model_options.",
+        ) from error
     model.check()
     return model
 
@@ -125,4 +152,4 @@ def _weights(name: str, settings: Settings) -> str:
     folder = Path(name).expanduser()
     files = folder.iterdir() if folder.is_dir() else ()
     changed = max((file.stat().st_mtime_ns for file in files), default=0)
-    return f"{settings.precision} {changed}"
+    return f"{settings.model_precision} {settings.quantize} {changed}"

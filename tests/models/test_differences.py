@@ -147,6 +147,24 @@ def test_the_newer_name_goes_to_openai_itself(monkeypatch):
     assert model.takes("logprobs")
 
 
+def test_options_of_a_model_are_sent_and_tell_it_from_others(server):
+    server.script = [Reply("A")]
+    server.refuses = {"temperature"}
+    question = photos(1, 64, settings={"temperature": 0}, schema={"type": "object"})
+    thinking = {"chat_template_kwargs": {"enable_thinking": False}}
+    options = {"reasoning_effort": "minimal", "extra_body": thinking}
+    plain, minimal = (chat(server, model_options=given, cache_mb=1) for given in ({}, options))
+    assert minimal.ask(question).usage.cached == 0
+    sent = server.requests[-1]
+    assert sent["reasoning_effort"] == "minimal"
+    assert sent["chat_template_kwargs"] == {"enable_thinking": False}
+    assert "response_format" in sent
+    assert minimal.ask(question).usage.cached == 1
+    assert plain.takes("temperature")  # which some models take where they do not think
+    assert plain.ask(question).usage.cached == 0
+    assert "reasoning_effort" not in server.requests[-1]
+
+
 def test_what_was_learnt_before_there_were_sides_is_read(tmp_path):
     learnt = Capabilities("openai:m", "", tmp_path)
     learnt.refuse(["schema"])

@@ -14,6 +14,7 @@ import transformers
 from huggingface_hub import constants
 from transformers.utils import logging
 
+from rar_agent.device import pick_device
 from rar_agent.errors import ConfigurationError
 from rar_agent.models.local.backend import Backend
 from rar_agent.models.local.files import resolve
@@ -66,7 +67,7 @@ def load(
 
 
 def _load(key: Key, download: bool) -> Backend:
-    device = _pick_device(key.device)
+    device = pick_device(key.device)
     options: dict[str, Any] = {"dtype": _DTYPES[key.precision]}
     if key.quantize:
         options["quantization_config"] = _quantization(key, device)
@@ -103,21 +104,6 @@ def _load(key: Key, download: bool) -> Backend:
             "Take an instruction-tuned model, which has one.",
         )
     return Backend(model.eval().requires_grad_(False), processor)
-
-
-def _pick_device(asked: str) -> str:
-    if asked == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=asked)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigurationError(
-            f"Device '{asked}' cannot be used: {reason}", "Set RAR_DEVICE=auto."
-        ) from error
-    return asked
 
 
 def _quantization(key: Key, device: str) -> object:

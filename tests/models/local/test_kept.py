@@ -21,7 +21,7 @@ def test_an_answer_belongs_to_the_weights_it_came_from(folders, tmp_path):
     paid = ask()
     assert (paid.cost, paid.cached) == (0, 0)
     assert ask() == Usage(cached=1)
-    assert ask(precision="bf16").cached == 0
+    assert ask(model_precision="bf16").cached == 0
     status = (folder / "model.safetensors").stat()
     later = status.st_mtime_ns + 60_000_000_000
     os.utime(folder / "model.safetensors", ns=(later, later))

@@ -31,7 +31,7 @@ def refusal(name, **options):
 
 def test_settings_name_a_local_model(folders, monkeypatch):
     monkeypatch.chdir(folders("qwen").parent)
-    settings = load_settings(model="local:./qwen", device="cpu", precision="bf16", seed=7)
+    settings = load_settings(model="local:./qwen", device="cpu", model_precision="bf16", seed=7)
     chat = load_chat_model(settings)
     assert chat.name == "local:./qwen"
     assert isinstance(chat.model, LocalChatModel)
@@ -42,6 +42,24 @@ def test_settings_name_a_local_model(folders, monkeypatch):
     exact = LocalChatModel(model=str(folders("qwen")), device="cpu", precision="fp32")
     expected = exact.score_options(question(1), ["A", "sooty"])
     assert chat.model.score_options(question(1), ["A", "sooty"]) == pytest.approx(expected, abs=0.3)
+
+
+def test_settings_reach_a_local_model(folders):
+    name = f"local:{folders('qwen')}"
+    given = load_settings(
+        model=name, device="cpu", quantize="4bit", model_options={"max_tokens": 9, "top_p": 0.5}
+    )
+    model = load_chat_model(given).model
+    assert (model.precision, model.quantize) == ("auto", "4bit")
+    assert (model.max_tokens, model.top_p, model.temperature) == (9, 0.5, 0)
+    with pytest.raises(ConfigurationError, match="needs CUDA"):
+        model.invoke("Which?")
+    for options, says in (
+        ({"reasoning_effort": "low"}, "no option reasoning"),
+        ({"top_p": 9}, "top_p = 9"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            load_chat_model(load_settings(model=name, model_options=options))
 
 
 def test_a_local_name_goes_to_no_server(server, folders):
