@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
-from rar_agent.prompts.form import Place, PromptFile, read_form
+from rar_agent.prompts.form import Form, Place, PromptFile, read_form
 from rar_agent.prompts.lines import Document, Problem, UnreadableError
 from rar_agent.prompts.message import Role
 from rar_agent.prompts.prompt import REQUIRED, SUPPLIED, Prompt
-from rar_agent.prompts.template import LISTS, PICTURES, Tag, read_template
+from rar_agent.prompts.template import LISTS, PICTURES, Tag, read_template, supplied_are
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,18 @@ def check(data: bytes, path: Path) -> tuple[Prompt | None, list[Problem]]:
         document = Document(data)
     except UnreadableError as error:
         return None, [error.problem]
-    file, problems = read_form(document)
-    if file is None:
+    form, problems = read_form(document)
+    if form is None:
         return None, sorted(problems)
-    if path.stem.isdigit() and (file.name, file.version) != (path.parent.name, int(path.stem)):
-        place = f"Its place says {path.parent.name}@{int(path.stem)}: make them agree."
-        line = document.line(("name" if file.name != path.parent.name else "version",))
-        problems.append(Problem(line, f"says it is {file.name}@{file.version}", place))
-    used, faults = _tags(file, document)
-    problems += [*faults, *_roles(file, document), *_variables(file, document, used)]
-    problems += _advice(file, document, used)
+    file = form.file
+    used, unknown, faults = _tags(file, document)
+    problems += [
+        *_place(form, document, path),
+        *faults,
+        *_variables(form, document, used, unknown),
+        *(_roles(file, document) if form.whole else ()),
+        *(_advice(form, document, used) if form.whole else ()),
+    ]
     if any(not problem.warning for problem in problems):
         return None, sorted(set(problems))
     prompt = Prompt(
@@ -64,8 +67,26 @@ def check(data: bytes, path: Path) -> tuple[Prompt | None, list[Problem]]:
     return prompt, sorted(set(problems))
 
 
-def _tags(file: PromptFile, document: Document) -> tuple[list[_Used], list[Problem]]:
-    used, problems = list[_Used](), list[Problem]()
+def _place(form: Form, document: Document, path: Path) -> Iterator[Problem]:
+    """Where a file says that it is another than where it lies."""
+    if not path.stem.isdigit():
+        return
+    lies = {"name": path.parent.name, "version": int(path.stem)}
+    says = {key: getattr(form.file, key) for key in lies if key not in form.amiss}
+    for key, value in says.items():
+        if value != lies[key]:
+            said = {**lies, **says}
+            fix = f"Its place says {path.parent.name}@{int(path.stem)}: make them agree."
+            message = f"says it is {said['name']}@{said['version']}"
+            yield Problem(document.line((key,)), message, fix)
+            return
+
+
+def _tags(
+    file: PromptFile, document: Document
+) -> tuple[list[_Used], dict[str, int], list[Problem]]:
+    """Tags, the first line of each variable that is not supplied, and all that is wrong."""
+    used, unknown, problems = list[_Used](), dict[str, int](), list[Problem]()
     for place, role, template in file.templates():
 
         def line(tag: Tag, place: Place = place, template: str = template) -> int:
@@ -75,7 +96,10 @@ def _tags(file: PromptFile, document: Document) -> tuple[list[_Used], list[Probl
         tags, faults = read_template(template, SUPPLIED[file.output])
         used += [_Used(tag, role, line(tag)) for tag in tags]
         problems += [Problem(line(fault.tag), fault.message, fault.fix) for fault in faults]
-    return used, problems
+        for fault in faults:
+            if fault.tag.key.isidentifier() and fault.tag.key not in SUPPLIED[file.output]:
+                unknown.setdefault(fault.tag.key, line(fault.tag))
+    return used, unknown, problems
 
 
 def _roles(file: PromptFile, document: Document) -> Iterator[Problem]:
@@ -89,10 +113,12 @@ def _roles(file: PromptFile, document: Document) -> Iterator[Problem]:
         yield Problem(document.line(place[:-1]), f"ends with the {role}", "End with the user.")
 
 
-def _variables(file: PromptFile, document: Document, used: Sequence[_Used]) -> Iterator[Problem]:
+def _variables(
+    form: Form, document: Document, used: Sequence[_Used], unknown: Mapping[str, int]
+) -> Iterator[Problem]:
     """What does not agree: used, declared, required; and pictures where none can be sent."""
-    keys = {one.tag.key for one in used}
-    for name in sorted(REQUIRED - keys):
+    file, keys = form.file, {one.tag.key for one in used}
+    for name in sorted(REQUIRED - keys) if form.whole else ():
         line = document.line(("user",) if file.user is not None else ("messages",))
         written = f"{{{{#{name}}}}}…{{{{/{name}}}}}" if name in LISTS else f"{{{{{{{name}}}}}}}"
         yield Problem(line, f"does not use {name}", f"Write {written}.")
@@ -102,19 +128,28 @@ def _variables(file: PromptFile, document: Document, used: Sequence[_Used]) -> I
             yield Problem(one.line, message, "Providers take pictures from the user: put it there.")
     if file.variables is None:
         return
+    supplied = SUPPLIED[file.output]
     for number, name in enumerate(file.variables):
-        if name not in keys:
+        line = document.line(("variables", number))
+        if name not in supplied:
+            message = f"declares {name}, which is not supplied"
+            yield Problem(line, message, supplied_are(name, supplied))
+        elif name not in keys and form.whole:
+            near = get_close_matches(name, unknown, 1)
+            meant = f"Is it '{near[0]}' on line {unknown[near[0]]}? " if near else ""
             message = f"declares {name}, which no message uses"
-            fix = "Use it, or take it out of variables."
-            yield Problem(document.line(("variables", number)), message, fix)
+            yield Problem(line, message, f"{meant}Use it, or take it out of variables.")
     declared = {*file.variables, *(("photo",) if file.user is not None else ())}
     for key in sorted(keys - declared):
         line = min(one.line for one in used if one.tag.key == key)
-        yield Problem(line, f"uses {key}, which is not declared", "Add it to variables.")
+        near = get_close_matches(key, [name for name in file.variables if name not in supplied], 1)
+        fix = f"Write it in place of '{near[0]}' there." if near else "Add it to variables."
+        yield Problem(line, f"uses {key}, which is not declared", fix)
 
 
-def _advice(file: PromptFile, document: Document, used: Sequence[_Used]) -> Iterator[Problem]:
+def _advice(form: Form, document: Document, used: Sequence[_Used]) -> Iterator[Problem]:
     """What can be used as it is, and is hardly meant."""
+    file, amiss = form.file, form.amiss
     photos = [one for one in used if one.tag.key == "photo" and one.tag.kind == "value"]
     for one in photos:
         if "options" in one.tag.within:
@@ -132,7 +167,7 @@ def _advice(file: PromptFile, document: Document, used: Sequence[_Used]) -> Iter
         if word in file.name and key not in keys:
             message = f"is named {file.name} and does not use {key}"
             yield _warning(document.line(("name",)), message, f"Use {key}, or rename it.")
-    if file.output != "letter" and "example" not in keys:
+    if file.output != "letter" and "example" not in keys and "output" not in amiss:
         message = "does not show the form of the answer"
         yield _warning(last, message, 'Write {"ranking": [{{{example}}}]}.')
     if file.output == "described-ranking" and '"seen"' not in text:
@@ -143,9 +178,9 @@ def _advice(file: PromptFile, document: Document, used: Sequence[_Used]) -> Iter
         message = f"lets the model write {file.settings.max_tokens} tokens"
         fix = "Leave max_tokens out: models that think first would use them up before answering."
         yield _warning(line, message, fix)
-    if not file.description:
+    if not file.description and "description" not in amiss:
         yield _warning(1, "has no description", "Say in a sentence what it is for.")
-    if file.variables is None and file.user is None:
+    if file.variables is None and file.user is None and "variables" not in amiss:
         yield _warning(1, "declares no variables", f"Write variables: [{', '.join(sorted(keys))}].")
 
 

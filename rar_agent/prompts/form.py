@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rar_agent.prompts.lines import Document, Problem
 from rar_agent.prompts.message import Role
@@ -50,38 +51,86 @@ class PromptFile(_Form):
     system: str | None = None
     user: str | None = None
 
-    @model_validator(mode="after")
-    def _one_form(self) -> PromptFile:
-        short = self.user is not None
-        if short == bool(self.messages) or (self.system is not None and not short):
-            raise ValueError("Give messages, or user and perhaps system")
-        return self
-
     def templates(self) -> list[tuple[Place, Role, str]]:
         """Where each message's text stands, its role and its template."""
-        if self.user is None:
-            return [
-                (("messages", number, "content"), message.role, message.content)
-                for number, message in enumerate(self.messages)
-            ]
-        system: list[tuple[Place, Role, str]] = (
-            [(("system",), "system", self.system)] if self.system else []
-        )
-        return [*system, (("user",), "user", self.user + "{{{photo}}}")]
+        found: list[tuple[Place, Role, str]] = [
+            (("messages", number, "content"), message.role, message.content)
+            for number, message in enumerate(self.messages)
+        ]
+        if self.system:
+            found.append((("system",), "system", self.system))
+        if self.user is not None:
+            found.append((("user",), "user", self.user + "{{{photo}}}"))
+        return found
 
 
-def read_form(document: Document) -> tuple[PromptFile | None, list[Problem]]:
-    """A document as a prompt file; None where it is not one, for the problems that are given."""
+@dataclass(frozen=True)
+class Form:
+    """A prompt file as far as it can be read.
+
+    Attributes:
+        file: What it says; what is amiss is left out, or as good as nothing.
+        amiss: Keys at its top that are missing, or whose values are not valid.
+        whole: Whether the text of every message is there.
+    """
+
+    file: PromptFile
+    amiss: frozenset[str] = frozenset()
+    whole: bool = True
+
+
+_TEXTS = frozenset({"messages", "user", "system"})
+_NOTHING = " "  # in place of a text that cannot be read
+
+
+def read_form(document: Document) -> tuple[Form | None, list[Problem]]:
+    """A document as a prompt file, and what is wrong with its form; None where it has none."""
     problems = [
         *document.repeated(),
         *document.repeated(("settings",)),
     ]
-    if not isinstance(document.data, dict):
+    data = document.data
+    if not isinstance(data, dict):
         return None, [Problem(1, "is not a list of keys and values", "Write name: …, and so on.")]
     try:
-        return PromptFile.model_validate(document.data), problems
+        form = Form(PromptFile.model_validate(data))
     except ValidationError as error:
-        return None, [*problems, *_problems(error, document)]
+        problems += _problems(error, document)
+        form = _as_far_as_valid(
+            data, {str(at) for each in error.errors() for at in each["loc"][:1]}
+        )
+    file = form.file
+    short = file.user is not None
+    if not form.amiss & _TEXTS and (
+        short == bool(file.messages) or (file.system is not None and not short)
+    ):
+        fix = "Give messages, or user and perhaps system."
+        problems.append(Problem(1, "has no messages, or has them in two forms", fix))
+        form = Form(file, form.amiss | _TEXTS, whole=False)
+    return form, problems
+
+
+def _as_far_as_valid(data: dict[Any, Any], amiss: set[str]) -> Form:
+    """What is valid of a file, so that all else that is wrong with it is found too."""
+    fields = PromptFile.model_fields
+    kept = {key: data[key] for key in fields if key in data and key not in amiss}
+    unread = amiss & _TEXTS
+    if "messages" in amiss and isinstance(data.get("messages"), list):
+        kept["messages"] = [_message(message) for message in data["messages"]]
+        if all(message["content"] != _NOTHING for message in kept["messages"]):
+            unread -= {"messages"}
+    file = PromptFile.model_validate({"name": "", "version": 1, **kept})
+    return Form(file, frozenset(amiss & set(fields)), not unread)
+
+
+def _message(given: object) -> dict[str, Any]:
+    """A message of which something is not valid; the user's, where nobody knows whose it is."""
+    said = given if isinstance(given, dict) else {}
+    role, content = said.get("role"), said.get("content")
+    return {
+        "role": role if role in get_args(Role) else "user",
+        "content": content if isinstance(content, str) and content else _NOTHING,
+    }
 
 
 def _problems(error: ValidationError, document: Document) -> Iterator[Problem]:
@@ -98,12 +147,6 @@ def _problems(error: ValidationError, document: Document) -> Iterator[Problem]:
             )
         elif kind == "missing":
             yield Problem(line, f"has no '{where}'", "Add it.")
-        elif not place:
-            yield Problem(
-                line,
-                "has no messages, or has them in two forms",
-                f"{each['msg'].removeprefix('Value error, ')}.",
-            )
         else:
             yield Problem(line, f"'{where}' is not valid: {_said(each['msg'])}", "Correct it.")
 

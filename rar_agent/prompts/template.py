@@ -98,6 +98,13 @@ def read_template(template: str, supplied: frozenset[str]) -> tuple[list[Tag], l
     return tags, faults
 
 
+def supplied_are(key: str, supplied: frozenset[str]) -> str:
+    """What to write in place of a variable that is not supplied."""
+    near = get_close_matches(key.casefold(), sorted(supplied), 1)
+    meant = f"Is it '{near[0]}'? " if near else ""
+    return f"{meant}Supplied are {', '.join(sorted(supplied))}."
+
+
 def _tags(template: str) -> Iterator[Tag]:
     place = 0
     while (start := template.find("{{", place)) >= 0:
@@ -128,10 +135,7 @@ def _fault(tag: Tag, supplied: frozenset[str]) -> Fault | None:
         written = " ".join(tag.text.split())[:40]
         return Fault(tag, f"is not mustache: {written}", "Write {{{variable}}}.")
     if key not in supplied:
-        near = get_close_matches(key, supplied, 1)
-        meant = f"Is it '{near[0]}'? " if near else ""
-        message = f"uses {key}, which is not supplied"
-        return Fault(tag, message, f"{meant}Supplied are {', '.join(sorted(supplied))}.")
+        return Fault(tag, f"uses {key}, which is not supplied", supplied_are(key, supplied))
     if key in LISTS and tag.kind not in ("section", "inverted"):
         return Fault(tag, f"puts in {key}, which is a list", f"Write {section}.")
     if tag.kind == "escaped":

@@ -81,6 +81,7 @@ def test_nothing_is_wrong_with_it():
         # What does not agree
         ("{{{photo}}}", "", 8, "does not use photo"),
         ("[domain, ", "[count, domain, ", 5, "declares count, which no message uses"),
+        ("[domain, ", "[domian, ", 5, "declares domian, which is not supplied"),
         ("Sort them:", "Sort all {{{count}}}:", 20, "uses count, which is not declared"),
         ("You know", "{{{photo}}} You know", 12, "shows {{{photo}}} in a message of role system"),
         ("role: user", "role: assistant", 14, "ends with the assistant"),
@@ -112,6 +113,59 @@ def test_all_problems_are_told_not_only_the_first():
     text = GOOD.replace("{{{domain}}}", "{{{colour}}}").replace("{{{name}}}", "{{name}}")
     text = text.replace("version: 3", "version: 4")
     assert [line for line, _ in problems(text)[0]] == [2, 5, 12, 17]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("description:", "descripton:", 3),
+        ("version: 3", "version: three", 2),
+        ("version: 3\n", "", 1),
+        ("output: ranking", "output: rank", 4),
+        ("temperature: 0", "top_p: 1", 7),
+        ("role: user", "role: me", 14),
+        ("role: user", "rule: user", 14),
+        ("name: birds\n", "name: 7\n", 1),
+        ("messages:", "user: '{{{colour}}}'\nmessages:", 1),
+        ("messages:", "hints: 3\n7: x\nmessages:", 8),
+    ],
+)
+def test_a_broken_form_hides_no_problem_of_the_texts(old, new, line):
+    text = GOOD.replace("{{{domain}}}", "{{{domian}}}").replace("{{{name}}}", "{{name}}")
+    before = [what for _, what in problems(text)[0]]
+    assert len(before) == 3
+    found = problems(text.replace(old, new, 1))[0]
+    form = [at for at, what in found if what not in before]
+    assert line in form
+    assert len(form) <= 3
+    texts = {what for _, what in found} & set(before)
+    assert texts >= {"uses domian, which is not supplied", "uses {{name}}, which HTML-escapes it"}
+
+
+def test_what_cannot_be_read_is_not_called_unused():
+    text = GOOD.replace("content: |\n\n      You", "content: [1]\n    x: |\n      You")
+    assert [what for _, what in problems(text)[0]] == [
+        "'messages.0.content' is not valid: input should be a valid string",
+        "has an unknown key 'messages.0.x'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line", "fix"),
+    [
+        ({"{{{domain}}}": "{{{domian}}}"}, 12, "Is it 'domain'? Supplied are"),
+        ({"{{{domain}}}": "{{{Domain}}}"}, 12, "Is it 'domain'? Supplied are"),
+        ({"{{{domain}}}": "{{{domian}}}"}, 5, "Is it 'domian' on line 12? Use it, or take it"),
+        ({"[domain": "[domian"}, 5, "Is it 'domain'? Supplied are"),
+        ({"[domain": "[domian"}, 12, "Write it in place of 'domian' there."),
+        ({"[domain": "[aliases, domain"}, 5, "Use it, or take it out of variables."),
+    ],
+)
+def test_a_misspelt_variable_is_told_what_may_be_meant(changes, line, fix):
+    text = GOOD
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    assert any(p.line == line and p.fix.startswith(fix) for p in problems(text)[1])
 
 
 @pytest.mark.parametrize("data", [b"", b"- a\n", b"just words", b"\xff\xfe\x00", b"[" * 5_000])
