@@ -17,8 +17,12 @@ from rar_agent.models.ask import ChatModel
 from rar_agent.models.budget import Budget, process_budget
 from rar_agent.models.cache import AnswerCache, cache_at
 from rar_agent.models.capabilities import Capabilities
+from rar_agent.models.client import limited_client
+from rar_agent.models.names import unknown_provider, without_provider
 from rar_agent.models.prices import FREE, FixedPrice, ListedPrice, Price
 from rar_agent.settings import Settings
+
+_LONGEST_WAIT_S = 120.0  # for a retry, where a server asks for it and its SDK obeys
 
 
 def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatModel:
@@ -60,10 +64,11 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
         # Ollama's names have colons of their own (qwen2.5vl:7b), so only openai: is a provider.
         name = name if name.startswith("openai:") else f"openai:{name}"
     elif ":" not in name:
-        raise ConfigurationError(
-            f"Model '{name}' names no provider.",
-            f"Write openai:{name} or another provider, or set RAR_BASE_URL for a local server.",
-        )
+        raise without_provider(name)
+    if name.startswith("openai:"):
+        limits = settings.model_timeout_s, settings.model_requests
+        client = limited_client(settings.base_url or "", *limits)
+        options |= {"http_async_client": client, "openai_proxy": None}
     try:
         model = init_chat_model(name, **{**options, **settings.model_options})
     except ImportError as error:
@@ -71,7 +76,7 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
             f"Model '{name}' needs a package that is not installed: {error}.", ""
         ) from error
     except Exception as error:  # each provider's package refuses missing keys its own way
-        raise ConfigurationError(
+        raise unknown_provider(name, error) or ConfigurationError(
             f"Model '{name}' cannot be set up: {error}",
             "Set the provider's key (OPENAI_API_KEY for openai), or RAR_BASE_URL for a local "
             "server.",
@@ -83,7 +88,19 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
     server = _server(model)
     price = _price(name, model, server, settings)
     key = _apart(server, settings)
-    return ChatModel(name, model, learnt, price, key, _cache(settings), budget)
+    retries = settings.model_retries
+    patience_s = (retries + 1) * settings.model_timeout_s + retries * _LONGEST_WAIT_S
+    return ChatModel(
+        name,
+        model,
+        learnt,
+        price,
+        key,
+        _cache(settings),
+        budget,
+        settings.model_requests,
+        patience_s,
+    )
 
 
 def _apart(server: str, settings: Settings) -> str:

@@ -70,7 +70,7 @@ def test_names_with_colons_go_to_the_server_whole(server):
     ("given", "says"),
     [
         ({"model": "gpt-5-mini"}, "names no provider"),
-        ({"model": "nosuch:model"}, "cannot be set up"),
+        ({"model": "openai:gpt-5-mini", "model_retries": 1}, "cannot be set up"),
         ({"model": "openai:gpt-5-mini"}, "OPENAI_API_KEY"),
         ({"model": "anthropic:claude"}, "not installed"),
         ({"base_url": "http://127.0.0.1:9/v1"}, "No model is named"),
