@@ -46,7 +46,8 @@ def recognize(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=VALUE", help="Answer only categories with this metadata; may be repeated."
+            metavar="KEY=VALUE",
+            help="Answer only categories with this metadata, KEY= without; may be repeated.",
         ),
     ] = None,
     model: Model = None,
@@ -86,8 +87,12 @@ def recognize(
     )
     _require_model(recognizer.settings, {"ranker": ranker, "prompt": prompt, "orders": orders})
     results = _run(recognizer, sources, asked, json)
-    named = ["--example"] if example else [sources[0]]
-    _show(results, json, shlex.join([*named, *(["--memory", memory] if memory else [])]))
+    if (only or where) and recognizer.memory.calibrated:
+        _say_filtered()
+    if not json:
+        named = ["--example"] if example else [sources[0]]
+        again = shlex.join([*named, *(["--memory", memory] if memory else [])])
+        _show(results, again, recognizer.settings.model)
     if sheet:
         _write_sheet(recognizer, sources, results, sheet)
     if any(not _recognised(result) for result in results):
@@ -173,19 +178,24 @@ def _run(
     return results
 
 
-def _show(results: list[Recognition | Failure], json: bool, asked: str) -> None:
+def _show(results: list[Recognition | Failure], asked: str, model: str | None) -> None:
     from rar_agent.cli.show import many, next_steps, one, out
     from rar_agent.types import Recognition
 
-    if json:
-        return
     if len(results) == 1 and isinstance(results[0], Recognition):
-        out.print(one(results[0]))
+        out.print(one(results[0], model))
     else:
         out.print(many(results))
     first = next((result for result in results if isinstance(result, Recognition)), None)
     if first:
-        out.print(next_steps(first, asked), soft_wrap=True)
+        out.print(next_steps(first, asked, model), soft_wrap=True)
+
+
+def _say_filtered() -> None:
+    """On standard error, as it is of the whole run, JSON too."""
+    from rar_agent.cli.show import FILTERED, err
+
+    err.print(f"note: {FILTERED}", style="yellow", soft_wrap=True)
 
 
 def _write_sheet(

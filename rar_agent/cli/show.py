@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
     from rar_agent.memory import Memory
 
 MOST_BRANCHES = 5
+MOST_REASONS = 5
 UNUSUAL = 0.05
 """Familiarity under which it is worth saying."""
+FILTERED = (
+    "under a filter nothing is promised: calibration, error rates and coverages were measured "
+    "over all categories"
+)
 
 # Names and paths are the user's: nothing in them is markup, nor worth colouring.
 out = Console(markup=False, highlight=False, emoji=False)
@@ -64,8 +70,13 @@ def contents(memory: Memory) -> str:
     return f"{counted(memory.category_count, 'category')}, {counted(len(memory.entries), 'entry')}"
 
 
-def one(recognition: Recognition) -> Group:
-    """A recognition in full."""
+def one(recognition: Recognition, model: str | None = None) -> Group:
+    """A recognition in full.
+
+    Args:
+        recognition: The result.
+        model: That was set to rank, whether it was asked or not.
+    """
     table = grid(">", "category", "probability>", "nearest exemplar")
     for place, ranked in enumerate(recognition.categories, start=1):
         exemplar = ranked.exemplars[0] if ranked.exemplars else None
@@ -76,7 +87,7 @@ def one(recognition: Recognition) -> Group:
     parts: list[Table | Text] = [Text(_near(recognition.source), style="dim"), table]
     if recognition.branches:
         parts.append(_branches(recognition))
-    return Group(*parts, *_notes(recognition))
+    return Group(*parts, *_notes(recognition, model))
 
 
 def _branches(recognition: Recognition) -> Table:
@@ -88,7 +99,7 @@ def _branches(recognition: Recognition) -> Table:
     return table
 
 
-def _notes(recognition: Recognition) -> list[Text]:
+def _notes(recognition: Recognition, model: str | None) -> list[Text]:
     trace = recognition.trace
     notes = []
     if recognition.decision == "abstained":
@@ -110,11 +121,13 @@ def _notes(recognition: Recognition) -> list[Text]:
         notes.append(Text(f"memory: {trace.memory}, names without exemplars", style="dim"))
     else:
         notes.append(Text(f"memory: {trace.memory}, scored by {trace.method}", style="dim"))
-    if trace.model and not trace.degraded:
+    if trace.model:
+        what = "asked to no use:" if trace.degraded else "ranked by"
         words = f"{trace.prompt}, {_spent(trace.usage)}, answer {trace.parse_status}"
-        notes.append(Text(f"ranked by {trace.model}, {words}", style="dim"))
+        notes.append(Text(f"{what} {trace.model}, {words}", style="dim"))
     elif not trace.degraded:
-        notes.append(Text("ranked by: retrieval alone, no model was asked", style="dim"))
+        asked = f"{model} was not asked" if model else "no model was asked"
+        notes.append(Text(f"ranked by: retrieval alone, {asked}", style="dim"))
     return notes
 
 
@@ -125,8 +138,8 @@ def _spent(usage: Usage) -> str:
     return f"{usage.input_tokens}+{usage.output_tokens} tokens, {cost}"
 
 
-def many(results: list[Recognition | Failure]) -> Table:
-    """Recognitions, one a row."""
+def many(results: list[Recognition | Failure]) -> Group:
+    """Recognitions, one a row; under them why some are degraded, each reason once."""
     table = grid("image", "category", "probability>", "runner-up", "")
     for result in results:
         if isinstance(result, Failure):
@@ -142,15 +155,25 @@ def many(results: list[Recognition | Failure]) -> Table:
         state += f", but: {_surely(result.branch)}" if result.branch else ""
         state = "degraded" if result.trace.degraded else state
         table.add_row(_tail(result.source), first.category.name, share, runner, state)
-    return table
+    traces = [result.trace for result in results if isinstance(result, Recognition)]
+    reasons = Counter(trace.reason for trace in traces if trace.degraded)
+    notes = [
+        Text(f"degraded to the retrieval order, {counted(count, 'image')}: {why}", style="yellow")
+        for why, count in reasons.most_common(MOST_REASONS)
+    ]
+    if len(reasons) > MOST_REASONS:
+        more = f"… and for {counted(len(reasons) - MOST_REASONS, 'other reason')}; see --json"
+        notes.append(Text(more, style="yellow"))
+    return Group(table, *notes)
 
 
-def next_steps(recognition: Recognition, asked: str) -> Group:
-    """The two next commands: teach from a folder, switch a multimodal LLM on.
+def next_steps(recognition: Recognition, asked: str, model: str | None = None) -> Group:
+    """The next commands, as far as they were not given: teach, switch a multimodal LLM on.
 
     Args:
         recognition: What was just shown.
         asked: The arguments it was asked with, to repeat.
+        model: That was set to rank, whether it was asked or not.
     """
     lines = [Text()]
     if not any(ranked.exemplars for ranked in recognition.categories):
@@ -158,7 +181,7 @@ def next_steps(recognition: Recognition, asked: str) -> Group:
             Text("Teach it your own categories, from a folder with a folder a category:"),
             Text("  rar-agent memory create mine --images FOLDER"),
         ]
-    if not recognition.trace.model and not recognition.trace.degraded:
+    if model is None:
         lines += [
             Text("Let a multimodal LLM rank the candidates (needs OPENAI_API_KEY; a local server:"),
             Text("--base-url http://localhost:11434/v1 --model NAME):"),

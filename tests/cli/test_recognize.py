@@ -57,12 +57,38 @@ def test_a_coverage_and_an_error_rate(rar, colours, red):
     assert "cannot be promised" in refused["trace"]["abstained"]
 
 
+def test_what_has_no_such_metadata(rar, colours, red):
+    rar("memory", "update", "colours", "blue", "--set", "hot=", "--set", "letters=")
+    asked = ("recognize", red, "--memory", "colours", "--json")
+    assert names(answers(rar(*asked, "--where", "letters="))[0]) == ["blue"]
+    some = names(answers(rar(*asked, "--where", "letters=[3,null]"))[0])
+    assert set(some) == {"red", "blue"}
+
+
+def test_under_a_filter_nothing_is_promised(rar, colours, red):
+    asked = ("recognize", red, "--memory", "colours")
+    said = "note: under a filter nothing is promised: calibration, error rates and coverages"
+    assert said not in rar(*asked).err
+    for narrowed in (["--only", "cold"], ["--where", "hot=true"], ["--only", "warm", "--json"]):
+        assert said in rar(*asked, *narrowed).err
+    for colour in ("orange", "blue", "green"):
+        rar("memory", "remove", "colours", colour, "--no-fit")  # and no longer calibrated
+    assert said not in rar(*asked, "--only", "warm").err
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
         (["--only", "loud"], 2, "no branch or category 'loud'"),
         (["--where", "hot"], 2, "Write --where key=value"),
-        (["--where", "hot=maybe"], 2, "No category passes"),
+        (["--where", "hot=maybe"], 2, "No category passes the filter --where hot=maybe."),
+        (["--where", "hto=true"], 2, "No category has metadata 'hto'.\n  fix: Did you mean hot?"),
+        (["--where", "hto="], 2, "Did you mean hot?"),
+        (
+            ["--only", "warm", "--where", "hot=false"],
+            2,
+            "No category passes the filter --only warm --where hot=false.",
+        ),
         (["--coverage", "1"], 3, "Setting 'coverage'"),
         (["--coverage", "95"], 2, "Did you mean 0.95?"),
         (["--error-rate", "5"], 2, "Did you mean 0.05?"),
@@ -148,6 +174,56 @@ def test_how_the_model_ranks_is_chosen(rar, colours, red, server, monkeypatch):
     assert (trace["ranker"], trace["prompt"], len(server.requests)) == ("choice", "choice@1", 2)
     trace = answers(rar(*asked, "--prompt", "describe@1"))[0]["trace"]
     assert (trace["ranker"], trace["prompt"]) == ("listwise", "describe@1")
+
+
+def test_a_model_that_was_given_is_not_advised(rar, colours, red, server, monkeypatch):
+    asked = ("recognize", red, "--memory", "colours")
+    given = (*asked, "--base-url", server.url, "--model", "m")
+    alone = rar(*asked).out
+    assert "ranked by: retrieval alone, no model was asked" in alone
+    assert alone.strip().endswith(f"recognize {red} --memory colours --model openai:gpt-5-mini")
+    monkeypatch.setenv("RAR_SKIP_RANKING_AT", "0.01")
+    skipped = rar(*given).out
+    assert "not ranked: retrieval is calibrated" in skipped
+    assert "ranked by: retrieval alone, m was not asked" in skipped
+    monkeypatch.setenv("RAR_SKIP_RANKING_AT", "1.01")
+    server.script = [Reply("no letters")]
+    unread = rar(*given).out
+    assert "degraded to the retrieval order: the model's answer names none" in unread
+    assert "asked to no use: m, rank@1, 300+12 tokens, cost unknown, answer failed" in unread
+    assert server.requests
+    for said in (skipped, unread):
+        assert "no model was asked" not in said
+        assert "--model" not in said
+
+
+def test_why_some_of_many_are_degraded_is_said_once(rar, colours, tmp_path, server, monkeypatch):
+    monkeypatch.setenv("RAR_SKIP_RANKING_AT", "1.01")
+    monkeypatch.setenv("RAR_MODEL_RETRIES", "0")
+    for number in range(3):
+        draw("red", 99 + number).save(tmp_path / f"{number}.png")
+    asked = ("recognize", "0.png", "1.png", "2.png", "--memory", "colours")
+    assert "degraded" not in rar(*asked).out
+    server.script = [Reply(status=500)]
+    done = rar(*asked, "--base-url", server.url, "--model", "m")
+    assert done.status == 0
+    assert done.out.count("degraded to the retrieval order") == 1
+    assert "degraded to the retrieval order, 3 images: " in done.out
+    assert "500" in done.out
+    assert "--model" not in done.out
+
+
+def test_many_different_reasons_are_cut(capsys):
+    trace = recognition().trace
+    traces = [
+        trace.model_copy(update={"degraded": True, "reason": f"reason {number}"})
+        for number in (0, 0, 1, 2, 3, 4, 5, 6)
+    ]
+    shown = printed(show.many([recognition(trace=one) for one in traces]), capsys)
+    assert "degraded to the retrieval order, 2 images: reason 0" in shown
+    assert "1 image: reason 4" in shown
+    assert "reason 5" not in shown
+    assert "… and for 2 other reasons; see --json" in shown
 
 
 @pytest.mark.parametrize(
