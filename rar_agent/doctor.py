@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rar_agent.encoders import choose_encoder
 from rar_agent.errors import RarError
@@ -14,6 +15,9 @@ from rar_agent.graph.conclusion import versions
 from rar_agent.memory import list_memories, open_memory, verify_memory
 from rar_agent.prompts import load_prompt
 from rar_agent.settings import Settings, unknown_variables
+
+if TYPE_CHECKING:  # the providers' packages take a second to import
+    from rar_agent.models.capabilities import Known
 
 State = Literal["ok", "note", "broken"]
 
@@ -35,8 +39,13 @@ class Check:
     fix: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Check]:
-    """Look at everything that `recognize` needs, one check at a time."""
+def examine(settings: Settings, probe: bool = False) -> Iterator[Check]:
+    """Look at everything that `recognize` needs, one check at a time.
+
+    Args:
+        settings: That recognition would run with.
+        probe: Whether the model is asked a few tiny questions, which may cost something.
+    """
     yield Check("installed", "ok", ", ".join(f"{k} {v}" for k, v in versions().items()))
     yield Check("machine", "ok", f"Python {platform.python_version()}, {platform.platform()}")
     checks: list[tuple[str, Callable[[Settings], Check]]] = [
@@ -45,13 +54,16 @@ def examine(settings: Settings) -> Iterator[Check]:
         ("encoder", _encoder),
         ("memory", _memory),
         ("prompt", _prompt),
-        ("model", _model),
     ]
     for what, check in checks:
         try:
             yield check(settings)
         except RarError as error:
             yield Check(what, "broken", error.message, error.fix)
+    try:
+        yield from _model(settings, probe)
+    except RarError as error:
+        yield Check("model", "broken", error.message, error.fix)
     for variable in unknown_variables():
         yield Check("settings", "note", f"{variable} sets nothing", "Check its spelling.")
 
@@ -99,21 +111,52 @@ def _prompt(settings: Settings) -> Check:
     return Check("prompt", "ok", f"{prompt.reference} ({prompt.sha256})")
 
 
-def _model(settings: Settings) -> Check:
+def _model(settings: Settings, probe: bool) -> Iterator[Check]:
     if settings.model is None and settings.base_url is None:
-        return Check(
+        yield Check(
             "model",
             "note",
             "none: answers are in retrieval order",
             "Set RAR_MODEL=openai:gpt-5-mini and OPENAI_API_KEY, or RAR_BASE_URL and RAR_MODEL "
-            "for a local server (Ollama, vLLM, llama.cpp).",
+            "for a local server (Ollama, vLLM, llama.cpp, LM Studio).",
         )
+        return
     from rar_agent.models import load_chat_model
-    from rar_agent.models.probe import unreachable
+    from rar_agent.models import probe as probing
 
     chat = load_chat_model(settings)
-    reason = unreachable(chat)
+    reason = probing.unreachable(chat)
     if reason:
         fix = "Start the server, or correct RAR_MODEL, RAR_BASE_URL and the provider's key."
-        return Check("model", "broken", f"{chat.name} cannot be used: {reason}", fix)
-    return Check("model", "ok", f"{chat.name} (known to its server; it was not asked anything)")
+        yield Check("model", "broken", f"{chat.name} cannot be used: {reason}", fix)
+        return
+    if probe:
+        usage = probing.probe(chat, settings.image_side)
+        cost = "at an unknown price" if usage.cost is None else f"${usage.cost:.6f}"
+        billed = f"{usage.input_tokens + usage.output_tokens} tokens, {cost}"
+        yield Check("model", "ok", f"{chat.name} answers ({billed})")
+    else:
+        yield Check("model", "ok", f"{chat.name} (nothing was asked that costs)")
+    yield from _known(chat.capabilities.known)
+
+
+def _known(known: Known) -> Iterator[Check]:
+    """What the model's server was found to take."""
+    from rar_agent.models.capabilities import FEATURES, KEPT_DAYS
+
+    for finding in known.probed:
+        state: State = "note" if finding.fix else "ok"
+        yield Check(f"model, {finding.what}", state, finding.found, finding.fix)
+    learnt = [f"no {word}" for feature, word in FEATURES.items() if feature in known.refused]
+    for count, side in sorted(known.sides.items()):
+        learnt.append(
+            f"from {count} pictures on {side} pixels a side"
+            if count > 1
+            else f"{side} pixels a side"
+        )
+    found = f"takes {', '.join(learnt)}" if learnt else "nothing is known that it does not take"
+    if known.learnt:
+        day = time.strftime("%Y-%m-%d", time.localtime(known.learnt))
+        found += f" (as of {day}, for {KEPT_DAYS} days)"
+    fix = "" if known.probed else "To find out: rar-agent doctor --probe"
+    yield Check("model, server", "ok", found, fix)

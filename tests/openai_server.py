@@ -6,14 +6,19 @@ import base64
 import io
 import json
 import re
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
+
+DRIP_S = 0.05
+"""Between two bytes of an answer that drips."""
 
 
 @dataclass
@@ -33,6 +38,9 @@ class Reply:
     """Tokens of the prompt and of the answer."""
     logprobs: dict[str, float] | None = None
     """Of the first token's alternatives; told only where the request asks for them."""
+    fault: Literal["", "reset", "reset late", "cut", "drip", "drip headers"] = ""
+    """The connection is reset before the answer or in the middle of it, closed in the middle, or
+    the answer comes a byte at a time: its body, or all of it."""
 
 
 def tool_call(name: str, **arguments: Any) -> Reply:
@@ -52,10 +60,16 @@ class OpenAIServer:
         self.answer: Callable[[dict[str, Any]], Reply] | None = None
         """Answers in place of the script: a simulated model."""
         self.requests: list[dict[str, Any]] = []
-        self.models = ["test-model"]
+        self.models: list[str] | None = ["test-model"]
+        """That it lists; None: it has no list."""
+        self.owner = "test"
         self.refuses: set[str] = set()
         """Fields of a request that are answered with 400, and a message that names them."""
         self.ignores_logprobs = False
+        self.open = 0
+        """Requests that are being answered."""
+        self.left = 0
+        """Requests whose client went away before their answer."""
         self._lock = threading.Lock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
@@ -85,38 +99,87 @@ class OpenAIServer:
     def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # headers and body are sent one after the other
 
             def log_message(self, *_: object) -> None:
                 pass
 
             def do_GET(self) -> None:
-                models = [{"id": m, "object": "model"} for m in server.models]
+                if server.models is None:
+                    self._send(404, b"{}", {})
+                    return
+                kind = {"object": "model", "owned_by": server.owner, "created": 1}
+                models = [{"id": m, **kind} for m in server.models]
                 self._send(200, json.dumps({"object": "list", "data": models}).encode(), {})
 
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 reply = server._next(request)
-                time.sleep(reply.delay_s)
+                with server._lock:
+                    server.open += 1
+                try:
+                    self._reply(request, reply)
+                except OSError:  # the client went away
+                    self.close_connection = True
+                    with server._lock:
+                        server.left += 1
+                finally:
+                    with server._lock:
+                        server.open -= 1
+
+            def _reply(self, request: dict[str, Any], reply: Reply) -> None:
+                self._wait(reply.delay_s)
+                if reply.fault == "reset":
+                    self._reset()
+                    return
                 if reply.status != 200:
                     error = {"error": {"message": f"scripted {reply.status}", "type": "fault"}}
                     body = reply.body or json.dumps(error).encode()
-                    self._send(reply.status, body, reply.headers)
-                    return
-                told = None if server.ignores_logprobs else reply.logprobs
-                body = reply.body or json.dumps(_completion(request, reply, told)).encode()
-                self._send(200, body, reply.headers)
+                else:
+                    told = None if server.ignores_logprobs else reply.logprobs
+                    body = reply.body or json.dumps(_completion(request, reply, told)).encode()
+                self._send(reply.status, body, reply.headers, reply.fault)
 
-            def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-                try:
-                    self.send_response(status)
-                    self.send_header("Content-Type", "application/json")
-                    self.send_header("Content-Length", str(len(body)))
-                    for name, value in headers.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    self.wfile.write(body)
-                except (BrokenPipeError, ConnectionResetError):  # the client timed out
-                    pass
+            def _wait(self, seconds: float) -> None:
+                """Wait, and notice where the client goes away meanwhile."""
+                end = time.monotonic() + seconds
+                while (left := end - time.monotonic()) > 0:
+                    self.connection.settimeout(left)
+                    try:
+                        if not self.connection.recv(1, socket.MSG_PEEK):
+                            raise ConnectionResetError
+                    except TimeoutError:
+                        pass
+                    finally:
+                        self.connection.settimeout(None)
+
+            def _reset(self) -> None:
+                self.close_connection = True
+                linger = struct.pack("ii", 1, 0)  # closing sends RST
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                self.connection.shutdown(socket.SHUT_RD)
+                self.connection.close()
+
+            def _send(
+                self, status: int, body: bytes, headers: dict[str, str], fault: str = ""
+            ) -> None:
+                given = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+                lines = [f"{name}: {value}" for name, value in (given | headers).items()]
+                head = "\r\n".join([f"HTTP/1.1 {status} Scripted", *lines, "", ""]).encode()
+                fast, slow = head + body, b""
+                if fault in ("reset late", "cut"):
+                    fast = head + body[: len(body) // 2]
+                elif fault.startswith("drip"):
+                    fast, slow = (head, body) if fault == "drip" else (b"", head + body)
+                self.wfile.write(fast)
+                for byte in slow:
+                    self.wfile.write(bytes([byte]))
+                    self._wait(DRIP_S)
+                if fault == "reset late":
+                    self._wait(0.02)  # what was sent is read first
+                    self._reset()
+                elif fault == "cut":
+                    self.close_connection = True
 
         return Handler
 

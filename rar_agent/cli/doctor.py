@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 
-def doctor() -> None:
+def doctor(
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Ask the model four tiny questions, to find out what it takes."
+        ),
+    ] = False,
+) -> None:
     """Look at what is installed, which encoder, memory and model; say what to do about each no."""
     from rich.text import Text
 
@@ -15,7 +24,7 @@ def doctor() -> None:
 
     marks = {"ok": ("ok", "green"), "note": ("note", "yellow"), "broken": ("broken", "red")}
     broken = False
-    for check in examine(load_settings()):
+    for check in examine(load_settings(), probe):
         word, colour = marks[check.state]
         broken = broken or check.state == "broken"
         line = Text(f"{word:7} ", style=colour).append(

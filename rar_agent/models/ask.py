@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, NoReturn, Protocol, runtime_checkable
@@ -12,26 +12,22 @@ from urllib.parse import urlsplit
 import numpy as np
 from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import (
-    AIMessage,
-    BaseMessage,
-    HumanMessage,
-    SystemMessage,
-)
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.runnables import Runnable
 from langchain_openai import ChatOpenAI
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from rar_agent.errors import BudgetError, ConfigurationError, ProviderError, RarError
-from rar_agent.images import MIME_TYPE, Picture
+from rar_agent.errors import ConfigurationError, ProviderError, RarError
+from rar_agent.loop import Room, arun, run
 from rar_agent.models.budget import Budget
 from rar_agent.models.cache import AnswerCache
 from rar_agent.models.capabilities import Capabilities, Feature
+from rar_agent.models.client import BILL, Bill, LimitedClient
+from rar_agent.models.messages import as_langchain, finish_of, tokens_of
 from rar_agent.models.oversize import largest_side, pictures_of, shrunk, too_large, within
 from rar_agent.models.prices import Price
 from rar_agent.models.question import Answer, Question, answer_of
-from rar_agent.models.steps import Step, Steps, arun, on_disk, run, somebody_else
-from rar_agent.prompts import Message
 from rar_agent.types import Usage
 
 TOP_LOGPROBS = 20
@@ -40,10 +36,8 @@ TOP_LOGPROBS = 20
 FEW_TOKENS = 3
 """Asked for where a letter's log-probability is read: one, and what some models say before it."""
 
-_PATIENCE_S = 600.0  # for other calls to end, where they may hold all that is left to spend
-
-_FINISH = ("finish_reason", "stop_reason", "stopReason", "done_reason")
-"""Where providers say why an answer ended."""
+AT_ONCE = 8
+"""Requests to a model at the same time, where nothing else is said."""
 
 
 @runtime_checkable
@@ -71,6 +65,8 @@ class ChatModel:
         server: Where it is asked, and what else tells it from others of its name.
         cache: Answers that are kept; None keeps none.
         budget: What may be spent; None sets no limit.
+        at_once: Requests at the same time; a `LimitedClient` of the model's has limits of its own.
+        patience_s: Seconds for one call with all its retries, likewise; None sets no limit.
 
     Raises:
         ConfigurationError: There is a budget, and the price is not known.
@@ -85,6 +81,8 @@ class ChatModel:
         server: str = "",
         cache: AnswerCache | None = None,
         budget: Budget | None = None,
+        at_once: int = AT_ONCE,
+        patience_s: float | None = None,
     ) -> None:
         self.name = name
         self.model = model
@@ -93,6 +91,8 @@ class ChatModel:
         self._server = server
         self._cache = cache
         self._budget = budget
+        self._room = Room(at_once)
+        self._patience_s = patience_s
         if budget is not None and not (price and price.known):
             raise ConfigurationError(
                 f"The price of '{name}' is not known, so a limit of ${budget.limit:g} cannot be "
@@ -108,7 +108,7 @@ class ChatModel:
             ProviderError: It failed, after the SDK's retries.
             BudgetError: The limit on what may be spent is reached.
         """
-        return run(self._answered(question, None))
+        return run(self._answered(question))
 
     async def aask(self, question: Question) -> Answer:
         """Like `ask`, without blocking the event loop.
@@ -117,7 +117,16 @@ class ChatModel:
             ProviderError: It failed, after the SDK's retries.
             BudgetError: The limit on what may be spent is reached.
         """
-        return await arun(self._answered(question, asyncio.get_running_loop()))
+        return await arun(self._answered(question))
+
+    @property
+    def server(self) -> str:
+        """Where it is asked, and what else tells it from others of its name."""
+        return self._server
+
+    def anew(self) -> ChatModel:
+        """The same model, of whose server nothing is known, and whose answers are not kept."""
+        return ChatModel(self.name, self.model, None, self._price, self._server, None, self._budget)
 
     def takes(self, feature: Feature) -> bool:
         """Whether the server may take a feature: nothing is known against it."""
@@ -135,77 +144,80 @@ class ChatModel:
         return isinstance(self.model, ChatOpenAI) and bool(self.model.openai_api_base)
 
     @property
+    def _limited(self) -> bool:
+        return isinstance(getattr(self.model, "http_async_client", None), LimitedClient)
+
+    @property
     def _speaks_openai(self) -> bool:
         return isinstance(self.model, BaseChatOpenAI)
 
-    def _answered(self, question: Question, crowd: Hashable) -> Steps[Answer]:
-        """Take what is kept, or what somebody else is being told, else ask.
-
-        Args:
-            question: That is asked.
-            crowd: Who may wait for each other: threads, or one event loop. A thread that waited
-                for a loop could be what the loop waits for.
-        """
+    async def _answered(self, question: Question) -> Answer:
+        """Take what is kept, or what somebody else is being told, else ask."""
         cache = self._cache
         question = within(question, self.capabilities.side(len(pictures_of(question))))
         if cache is None or not question.repeatable:
-            return (yield from self._paid(question))
+            return await self._paid(question)
         key = question.key(self.name, self._server)
         answer: Answer | None
         while True:
-            flight, mine = cache.flights.join((key, crowd))
+            flight, mine = cache.flights.join(key)
             if mine:
                 break
-            answer = yield somebody_else(flight)
+            answer = await asyncio.wrap_future(flight)
             if answer is not None:
                 return answer.again
         try:
-            kept = yield on_disk(partial(cache.get, key))
+            kept = await asyncio.to_thread(cache.get, key)
             answer = answer_of(kept) if kept else None
             if answer is not None:
                 answer = answer.again
             else:
-                answer = yield from self._paid(question)
+                answer = await self._paid(question)
                 if answer.whole:
-                    yield on_disk(partial(cache.put, key, answer.to_json()))
+                    await asyncio.to_thread(cache.put, key, answer.to_json())
             flight.set_result(answer)
             return answer
         except ProviderError as error:
             flight.set_exception(error)
             raise
         finally:
-            cache.flights.land((key, crowd))
+            cache.flights.land(key)
 
-    def _paid(self, question: Question) -> Steps[Answer]:
+    async def _paid(self, question: Question) -> Answer:
         """Ask, within the budget."""
         budget = self._budget
         if budget is None:
-            return (yield from self._fitting(question))
-        held = budget.hold(self.name)
-        while isinstance(held, Future):
-            try:
-                yield somebody_else(held, _PATIENCE_S)
-            except TimeoutError:
-                raise BudgetError(
-                    f"What is left of ${budget.limit:g} is held by calls that do not end.",
-                    "Do not recognise in a thread that an event loop with calls of its own needs.",
-                ) from None
-            held = budget.hold(self.name)
+            return await self._fitting(question)
+        while isinstance(held := budget.hold(self.name), Future):
+            await asyncio.wrap_future(held)
+        bill = Bill()
+        before = BILL.set(bill)
         try:
-            answer = yield from self._fitting(question)
+            answer = await self._fitting(question)
         except BaseException as error:
-            refused = isinstance(error, ProviderError) and not _timed_out(error)
-            budget.drop(self.name, held, billed=not refused)
+            lost = bill.requests if self._limited else int(_may_be_billed(error))
+            budget.drop(self.name, held, lost, self._at_most(question))
             raise
+        finally:
+            BILL.reset(before)
         budget.settle(self.name, held, answer.usage.cost)
+        budget.add(self.name, max(bill.requests - 1, 0), self._at_most(question))
         return answer
 
-    def _fitting(self, question: Question) -> Steps[Answer]:
+    def _at_most(self, question: Question) -> float:
+        """US dollars that a call may cost of which nothing is known but what is asked."""
+        sent, received = question.most_tokens
+        usage = UsageMetadata(
+            input_tokens=sent, output_tokens=received, total_tokens=sent + received
+        )
+        return (self._price.dollars(usage) if self._price else None) or 0.0
+
+    async def _fitting(self, question: Question) -> Answer:
         """Ask with smaller and smaller pictures, until the server takes them."""
         asked = question
         while True:
             try:
-                answer = yield from self._asking(asked)
+                answer = await self._asking(asked)
             except ProviderError as error:
                 smaller = shrunk(asked) if too_large(error.__cause__) else None
                 if smaller is None:
@@ -216,13 +228,13 @@ class ChatModel:
                     self.capabilities.limit(len(pictures_of(asked)), largest_side(asked))
                 return answer
 
-    def _asking(self, question: Question) -> Steps[Answer]:
+    async def _asking(self, question: Question) -> Answer:
         """Send requests one after another, until one is answered."""
         messages = as_langchain(question.messages)
         if question.letters and isinstance(self.model, ScoresOptions):
             score = partial(self.model.score_options, messages, question.letters)
             try:
-                return self._scored(question.letters, (yield on_disk(score)))
+                return self._scored(question.letters, await asyncio.to_thread(score))
             except Exception as error:
                 self._fail(error)
         wanted: list[Feature] = ["schema"] if question.schema else []
@@ -235,9 +247,7 @@ class ChatModel:
         while True:
             asked = self._bound(question, sent)
             try:
-                message = yield Step(
-                    partial(asked.invoke, messages), partial(asked.ainvoke, messages)
-                )
+                message = await self._sent(asked, messages)
             except Exception as error:  # whatever a provider's package raises
                 if not sent or not _refused(error) or too_large(error):
                     self._fail(error)
@@ -249,6 +259,13 @@ class ChatModel:
             sent.remove(dropped)
             # Of those that no message names, only the last one surely stood in the way.
             guilty, certain = [*certain, dropped], [*certain, *named[:1]]
+
+    async def _sent(self, asked: _Asked, messages: list[BaseMessage]) -> AIMessage:
+        """Send one request and its retries, within the limits."""
+        if self._limited:  # its client knows the limits
+            return await asked.ainvoke(messages)
+        async with self._room.place():
+            return await asyncio.wait_for(asked.ainvoke(messages), self._patience_s)
 
     def _scored(self, letters: Sequence[str], scores: Sequence[float]) -> Answer:
         """The answer of a model that scores letters exactly, whatever else it would rather say."""
@@ -279,16 +296,14 @@ class ChatModel:
         return self.model.bind(**options) if options else self.model
 
     def _answer(self, message: AIMessage, few: bool) -> Answer:
-        metadata = message.response_metadata
-        finish = str(next((metadata[key] for key in _FINISH if metadata.get(key)), ""))
-        refused = bool(message.additional_kwargs.get("refusal")) or finish == "refusal"
+        finish = finish_of(message)
         return Answer(
-            text="" if refused else message.text,
+            text="" if finish == "refusal" else message.text,
             usage=self._usage(message),
-            model=str(metadata.get("model_name") or self.name),
-            finish="refusal" if refused else finish,
+            model=str(message.response_metadata.get("model_name") or self.name),
+            finish=finish,
             few_tokens=few and finish == "length",
-            tokens=_tokens(metadata.get("logprobs")),
+            tokens=tokens_of(message),
         )
 
     def _usage(self, message: AIMessage) -> Usage:
@@ -328,8 +343,10 @@ def _refused(error: Exception) -> bool:
     return isinstance(error, ModelInvalidRequestError) or status in (400, 422, 501)
 
 
-def _timed_out(error: ProviderError) -> bool:
-    return "timeout" in type(error.__cause__).__name__.casefold()
+def _may_be_billed(error: BaseException) -> bool:
+    """Whether nothing says that a call was refused, or never arrived."""
+    status = getattr(error.__cause__, "status_code", None)
+    return status is None and not isinstance(error.__cause__, ConnectionRefusedError)
 
 
 _WORDS: Mapping[Feature, tuple[str, ...]] = {
@@ -344,36 +361,3 @@ def _names(error: Exception, feature: Feature) -> bool:
     """Whether a refusal speaks of a feature."""
     text = str(error).casefold()
     return any(word in text for word in _WORDS[feature])
-
-
-def _tokens(logprobs: object) -> tuple[Mapping[str, float], ...]:
-    """OpenAI's form of log-probabilities, which a server may have left out or filled otherwise."""
-    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
-    found = []
-    for token in content or ():
-        alternatives: dict[str, float] = {}
-        for entry in (*(token.get("top_logprobs") or ()), token):
-            if isinstance(entry.get("token"), str) and isinstance(
-                entry.get("logprob"), int | float
-            ):
-                alternatives.setdefault(entry["token"], float(entry["logprob"]))
-        found.append(alternatives)
-    return tuple(found)
-
-
-def as_langchain(messages: Sequence[Message]) -> list[BaseMessage]:
-    """Messages as LangChain sends them: pictures in base64."""
-    sent: list[BaseMessage] = []
-    for message in messages:
-        blocks: list[str | dict[str, Any]] = [
-            {"type": "image", "base64": part.base64, "mime_type": MIME_TYPE}
-            if isinstance(part, Picture)
-            else {"type": "text", "text": part}
-            for part in message.parts
-        ]
-        if message.role == "user":
-            sent.append(HumanMessage(content=blocks))
-        else:
-            kind = SystemMessage if message.role == "system" else AIMessage
-            sent.append(kind(content=message.text))
-    return sent

@@ -6,9 +6,9 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,10 +16,30 @@ Feature = Literal["schema", "logprobs", "temperature", "max_tokens"]
 """JSON schema of the answer; log-probabilities of tokens; a temperature other than its own; the
 limit on tokens by its older name, beside OpenAI's newer `max_completion_tokens`."""
 
-FEATURES: tuple[Feature, ...] = get_args(Feature)
+FEATURES: Mapping[Feature, str] = {
+    "schema": "JSON schema",
+    "logprobs": "log-probabilities",
+    "temperature": "temperature",
+    "max_tokens": "max_tokens",
+}
+"""In words."""
 
 KEPT_DAYS = 30
 """After so long it is found out anew: servers are brought up to date."""
+
+
+class Finding(BaseModel):
+    """One thing that a probe found.
+
+    Attributes:
+        what: It looked at.
+        found: In words.
+        fix: What to do about it; empty where nothing is needed.
+    """
+
+    what: str
+    found: str
+    fix: str = ""
 
 
 class Known(BaseModel):
@@ -31,14 +51,14 @@ class Known(BaseModel):
         refused: Features that it was found to refuse.
         sides: Longest side of pictures that it takes, in pixels, by their least number in a
             request. What many pictures are too large for, one may not be.
-        probed: What `probe` found, in words, by what it looked at; empty: it was not asked.
+        probed: What `probe` found; empty where it was not run.
     """
 
     name: str = ""
     learnt: float = 0.0
     refused: frozenset[Feature] = frozenset()
     sides: dict[int, int] = {}
-    probed: dict[str, str] = {}
+    probed: tuple[Finding, ...] = ()
 
 
 class Capabilities:
@@ -88,15 +108,15 @@ class Capabilities:
             least = min(side, known.sides.get(pictures, side))
             self._keep(known, sides={**known.sides, pictures: least})
 
-    def found(self, probed: Mapping[str, str], learnt: Capabilities) -> None:
+    def found(self, probed: Sequence[Finding], fresh: Capabilities) -> None:
         """Replace what was known by what a probe found.
 
         Args:
-            probed: In words, by what was looked at.
-            learnt: What the server refused meanwhile.
+            probed: In words.
+            fresh: What the server refused the probe.
         """
         with self._lock:
-            self._keep(learnt.known, probed=dict(probed))
+            self._keep(fresh.known, probed=tuple(probed))
 
     def _merged(self) -> Known:
         """With what other processes have learnt."""
