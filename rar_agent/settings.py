@@ -98,9 +98,11 @@ class Settings(BaseSettings):
     quantize: Literal["4bit", "8bit"] | None = None
     """Bits of a local model's weights, on CUDA, by bitsandbytes."""
     model_timeout_s: float = Field(default=60.0, gt=0)
-    """Seconds for one request to the model."""
+    """Seconds for one request to the model, until its whole answer is there."""
     model_retries: int = Field(default=2, ge=0, le=10)
     """Retries of one request, done by the provider's SDK and by nothing else."""
+    model_requests: int = Field(default=8, ge=1, le=1_000)
+    """Requests to the model at the same time; those that wait for a retry do not count."""
     ranker: Literal["listwise", "choice", "pairwise"] = "listwise"
     """How the model ranks: sorts all candidates; chooses one, by the log-probabilities of the
     letters; compares the first three in pairs."""

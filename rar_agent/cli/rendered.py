@@ -67,7 +67,7 @@ def as_json(preview: Preview) -> str:
     """As an OpenAI-compatible server gets it, and what it is about."""
     from langchain_core.messages import convert_to_openai_messages
 
-    from rar_agent.models.ask import as_langchain
+    from rar_agent.models.messages import as_langchain
 
     prompt = preview.prompt
     whole = {

@@ -23,7 +23,7 @@ def openai(conversation: Conversation, keep: Keep) -> dict[str, Any]:  # noqa: A
     """
     from langchain_core.messages import convert_to_openai_messages
 
-    from rar_agent.models.ask import as_langchain
+    from rar_agent.models.messages import as_langchain
 
     messages = convert_to_openai_messages(as_langchain(conversation.messages))
     return {"messages": [*messages, {"role": "assistant", "content": conversation.answer}]}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from copy import copy
 from functools import partial
 from typing import Any, NoReturn, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from rar_agent.models.budget import Budget
 from rar_agent.models.cache import AnswerCache
 from rar_agent.models.capabilities import Capabilities, Feature
 from rar_agent.models.client import BILL, Bill, LimitedClient
+from rar_agent.models.exchange import Exchange
 from rar_agent.models.messages import as_langchain, finish_of, tokens_of
 from rar_agent.models.oversize import largest_side, pictures_of, shrunk, too_large, within
 from rar_agent.models.prices import Price
@@ -68,6 +70,9 @@ class ChatModel:
         at_once: Requests at the same time; a `LimitedClient` of the model's has limits of its own.
         patience_s: Seconds for one call with all its retries, likewise; None sets no limit.
 
+    Attributes:
+        watch: Told of each request and what came of it; None: nobody is.
+
     Raises:
         ConfigurationError: There is a budget, and the price is not known.
     """
@@ -91,6 +96,7 @@ class ChatModel:
         self._server = server
         self._cache = cache
         self._budget = budget
+        self.watch: Callable[[Exchange], object] | None = None
         self._room = Room(at_once)
         self._patience_s = patience_s
         if budget is not None and not (price and price.known):
@@ -126,7 +132,9 @@ class ChatModel:
 
     def anew(self) -> ChatModel:
         """The same model, of whose server nothing is known, and whose answers are not kept."""
-        return ChatModel(self.name, self.model, None, self._price, self._server, None, self._budget)
+        fresh = copy(self)
+        fresh.capabilities, fresh._cache = Capabilities(), None
+        return fresh
 
     def takes(self, feature: Feature) -> bool:
         """Whether the server may take a feature: nothing is known against it."""
@@ -165,12 +173,14 @@ class ChatModel:
                 break
             answer = await asyncio.wrap_future(flight)
             if answer is not None:
+                self._tell(Exchange(question, answer=answer.again, sent=False))
                 return answer.again
         try:
             kept = await asyncio.to_thread(cache.get, key)
             answer = answer_of(kept) if kept else None
             if answer is not None:
                 answer = answer.again
+                self._tell(Exchange(question, answer=answer, sent=False))
             else:
                 answer = await self._paid(question)
                 if answer.whole:
@@ -234,9 +244,11 @@ class ChatModel:
         if question.letters and isinstance(self.model, ScoresOptions):
             score = partial(self.model.score_options, messages, question.letters)
             try:
-                return self._scored(question.letters, await asyncio.to_thread(score))
+                answer = self._scored(question.letters, await asyncio.to_thread(score))
             except Exception as error:
                 self._fail(error)
+            self._tell(Exchange(question, {"scored": list(question.letters)}, answer))
+            return answer
         wanted: list[Feature] = ["schema"] if question.schema else []
         wanted += ["logprobs"] if question.letters else []
         wanted += ["temperature"] if "temperature" in question.settings else []
@@ -245,16 +257,20 @@ class ChatModel:
         guilty: list[Feature] = []
         certain: list[Feature] = []
         while True:
-            asked = self._bound(question, sent)
+            options = self._options(question, sent)
+            asked = self.model.bind(**options) if options else self.model
             try:
                 message = await self._sent(asked, messages)
             except Exception as error:  # whatever a provider's package raises
+                self._tell(Exchange(question, options, refusal=str(error)))
                 if not sent or not _refused(error) or too_large(error):
                     self._fail(error)
                 named = [feature for feature in sent if _names(error, feature)]
             else:
                 self.capabilities.refuse(guilty)
-                return self._answer(message, "logprobs" in sent)
+                answer = self._answer(message, "logprobs" in sent)
+                self._tell(Exchange(question, options, answer))
+                return answer
             dropped = named[0] if named else sent[0]
             sent.remove(dropped)
             # Of those that no message names, only the last one surely stood in the way.
@@ -278,7 +294,12 @@ class ChatModel:
             tokens=(dict(zip(letters, shares.tolist(), strict=True)),),
         )
 
-    def _bound(self, question: Question, sent: Sequence[Feature]) -> _Asked:
+    def _tell(self, exchange: Exchange) -> None:
+        if self.watch:
+            self.watch(exchange)
+
+    def _options(self, question: Question, sent: Sequence[Feature]) -> dict[str, Any]:
+        """What is sent beside the messages."""
         options = {k: v for k, v in question.settings.items() if k != "temperature"}
         extra: dict[str, Any] = {}
         if "temperature" in sent:
@@ -293,7 +314,7 @@ class ChatModel:
             extra["max_tokens"] = options.pop("max_tokens")  # LangChain sends the newer name
         if extra:
             options["extra_body"] = {**(getattr(self.model, "extra_body", None) or {}), **extra}
-        return self.model.bind(**options) if options else self.model
+        return options
 
     def _answer(self, message: AIMessage, few: bool) -> Answer:
         finish = finish_of(message)

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from functools import cache
 
 from rar_agent.errors import BudgetError
-from rar_agent.models.steps import promise
+from rar_agent.loop import promise
 
 MARGIN = 4
 """How much dearer than all before it a call may be, for several at once to be sure of the limit."""
@@ -77,15 +77,28 @@ class Budget:
             self._dearest[model] = max(self._dearest.get(model, 0.0), spent)
         self._free(held, spent)
 
-    def drop(self, model: str, held: float, billed: bool) -> None:
+    def drop(self, model: str, held: float, requests: int, at_most: float) -> None:
         """End a call that was not answered.
 
         Args:
             model: Name of the model.
             held: What `hold` held for it.
-            billed: Whether it may be billed all the same; then it counts as the dearest so far.
+            requests: That may be billed all the same, see `add`.
+            at_most: US dollars that one may cost, see `add`.
         """
-        self._free(held, self._dearest.get(model, 0.0) if billed else 0.0)
+        self.add(model, requests, at_most)
+        self._free(held, 0.0)
+
+    def add(self, model: str, requests: int, at_most: float) -> None:
+        """Count requests that were never answered, and may be billed.
+
+        Args:
+            model: Name of the model.
+            requests: How many; each counts as much as the model's dearest answer so far.
+            at_most: US dollars that one may cost: what counts while nothing was answered.
+        """
+        with self._lock:
+            self._spent += requests * self._dearest.get(model, at_most)
 
     def _free(self, held: float, spent: float) -> None:
         with self._lock:

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from rar_agent.models.steps import promise
+from rar_agent.loop import promise
 
 T = TypeVar("T")
 

@@ -17,6 +17,8 @@ from rar_agent.types import Usage
 _KEY_VERSION = 1
 """Of what answers to a key mean: a higher one leaves all that were kept behind."""
 
+_BYTES_A_TOKEN, _PIXELS_A_TOKEN, _ANSWER_TOKENS = 2, 375, 1_000
+
 _ENDED = frozenset({"stop", "end_turn", "stop_sequence", "complete", "eos", "eos_token"})
 """Reasons for stopping, as providers call them, of an answer that is at its end."""
 
@@ -42,6 +44,22 @@ class Question:
     def repeatable(self) -> bool:
         """Whether one answer is as good as the next: no temperature above 0 is asked for."""
         return not self.settings.get("temperature")
+
+    @property
+    def most_tokens(self) -> tuple[int, int]:
+        """Tokens that it and its answer hardly exceed, where a provider never said how many.
+
+        Twice what is usual: a token for two bytes of text, and for 375 pixels of a picture
+        (https://docs.claude.com/en/docs/build-with-claude/vision: width x height / 750).
+        """
+        sent = 0.0
+        for message in self.messages:
+            for part in message.parts:
+                if isinstance(part, Picture):
+                    sent += part.width * part.height / _PIXELS_A_TOKEN
+                else:
+                    sent += len(part.encode()) / _BYTES_A_TOKEN
+        return int(sent) + 1, int(self.settings.get("max_tokens") or _ANSWER_TOKENS)
 
     def key(self, model: str, server: str) -> bytes:
         """sha256 of all that an answer depends on.

@@ -11,7 +11,7 @@ from rar_agent.graph.preview import preview, way_of
 from rar_agent.images import admit
 from rar_agent.memory import SampleReader, create_memory
 from rar_agent.memory.readers import Sample
-from rar_agent.models.ask import as_langchain
+from rar_agent.models.messages import as_langchain
 from rar_agent.prompts import list_prompts, load_prompt
 from rar_agent.settings import load_settings
 from rar_agent.types import Category

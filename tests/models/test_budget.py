@@ -180,7 +180,7 @@ def test_who_waits_is_told_when_money_is_free_again():
     *held, waiting = (budget.hold("m") for _ in range(3))
     assert held == [4, 4]
     assert not waiting.done()
-    budget.drop("m", 4, billed=False)
+    budget.drop("m", 4, requests=0, at_most=1)
     assert waiting.done()
     budget.settle("m", 4, 3)
     assert budget.hold("m") == 6  # alone, with less than its margin
@@ -189,11 +189,26 @@ def test_who_waits_is_told_when_money_is_free_again():
         budget.hold("m")
 
 
-def test_a_thread_does_not_wait_for_ever(chat, monkeypatch):
-    monkeypatch.setattr("rar_agent.models.ask._PATIENCE_S", 0.1)
-    budget = Budget(1)
-    budget.hold("openai:m")  # by somebody who needs this very thread
-    assert "do not end" in str(ask(chat(budget)))
+@pytest.mark.parametrize("fault", ["", "drip", "reset", "reset late", "cut"])
+def test_calls_that_are_never_answered_end_at_the_limit(server, chat, fault):
+    """Each of the requests, retries too, may be billed; nobody knows yet what one costs."""
+    server.script = [Reply("late", fault=fault, delay_s=0 if fault else 1)]
+    question = replace(QUESTION, settings={"max_tokens": 100})
+    budget = Budget(1.0)
+    model = chat(
+        budget,
+        model_timeout_s=0.1,
+        model_retries=1,
+        prices={"m": {"input": 0, "output": 1_000}},
+    )
+    outcomes = []
+    while not outcomes or not isinstance(outcomes[-1], BudgetError):
+        try:
+            model.ask(question)
+        except ProviderError as error:
+            outcomes.append(error)
+    assert len(server.requests) == 10  # of $0.10
+    assert budget.spent == pytest.approx(1.0)
 
 
 def test_a_free_model_is_asked_as_often_as_one_likes():

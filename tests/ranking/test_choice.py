@@ -51,7 +51,7 @@ def test_log_probabilities_are_the_distribution(server):
     assert request["logprobs"] is True
     assert request["top_logprobs"] == 20
     assert request["temperature"] == 0
-    assert request["max_completion_tokens"] <= 3
+    assert request["max_tokens"] <= 3
     assert "response_format" not in request
 
 
@@ -95,7 +95,7 @@ def test_what_refuses_log_probabilities_is_asked_without_them_and_remembered(ser
 
 def test_what_thinks_first_is_let_finish_once(server):
     def answer(request):
-        if "max_completion_tokens" in request:
+        if "max_tokens" in request:
             return Reply("<think>Hm", finish="length", logprobs={"<think>": -0.01, "I": -5.0})
         return Reply("<think>Hm, maybe A? No.</think>The answer is B.")
 

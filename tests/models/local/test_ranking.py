@@ -6,7 +6,7 @@ import pytest
 from rar_agent.errors import ConfigurationError
 from rar_agent.images import to_picture
 from rar_agent.models import Question, load_chat_model
-from rar_agent.models.ask import as_langchain
+from rar_agent.models.messages import as_langchain
 from rar_agent.prompts import load_prompt
 from rar_agent.ranking import ChoiceRanker, ListwiseRanker, PairwiseRanker
 from rar_agent.ranking.options import shown_orders, values_of

@@ -1,0 +1,28 @@
+"""What went to a model and what came back, for whoever wants to see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rar_agent.models.question import Answer, Question
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request, and what came of it.
+
+    Attributes:
+        question: Whose messages were sent, with the pictures as they were sent.
+        options: Sent beside the messages.
+        answer: None where the request was refused.
+        refusal: The server's words, where it was.
+        sent: Whether it was sent at all: not where the answer was kept from before.
+    """
+
+    question: Question
+    options: Mapping[str, Any] = field(default_factory=dict)
+    answer: Answer | None = None
+    refusal: str = ""
+    sent: bool = True
