@@ -138,6 +138,11 @@ class AskingRanker(ABC):
         self._image_side = image_side
 
     @property
+    def model(self) -> ChatModel:
+        """That is asked."""
+        return self._model
+
+    @property
     def prompt(self) -> str:
         """`name@version` of the prompt that it asks with."""
         return self._prompt.reference
