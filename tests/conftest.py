@@ -6,6 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):  # before torch is imported
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # also of the processes that tests start
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
