@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,8 +14,15 @@ from PIL import Image
 
 from rar_agent.errors import ConfigurationError, ProviderError
 from rar_agent.images import MAX_SIDE, to_picture
+from rar_agent.loop import arun, run
 from rar_agent.prompts import Output, Prompt
-from rar_agent.ranking.options import ExemplarImage, no_pictures, shown_orders, values_of
+from rar_agent.ranking.options import (
+    ExemplarImage,
+    encoded_once,
+    no_pictures,
+    shown_orders,
+    values_of,
+)
 from rar_agent.types import Candidate, ParseStatus, Ranking, Usage, sum_usage
 
 if TYPE_CHECKING:  # the providers' packages take a second to import
@@ -26,13 +32,13 @@ if TYPE_CHECKING:  # the providers' packages take a second to import
 KEPT_RAW = 1_000
 """Characters of the raw answers that are kept."""
 
-_AT_ONCE = 8
+Outcomes = list["Answer | ProviderError"]
 
-Questions = Generator[list["Question"], list["Answer | None"], "Read"]
-"""Yields questions that may be asked at the same time, gets their answers (None where one failed),
+Questions = Generator[list["Question"], Outcomes, "Read"]
+"""Yields questions that may be asked at the same time, gets their answers, or why there is none,
 returns what they say."""
 
-Steps = Generator[list["Question"], list["Answer | None"], Ranking]
+Steps = Generator[list["Question"], Outcomes, Ranking]
 """Likewise; returns the ranking."""
 
 _T = TypeVar("_T")
@@ -48,6 +54,7 @@ class Read:
             None where nothing could be read.
         repairs: What was lost, invented, repeated or said beside it.
         answers: All that were received.
+        failures: Why others were not.
         worded: Places of distributions that stand for words where others are log-probabilities.
     """
 
@@ -55,7 +62,16 @@ class Read:
     distributions: list[NDArray[np.float64] | None]
     repairs: int = 0
     answers: list[Answer] = field(default_factory=list)
+    failures: list[ProviderError] = field(default_factory=list)
     worded: set[int] = field(default_factory=set)
+
+    def add(self, outcomes: Outcomes) -> None:
+        """Keep answers, and why there is none."""
+        for outcome in outcomes:
+            if isinstance(outcome, ProviderError):
+                self.failures.append(outcome)
+            else:
+                self.answers.append(outcome)
 
     @property
     def usage(self) -> Usage:
@@ -133,7 +149,7 @@ class AskingRanker(ABC):
         self._prompt = prompt
         self._domain = domain
         self._orders = orders
-        self._exemplar_image = exemplar_image
+        self._exemplar_picture = encoded_once(exemplar_image)
         self._prior = prior
         self._image_side = image_side
 
@@ -166,15 +182,15 @@ class AskingRanker(ABC):
         self, image: Image.Image, candidates: Sequence[Candidate], seed: int
     ) -> Ranking:
         """See `Ranker.arank`."""
-        steps = self._steps(self._picture(image), candidates, seed)
-        questions = next(steps)
+        # What is done to pictures would hold up the event loop.
+        photo = await asyncio.to_thread(self._picture, image)
+        steps = self._steps(photo, candidates, seed)
+        outcomes: Outcomes | None = None
         while True:
-            outcomes = await asyncio.gather(*map(self._aask, questions))
-            try:
-                questions = steps.send(_answers(outcomes))
-            except StopIteration as done:
-                ranking: Ranking = done.value
-                return ranking
+            questions, done = await asyncio.to_thread(_advance, steps, outcomes)
+            if done is not None:
+                return done
+            outcomes = await arun(self._outcomes(questions, first=outcomes is None))
 
     def read(
         self, image: Image.Image, candidates: Sequence[Candidate], orders: Sequence[Sequence[int]]
@@ -186,16 +202,30 @@ class AskingRanker(ABC):
         """
         return self._run(self._read(self._picture(image), candidates, orders))
 
-    def _run(self, steps: Generator[list[Question], list[Answer | None], _T]) -> _T:
-        questions = next(steps)
+    def _run(self, steps: Generator[list[Question], Outcomes, _T]) -> _T:
+        outcomes: Outcomes | None = None
         while True:
-            with ThreadPoolExecutor(min(_AT_ONCE, len(questions))) as pool:
-                outcomes = list(pool.map(self._ask, questions))
-            try:
-                questions = steps.send(_answers(outcomes))
-            except StopIteration as done:
-                result: _T = done.value
-                return result
+            questions, done = _advance(steps, outcomes)
+            if done is not None:
+                return done
+            outcomes = run(self._outcomes(questions, first=outcomes is None))
+
+    async def _outcomes(self, questions: Sequence[Question], first: bool) -> Outcomes:
+        """Ask questions at the same time.
+
+        Raises:
+            ProviderError: All of the first ones failed; later there is something to lose.
+        """
+        asking = [asyncio.ensure_future(self._ask(question)) for question in questions]
+        try:
+            outcomes = await asyncio.gather(*asking)
+        finally:
+            for one in asking:  # what is left where another went wrong
+                one.cancel()
+        failures = [outcome for outcome in outcomes if isinstance(outcome, ProviderError)]
+        if first and len(failures) == len(outcomes):
+            raise failures[0]
+        return outcomes
 
     def _steps(self, photo: Picture, candidates: Sequence[Candidate], seed: int) -> Steps:
         """Ask and conclude."""
@@ -219,13 +249,14 @@ class AskingRanker(ABC):
         from rar_agent.models import Question
 
         values = values_of(
-            self._prompt, photo, candidates, shown, self._domain, self._exemplar_image
+            self._prompt, photo, candidates, shown, self._domain, self._exemplar_picture
         )
         return Question(self._prompt.render(values), self._prompt.settings)
 
     def _ranking(self, shares: NDArray[np.float64], read: Read) -> Ranking:
         """A ranking by (n,) probabilities; equals stay in retrieval order."""
         said = [answer.text or f"({answer.finish or 'empty answer'})" for answer in read.answers]
+        said += [f"({failure.message})" for failure in read.failures]
         return Ranking(
             order=tuple(np.argsort(-shares, kind="stable").tolist()),
             probabilities=tuple(shares.tolist()),
@@ -241,27 +272,18 @@ class AskingRanker(ABC):
             raw="\n".join(said)[:KEPT_RAW],
         )
 
-    def _ask(self, question: Question) -> Answer | ProviderError:
-        try:
-            return self._model.ask(question)
-        except ProviderError as error:
-            return error
-
-    async def _aask(self, question: Question) -> Answer | ProviderError:
+    async def _ask(self, question: Question) -> Answer | ProviderError:
         try:
             return await self._model.aask(question)
         except ProviderError as error:
             return error
 
 
-def _answers(outcomes: Sequence[Answer | ProviderError]) -> list[Answer | None]:
-    """Answers, None for those that failed.
-
-    Raises:
-        ProviderError: All failed.
-    """
-    answers = [None if isinstance(o, ProviderError) else o for o in outcomes]
-    failures = [outcome for outcome in outcomes if isinstance(outcome, ProviderError)]
-    if len(failures) == len(outcomes):
-        raise failures[0]
-    return answers
+def _advance(
+    steps: Generator[list[Question], Outcomes, _T], outcomes: Outcomes | None
+) -> tuple[list[Question], None] | tuple[list[Question], _T]:
+    """The next questions, or the result."""
+    try:
+        return (next(steps) if outcomes is None else steps.send(outcomes)), None
+    except StopIteration as done:
+        return [], done.value

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rar_agent.errors import ProviderError
 from rar_agent.prompts import Output
 from rar_agent.ranking.asking import AskingRanker, Questions, Read
 from rar_agent.ranking.letters import chosen_distribution, letter_distribution
@@ -42,11 +43,12 @@ class LetterRanker(AskingRanker):
         questions = [
             replace(self._question(photo, candidates, shown), letters=letters) for shown in orders
         ]
-        answers = yield questions
-        read = Read(orders, [None] * len(orders), answers=[answer for answer in answers if answer])
+        outcomes = yield questions
+        read = Read(orders, [None] * len(orders))
+        read.add(outcomes)
         cut = []
-        for place, (shown, answer) in enumerate(zip(orders, answers, strict=True)):
-            if answer is None:
+        for place, (shown, answer) in enumerate(zip(orders, outcomes, strict=True)):
+            if isinstance(answer, ProviderError):
                 read.repairs += 1
             elif not self._take(read, place, candidates, shown, answer) and answer.few_tokens:
                 cut.append(place)
@@ -56,9 +58,11 @@ class LetterRanker(AskingRanker):
             if self._cut_in_a_row >= CUT_OFTEN:
                 self._model.capabilities.refuse(["logprobs"])
             whole = yield [replace(questions[place], letters=()) for place in cut]
+            read.add(whole)
             for place, answer in zip(cut, whole, strict=True):
-                if answer is not None:
-                    read.answers.append(answer)
+                if isinstance(answer, ProviderError):
+                    read.repairs += 1
+                else:
                     self._take(read, place, candidates, orders[place], answer)
         return read
 

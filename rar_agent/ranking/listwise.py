@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rar_agent.errors import ProviderError
 from rar_agent.prompts import Output
 from rar_agent.ranking.asking import AskingRanker, Questions, Read
 from rar_agent.ranking.fusion import place_probabilities
@@ -28,12 +29,13 @@ class ListwiseRanker(AskingRanker):
         self, photo: Picture, candidates: Sequence[Candidate], orders: Sequence[Sequence[int]]
     ) -> Questions:
         schema = _schema(LETTERS[: len(candidates)], self._prompt.output)
-        answers = yield [
+        outcomes = yield [
             replace(self._question(photo, candidates, shown), schema=schema) for shown in orders
         ]
-        read = Read(orders, [None] * len(orders), answers=[answer for answer in answers if answer])
-        for place, (shown, answer) in enumerate(zip(orders, answers, strict=True)):
-            if answer is None:
+        read = Read(orders, [None] * len(orders))
+        read.add(outcomes)
+        for place, (shown, answer) in enumerate(zip(orders, outcomes, strict=True)):
+            if isinstance(answer, ProviderError):
                 read.repairs += len(shown)
                 continue
             names = [(candidates[p].category.name, *candidates[p].category.aliases) for p in shown]

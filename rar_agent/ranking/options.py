@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from PIL import Image
@@ -22,9 +23,25 @@ EXEMPLAR_SIDE = 256
 ExemplarImage = Callable[[Exemplar], Image.Image | None]
 """Finds an exemplar's picture, RGB; None where neither its file nor a thumbnail is there."""
 
+ExemplarPicture = Callable[[Exemplar], Picture | None]
+"""Likewise, as it is sent."""
+
+_KEPT_PICTURES = 1_024  # of some 10 kB
+
 
 def no_pictures(exemplar: Exemplar) -> None:
     """Finds none."""
+
+
+def encoded_once(find: ExemplarImage) -> ExemplarPicture:
+    """Finds exemplars' pictures and encodes them, each once for all questions that show it."""
+
+    @lru_cache(_KEPT_PICTURES)
+    def encoded(entry: int, source: str) -> Picture | None:
+        image = find(Exemplar(entry=entry, source=source, similarity=0.0))
+        return to_picture(image, EXEMPLAR_SIDE) if image else None
+
+    return lambda exemplar: encoded(exemplar.entry, exemplar.source)
 
 
 def shown_orders(count: int, seed: int, orders: int) -> list[list[int]]:
@@ -53,7 +70,7 @@ def values_of(
     candidates: Sequence[Candidate],
     shown: Sequence[int],
     domain: str,
-    exemplar_image: ExemplarImage = no_pictures,
+    exemplar_picture: ExemplarPicture = no_pictures,
 ) -> dict[str, Any]:
     """The variables that a prompt is rendered with; pictures only where it shows them.
 
@@ -63,7 +80,7 @@ def values_of(
         candidates: In retrieval order.
         shown: Their positions, in the order shown.
         domain: What kind of categories these are.
-        exemplar_image: Finds the exemplars' pictures.
+        exemplar_picture: Finds the exemplars' pictures.
     """
     letters = LETTERS[: len(shown)]
     options: list[dict[str, Any]] = []
@@ -77,10 +94,8 @@ def values_of(
             "exemplars": [],
         }
         if "picture" in prompt.variables:
-            found = (exemplar_image(exemplar) for exemplar in candidate.exemplars)
-            option["exemplars"] = [
-                {"picture": to_picture(image, EXEMPLAR_SIDE)} for image in found if image
-            ]
+            found = (exemplar_picture(exemplar) for exemplar in candidate.exemplars)
+            option["exemplars"] = [{"picture": picture} for picture in found if picture]
         options.append(option)
     example = random.Random(len(letters)).sample(letters, len(letters))
     return {
