@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, TypedDict, Unpack
 
 from rar_agent.graph import Context, Services, build_recognize
-from rar_agent.graph.calibrate import calibrate
+from rar_agent.graph.calibrate import plan_calibration
 from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit, read_batches
+from rar_agent.loop import Call, Room
 from rar_agent.memory import Memory
 from rar_agent.memory.format.manifest import RankerRecord
-from rar_agent.memory.rankers import keep_ranker
+from rar_agent.memory.rankers import keeping_ranker
 from rar_agent.memory.search import Method
+from rar_agent.ranking.cascade import Allowed
 from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Failure, Recognition
 
-_ASKED_AT_ONCE = 8  # requests to a model in a batch
+_SPARE = 2
+"""Images on their way for each request that a model gets at once: some wait for a retry."""
 
 
 class Asked(TypedDict, total=False):
@@ -95,8 +99,6 @@ class Recognizer:
         self, image: ImageSource | AdmittedImage, **asked: Unpack[Asked]
     ) -> Recognition:
         """Like `recognize`, without blocking the event loop."""
-        import asyncio
-
         admitted = await asyncio.to_thread(self._admit, image)
         answer = await self._graph.ainvoke(_input(admitted), context=self._context(asked))
         return Recognition.model_validate(answer["recognition"])
@@ -109,18 +111,27 @@ class Recognizer:
         An image that cannot be read is one `Failure`; the others go on. Settings and memory
         errors are raised, since they would fail every image.
         """
-        workers = _ASKED_AT_ONCE if self.services.ranker.asks else 1
-        policy = Policy.of(self.settings)
-        with ThreadPoolExecutor(workers) as runners:
-            for read in read_batches(images, policy, self.settings.batch_size, lambda image: image):
-                batch = [image for _, image in read if not isinstance(image, str)]
-                admitted = [image for image in batch if isinstance(image, AdmittedImage)]
-                if admitted:
-                    self.services.embed_all(admitted)
-                yield from runners.map(
-                    lambda image: image if isinstance(image, Failure) else self._run(image, asked),
-                    batch,
-                )
+        waiting: deque[Failure | Call[Recognition]] = deque()
+        try:
+            room = self._room()
+            for batch in self._encoded(images):
+                waiting += [
+                    image if isinstance(image, Failure) else Call(self._arun(image, asked, room))
+                    for image in batch
+                ]
+                # The next batch is encoded while this one is asked about.
+                while len(waiting) > (len(batch) if self.services.ranker.asks else 0):
+                    yield _result(waiting[0])
+                    waiting.popleft()
+            while waiting:
+                yield _result(waiting[0])
+                waiting.popleft()
+        finally:
+            left = [call for call in waiting if isinstance(call, Call)]
+            for call in left:
+                call.cancel()
+            for call in left:
+                call.done.exception()
 
     def recognize_batch(
         self, images: Sequence[ImageSource], **asked: Unpack[Asked]
@@ -128,12 +139,37 @@ class Recognizer:
         """Recognise many images; one result each, in order. See `stream`."""
         return list(self.stream(images, **asked))
 
+    async def arecognize_batch(
+        self, images: Sequence[ImageSource], **asked: Unpack[Asked]
+    ) -> list[Recognition | Failure]:
+        """Like `recognize_batch`, without blocking the event loop."""
+        found: list[Failure | asyncio.Task[Recognition]] = []
+        room, batches = self._room(), self._encoded(images)
+        tasks: set[asyncio.Task[Recognition]] = set()
+        try:
+            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                for image in batch:
+                    if isinstance(image, Failure):
+                        found.append(image)
+                        continue
+                    task = asyncio.create_task(self._arun(image, asked, room))
+                    found.append(task)
+                    tasks.add(task)
+                while len(tasks) > len(batch):
+                    _, tasks = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
+            return [one if isinstance(one, Failure) else await one for one in found]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     def calibrate(
         self,
         calls: int = 200,
         loss: float = 0.005,
         seed: int = 0,
         progress: Callable[[int, int], None] | None = None,
+        asked: float | None = None,
     ) -> RankerRecord:
         """Learn what the model is worth on this memory, and keep that in the memory.
 
@@ -141,19 +177,23 @@ class Recognizer:
         weigh as much as they deserve, and it is asked only where it can help.
 
         Args:
-            calls: Made at most; they are paid for.
+            calls: Made at most; they are paid for, but for those that were answered before.
             loss: Accuracy that not asking may cost, as a share: 0.005 is half a point.
             seed: Of the exemplars that are drawn.
             progress: Told how many calls were made, and how many there may be.
+            asked: In place of `loss`: share of images that the model may be asked about.
 
         Raises:
             ConfigurationError: No model is set.
-            InputError: The memory is not calibrated itself or ready-made, or too few exemplars
-                could be asked about.
+            InputError: The memory is not calibrated itself or ready-made, there are too few calls,
+                or too few exemplars could be asked about; but for the last, before any call.
+            BusyError: Somebody else is writing to the memory; before any call.
             ProviderError: The model does not answer.
         """
-        record = calibrate(self.services, calls, loss, seed, progress)
-        keep_ranker(self.settings.home, self.memory.name, record)
+        plan = plan_calibration(self.services, calls, Allowed(loss, asked), seed)
+        with keeping_ranker(self.settings.home, self.memory.name) as keep:
+            record = plan.run(progress)
+            keep(record)
         self.services = Services(self.settings, "caller", self.services.store)
         return record
 
@@ -164,9 +204,29 @@ class Recognizer:
         return image
 
     def _run(self, image: AdmittedImage, asked: Asked) -> Recognition:
-        self.services.store.put(image)
         answer = self._graph.invoke(_input(image), context=self._context(asked))
         return Recognition.model_validate(answer["recognition"])
+
+    async def _arun(self, image: AdmittedImage, asked: Asked, room: Room) -> Recognition:
+        async with room.place():
+            self.services.store.put(image)
+            answer = await self._graph.ainvoke(_input(image), context=self._context(asked))
+        return Recognition.model_validate(answer["recognition"])
+
+    def _room(self) -> Room:
+        """For the images of a batch that are on their way; encoding alone gains by no second."""
+        asks = self.services.ranker.asks
+        return Room(_SPARE * self.settings.model_requests if asks else 1)
+
+    def _encoded(self, images: Iterable[ImageSource]) -> Iterator[list[AdmittedImage | Failure]]:
+        """Images in batches, their embeddings known to the services."""
+        policy = Policy.of(self.settings)
+        for read in read_batches(images, policy, self.settings.batch_size, lambda image: image):
+            batch = [image for _, image in read if not isinstance(image, str)]
+            admitted = [image for image in batch if isinstance(image, AdmittedImage)]
+            if admitted:
+                self.services.embed_all(admitted)
+            yield batch
 
     def _context(self, asked: Asked) -> Context:
         return Context(
@@ -181,3 +241,7 @@ class Recognizer:
 
 def _input(image: AdmittedImage) -> dict[str, str]:
     return {"image": image.sha256, "source": image.name}
+
+
+def _result(one: Failure | Call[Recognition]) -> Recognition | Failure:
+    return one if isinstance(one, Failure) else one.done.result()

@@ -28,9 +28,15 @@ def calibrate(
         float | None, typer.Option(help="US dollars to spend at most; a price must be known.")
     ] = None,
     points: Annotated[
-        float,
-        typer.Option(min=0, max=100, help="Accuracy that not asking may cost, in points."),
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            min=0, max=100, help="Accuracy that not asking may cost, in points; default: 0.5."
+        ),
+    ] = None,
+    asked: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="In its place: share of images to ask about at most."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Which exemplars are drawn.")] = 0,
 ) -> None:
     """Learn what a ranking model is worth on a memory: how far to believe it, when to ask it.
@@ -43,6 +49,9 @@ def calibrate(
 
     if k is not None and k < 2:
         raise InputError(f"--k {k} leaves nothing to rank.", "Give 2 to 26.")
+    if points is not None and asked is not None:
+        raise InputError("--points and --asked are two ways to say when to ask.", "Give one.")
+    loss = 0.005 if points is None else points / 100
     recognizer = Recognizer(
         name,
         model,
@@ -54,7 +63,7 @@ def calibrate(
         max_cost=max_cost,
     )
     with Bar("asking", "fitting", "Answers are kept: run it again, and it goes on.") as bar:
-        record = recognizer.calibrate(calls, points / 100, seed, bar.update)
+        record = recognizer.calibrate(calls, loss, seed, bar.update, asked)
     out.print(found(record), soft_wrap=True)
 
 
@@ -69,6 +78,7 @@ def found(record: RankerRecord) -> Text:
     else:
         text.append(f"weight {record.weight:.2f}, asked where retrieval is under {record.gate:.3f}")
         text.append(f"\nthat is {100 * record.asked_share:.0f} % of images like the exemplars")
+        text.append(f"; not asking about the others costs {100 * record.loss:.1f} points at most")
     text.append(
         f"\nof {record.images} doubtful exemplars: {before:.1f} % right by retrieval alone, "
         f"{after:.1f} % with it",
@@ -76,8 +86,10 @@ def found(record: RankerRecord) -> Text:
     )
     if record.bias is not None:
         taken = ", taken out of its answers" if record.prior else ""
-        text.append(f"\norder bias {100 * record.bias:.0f} %{taken}", style="dim")
+        means = "0: no letter is liked, 100: it always says the same letter"
+        text.append(f"\norder bias {100 * record.bias:.0f} % ({means}){taken}", style="dim")
     tokens = f"{record.input_tokens:,} + {record.output_tokens:,} tokens"
     price = "cost unknown" if record.cost is None else f"{record.cost:.2f} dollars"
-    text.append(f"\n{record.calls:,} calls, {tokens}, {price}", style="dim")
+    kept = f" ({record.cached:,} answered before, at no cost)" if record.cached else ""
+    text.append(f"\n{record.calls:,} calls{kept}, {tokens}, {price}", style="dim")
     return text

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rar_agent.cli.show import counted, grid, percent, size
-from rar_agent.memory.rankers import is_current
+from rar_agent.memory.rankers import changed
 
 if TYPE_CHECKING:
     from rar_agent.memory import Memory
@@ -113,7 +113,7 @@ def rankers(memory: Memory) -> list[RenderableType]:
             f"{100 * record.asked_share:.0f} %" if record.weight else "never",
             f"{100 * record.retrieval_top1:.1f} %",
             f"{100 * record.ranked_top1:.1f} %",
-            "" if is_current(memory, record) else "stale",
+            "stale" if changed(memory, record) else "",
         )
     return [table, Text("alone, with it: of the doubtful exemplars it was asked about", "dim")]
 

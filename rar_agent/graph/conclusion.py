@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
-import numpy as np
-
 import rar_agent
+from rar_agent.graph.cascade import accept_from
 from rar_agent.graph.services import WAYS, Services
 from rar_agent.graph.state import RecognizeState
 from rar_agent.memory import Memory
 from rar_agent.memory.format.manifest import RankerRecord
-from rar_agent.memory.scoring.calibration import accept_from
 from rar_agent.memory.search import Method
-from rar_agent.ranking import fuse
 from rar_agent.settings import Settings
 from rar_agent.types import (
     Branch,
@@ -49,17 +46,18 @@ def conclusion(
     """
     memory, settings = services.memory, services.settings
     answered = ranking is not None and ranking.parse_status in ("exact", "repaired")
-    cascade = services.cascade(ranking.prompt_hash) if ranking and answered else None
-    record = cascade.record if cascade and method == "fitted" else None
+    cascade = None
+    if ranking is not None and answered:
+        cascade = services.cascade(ranking.prompt_hash)
+        cascade = cascade.of(len(candidates), method).said(ranking.worded)
+    record = cascade.record if cascade else None
     calibrated = memory.calibrated and method == "fitted" and (record is not None or not answered)
     probabilities = [candidate.probability for candidate in candidates]
-    if ranking is not None and answered:
-        weight = record.weight if record else WAYS[ranking.ranker].unfitted_weight
-        asked = len(ranking.order)
-        fused = fuse(probabilities[:asked], ranking.probabilities, weight)
-        probabilities[:asked] = fused
+    if ranking is not None and cascade is not None:
+        unfitted = WAYS[ranking.ranker].unfitted_weight
+        probabilities = cascade.fused(probabilities, ranking.probabilities, unfitted)
     order = sorted(range(len(candidates)), key=lambda i: -probabilities[i])
-    abstain, branch = state.get("abstain", ""), None
+    abstain, branch, accepted_from = state.get("abstain", ""), None, None
     best = max(probabilities, default=0.0)
     branches = tuple(Branch.model_validate(dumped) for dumped in state.get("branches", ()))
     if not abstain and (calibrated or not answered or settings.error_rate is not None):
@@ -68,6 +66,7 @@ def conclusion(
         if best < threshold:
             abstain = why or f"not sure enough: {best:.2f} is under {threshold:.2f}"
             branch = _sure_branch(branches, threshold)
+        accepted_from = threshold if settings.error_rate is not None and threshold <= 1 else None
     decision: Decision = "abstained" if abstain or not candidates else "accepted"
     means = memory.probability_means(method)
     if cascade:
@@ -109,6 +108,7 @@ def conclusion(
             prompt_hash=ranking.prompt_hash if ranking else "",
             usage=ranking.usage if ranking else Trace.model_fields["usage"].default,
             degraded=bool(state.get("degraded")),
+            accepted_from=accepted_from,
             abstained=abstain,
             reason=state.get("reason", ""),
             timings_ms={part: round(ms, 2) for part, ms in state["timings_ms"].items()},
@@ -128,13 +128,9 @@ def _threshold(
     rate = settings.error_rate
     if rate is None:
         return (settings.abstain_below if calibrated else 0.0), ""
-    if not calibrated or memory.calibration is None:
+    if not calibrated:
         return 2.0, f"an error rate of {rate:g} cannot be promised: {why_not}"
-    if record:
-        confidence, right = zip(*record.answers, strict=True)
-        count, threshold = len(right), accept_from(np.array(confidence), np.array(right), rate)
-    else:
-        count, threshold = len(memory.calibration), memory.calibration.accept_from(rate)
+    threshold, count = accept_from(memory, record, rate)
     if threshold > 1:
         return 2.0, f"an error rate of {rate:g} cannot be promised by {count} left-out exemplars"
     return threshold, ""

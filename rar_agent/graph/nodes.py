@@ -19,6 +19,7 @@ from rar_agent.images import AdmittedImage
 from rar_agent.images import admit as admit_image
 from rar_agent.memory import Filter
 from rar_agent.memory.search import Method
+from rar_agent.ranking import Ranker
 from rar_agent.settings import MOST_CANDIDATES
 from rar_agent.types import Candidate, Ranking
 
@@ -101,6 +102,7 @@ def retrieve(
     if services.ranker.asks:
         fitted = context.method == "fitted"
         cascade = services.cascade(services.ranker.prompt_hash)
+        cascade = cascade.of(len(probabilities), context.method)
         if why := cascade.skips(memory, probabilities, fitted):
             return Command(goto="conclude", update={**update, "reason": f"not ranked: {why}"})
         if fitted:
@@ -110,11 +112,13 @@ def retrieve(
 
 def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
     """Order the candidates; where the model fails, the retrieval order stays, degraded."""
-    services, start = services_of(context_of(get_runtime(Context))), perf_counter()
+    context, start = context_of(get_runtime(Context)), perf_counter()
+    services = services_of(context)
     candidates = _candidates(state)[: state["shown"]]
     try:
         image = _image(state["sha256"], state["image"], services).rgb
-        ranking = services.ranker.rank(image, candidates, order_seed(services, state))
+        ranker = _ranker(services, state, context)
+        ranking = ranker.rank(image, candidates, order_seed(services, state))
     except ProviderError as error:
         return _degraded(error.message, start)
     return _ranked(ranking, start)
@@ -122,11 +126,13 @@ def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
 
 async def arank(state: RecognizeState) -> Command[Literal["conclude"]]:
     """Like `rank`, for asynchronous runs."""
-    services, start = services_of(context_of(get_runtime(Context))), perf_counter()
+    context, start = context_of(get_runtime(Context)), perf_counter()
+    services = services_of(context)
     candidates = _candidates(state)[: state["shown"]]
     try:
         image = _image(state["sha256"], state["image"], services).rgb
-        ranking = await services.ranker.arank(image, candidates, order_seed(services, state))
+        ranker = _ranker(services, state, context)
+        ranking = await ranker.arank(image, candidates, order_seed(services, state))
     except ProviderError as error:
         return _degraded(error.message, start)
     return _ranked(ranking, start)
@@ -142,6 +148,12 @@ def conclude(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]
     # The recognition holds them all; the checkpoint need not hold them twice.
     dumped = recognition.model_dump(mode="json")
     return {"recognition": dumped, "candidates": [], "branches": [], "ranking": None}
+
+
+def _ranker(services: Services, state: RecognizeState, context: Context) -> Ranker:
+    """The ranker, with its liking for letters divided out where what was fitted holds."""
+    cascade = services.cascade(services.ranker.prompt_hash)
+    return services.ranker_of(cascade.of(len(state["candidates"]), context.method))
 
 
 def _ranked(ranking: Ranking, start: float) -> Command[Literal["conclude"]]:

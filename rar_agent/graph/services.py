@@ -14,6 +14,7 @@ from rar_agent.graph.cascade import Cascade, load_cascade
 from rar_agent.graph.pictures import exemplar_images
 from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy
 from rar_agent.memory import Memory, open_memory
+from rar_agent.memory.rankers import server_hash
 from rar_agent.prompts import Live, Prompt
 from rar_agent.ranking import (
     AskingRanker,
@@ -57,7 +58,8 @@ class Services:
         self._lock = threading.RLock()
         self._memory: Memory | None = None
         self._encoder: Encoder | None = None
-        self._ranker: Callable[[], Ranker] | None = None
+        self._rankers: dict[bool, Callable[[], Ranker]] = {}
+        self._server: str | None = None
         self._cascades: dict[str, Cascade] = {}
         self._embeddings: OrderedDict[str, tuple[FloatArray, np.float32]] = OrderedDict()
 
@@ -101,47 +103,62 @@ class Services:
         Raises:
             ConfigurationError: The model or its prompt cannot be loaded.
         """
-        with self._lock:
-            if self._ranker is None:
-                self._ranker = self._load_ranker()
-            return self._ranker()
+        return self._by_prior(False)
 
-    def _load_ranker(self) -> Callable[[], Ranker]:
+    def ranker_of(self, cascade: Cascade) -> Ranker:
+        """The same ranker, with what is fitted of its liking for letters divided out."""
+        return self._by_prior(bool(cascade.record and cascade.record.prior))
+
+    def _by_prior(self, divided: bool) -> Ranker:
+        with self._lock:
+            if not self._rankers:
+                self._load_rankers()
+            return self._rankers[divided]()
+
+    def _load_rankers(self) -> None:
         settings = self.settings
         if settings.model is None and settings.base_url is None:
             retrieval = RetrievalRanker()
-            return lambda: retrieval
+            self._rankers = dict.fromkeys((False, True), lambda: retrieval)
+            return
         from rar_agent.models import load_chat_model  # a second of imports, where it is used
 
         model = load_chat_model(settings)
-        return Live(
-            settings.ranking_prompt,
-            settings.home,
-            lambda prompt: self.asking_ranker(settings.ranker, model, prompt),
-        ).get
+        self._server = server_hash(model.server)
 
-    def asking_ranker(self, way: str, model: ChatModel, prompt: Prompt) -> AskingRanker:
+        def live(divided: bool) -> Callable[[], Ranker]:
+            return Live(
+                settings.ranking_prompt,
+                settings.home,
+                lambda prompt: self.asking_ranker(settings.ranker, model, prompt, divided),
+            ).get
+
+        self._rankers = {divided: live(divided) for divided in (False, True)}
+
+    def asking_ranker(
+        self, way: str, model: ChatModel, prompt: Prompt, divided: bool = False
+    ) -> AskingRanker:
         """A ranker of this memory's candidates.
 
         Args:
             way: Its name, one of `WAYS`.
             model: That is asked.
             prompt: To ask with.
+            divided: Whether what is fitted of its liking for letters is divided out.
 
         Raises:
             ConfigurationError: This way cannot read what the prompt asks for.
         """
         settings, memory = self.settings, self.memory
         pictures = exemplar_images(memory, Policy.of(settings))
-        record = self.cascade(prompt.sha256).record
-        prior = record.prior if record and way == record.ranker else ()
+        record = self.cascade(prompt.sha256).record if divided else None
         return WAYS[way](
             model,
             prompt,
             memory.manifest.domain,
             settings.orders,
             pictures,
-            prior,
+            record.prior if record else (),
             settings.image_side,
         )
 
@@ -149,8 +166,15 @@ class Services:
         """How the model that is asked with a prompt works together with retrieval."""
         with self._lock:
             if prompt_hash not in self._cascades:
-                self._cascades[prompt_hash] = load_cascade(self.memory, prompt_hash, self.settings)
+                self._cascades[prompt_hash] = load_cascade(
+                    self.memory, prompt_hash, self.settings, self._server
+                )
             return self._cascades[prompt_hash]
+
+    @property
+    def server(self) -> str:
+        """Hash of where the model is asked; empty where none is loaded."""
+        return self._server or ""
 
     def embed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
         """Embedding of one image, (1, d), and its length before normalisation, (1,)."""

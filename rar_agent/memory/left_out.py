@@ -5,6 +5,7 @@ What a ranking model is calibrated on, and what it can be trained on.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from rar_agent.errors import InputError
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.scoring import affinity
-from rar_agent.memory.scoring.fit import Fit, left_out_rows
+from rar_agent.memory.scoring.calibration import FEWEST_CALIBRATED
+from rar_agent.memory.scoring.fit import FEWEST_EACH, Fit, left_out_rows
 from rar_agent.memory.scoring.gaussian import Array, SharedGaussian
 from rar_agent.memory.scoring.record import MemoryExemplars, text_logits
 from rar_agent.memory.search import Searcher
@@ -93,6 +95,8 @@ class LeftOut:
 def leave_out(memory: Memory) -> LeftOut:
     """Leave each exemplar out, of 4,000 at most; see `SharedGaussian.leave_one_out`.
 
+    But for images that the memory has learnt twice: the other one would tell what it is.
+
     Raises:
         InputError: The memory is not calibrated: it has too few exemplars, or of too many
             categories, or too much changed since.
@@ -102,10 +106,11 @@ def leave_out(memory: Memory) -> LeftOut:
         raise InputError(
             f"Memory '{memory.name}' is not calibrated ({memory.probability_means()}), so its "
             "own exemplars cannot tell how a model does on it.",
-            f"Teach it more exemplars of each category, or run: rar-agent memory fit {memory.name}",
+            _to_do(memory),
         )
     exemplars = MemoryExemplars(memory, fit.feature_map)
     rows = left_out_rows(exemplars.labels)
+    rows = rows[_learnt_once(memory, exemplars.rows)[rows]]
     logits = fit.image_scale * _scores(fit, exemplars, rows)
     texts = text_logits(memory, exemplars)
     if fit.text_weight and texts is not None:
@@ -117,6 +122,25 @@ def leave_out(memory: Memory) -> LeftOut:
         exemplars.labels[rows],
         fit.temper.log_posterior(logits),
     )
+
+
+def _to_do(memory: Memory) -> str:
+    """What makes a memory calibrated."""
+    if memory.stale:
+        return f"Choose its scoring anew: rar-agent memory fit {memory.name}"
+    if not memory.all_have_exemplars:
+        return "Teach it exemplars of every category."
+    return (
+        f"Teach it more exemplars: {FEWEST_CALIBRATED} or more in all, {FEWEST_EACH} or more of "
+        "most categories."
+    )
+
+
+def _learnt_once(memory: Memory, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n,) whether no other exemplar is the same image, by its content."""
+    contents = memory.entries.fields(rows)["content"].tolist()
+    counts = Counter(contents)
+    return np.array([counts[content] == 1 for content in contents], bool)
 
 
 def _scores(fit: Fit, exemplars: MemoryExemplars, rows: NDArray[np.int64]) -> Array:

@@ -55,6 +55,19 @@ class Retrieved:
     truth: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Allowed:
+    """What a gate is fitted for.
+
+    Attributes:
+        loss: Most accuracy that may be lost to not asking, as a share.
+        asked: In its place: share of images that may be asked about at most; None for none.
+    """
+
+    loss: float = 0.005
+    asked: float | None = None
+
+
 def fit_weight(ranked: Sequence[Ranked]) -> float:
     """Exponent of a model's distribution beside retrieval's.
 
@@ -80,9 +93,9 @@ def fit_weight(ranked: Sequence[Ranked]) -> float:
     return float(brentq(lambda weight: loss(weight) - most, 0.0, best))
 
 
-def log_loss(ranked: Sequence[Ranked], weight: float) -> float:
-    """Sum of -log of the right candidates' shares, fused; of those that have the right one."""
-    return _loss(_ratios(ranked), weight)
+def log_loss(one: Ranked, weight: float) -> float:
+    """-log of the right candidate's share, fused; 0 where it is none of them."""
+    return _loss(_ratios([one]), weight)
 
 
 def _ratios(ranked: Sequence[Ranked]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -96,8 +109,10 @@ def _loss(
     return float(sum(np.logaddexp.reduce(first + weight * second) for first, second in ratios))
 
 
-def fit_gate(retrieved: Retrieved, ranked: Sequence[Ranked], weight: float, loss: float) -> float:
-    """From which probability of retrieval's on a model need not be asked.
+def fit_gate(
+    retrieved: Retrieved, ranked: Sequence[Ranked], weight: float, allowed: Allowed
+) -> float:
+    """From which probability of retrieval's on a model need not, or may not, be asked.
 
     Asking can gain at most the share of images where retrieval is wrong, the right candidate is
     shown, and it is near enough for the model's strongest answer to lift it to the top: by a
@@ -107,29 +122,51 @@ def fit_gate(retrieved: Retrieved, ranked: Sequence[Ranked], weight: float, loss
         retrieved: All images that retrieval was tried on; no call is needed for them.
         ranked: Those that the model was asked about.
         weight: Of the model.
-        loss: Most accuracy that may be lost to not asking, as a share.
+        allowed: What not asking may cost, or how many may be asked about.
 
     Returns:
         0 (never ask) to 1.01 (always ask).
     """
-    return _gate(retrieved, max((_reach(one.ranking, weight) for one in ranked), default=0.0), loss)
+    reach = max((_reach(one.ranking, weight) for one in ranked), default=0.0)
+    return _gate(retrieved, reach, allowed)
 
 
-def _gate(retrieved: Retrieved, reach: float, loss: float) -> float:
+def most_lost(retrieved: Retrieved, ranked: Sequence[Ranked], weight: float, gate: float) -> float:
+    """Bound on the accuracy that not asking from a gate on costs, as a share; see `fit_gate`."""
+    reach = max((_reach(one.ranking, weight) for one in ranked), default=0.0)
+    skipped = retrieved.confidence >= gate
+    count = np.array([(_mendable(retrieved, reach) & skipped).sum()])
+    return float(_upper_bound(count, len(skipped))[0]) if reach > 0 and skipped.any() else 0.0
+
+
+def _gate(retrieved: Retrieved, reach: float, allowed: Allowed) -> float:
     """See `fit_gate`; `reach` is the log-ratio that a model's strongest answer overcomes."""
     if reach <= 0:
         return 0.0
-    shown = retrieved.truth > 0
-    behind = np.log(retrieved.confidence) - np.log(np.where(shown, retrieved.truth, 1.0))
     order = np.argsort(-retrieved.confidence, kind="stable")
-    could = (shown & (behind > 0) & (behind < reach))[order]
-    lost = _upper_bound(np.cumsum(could), len(could))
-    free = int((lost <= loss).sum())  # so many of the surest need no model
+    if allowed.asked is None:
+        lost = _upper_bound(np.cumsum(_mendable(retrieved, reach)[order]), len(order))
+        free = int((lost <= allowed.loss).sum())  # so many of the surest need no model
+    else:
+        free = len(order) - int(allowed.asked * len(order))
     if free == len(order):
         return 0.0
-    gate = float(np.nextafter(retrieved.confidence[order][free], 2.0)) if free else 1.01
+    gate = 1.01
+    if free:
+        # The surest that is asked about may be as sure as the next: a budget asks about neither.
+        last = order[free] if allowed.asked is None else order[free - 1]
+        gate = float(retrieved.confidence[last])
+        gate = float(np.nextafter(gate, 2.0)) if allowed.asked is None else gate
     # From here on no other candidate is likely enough to be lifted to the top.
     return min(gate, 1.0 / (1.0 + float(np.exp(-reach)))) if np.isfinite(reach) else gate
+
+
+def _mendable(retrieved: Retrieved, reach: float) -> NDArray[np.bool_]:
+    """(n,) where retrieval is wrong, and a model's strongest answer could put it right."""
+    shown = retrieved.truth > 0
+    behind = np.log(retrieved.confidence) - np.log(np.where(shown, retrieved.truth, 1.0))
+    found: NDArray[np.bool_] = shown & (behind > 0) & (behind < reach)
+    return found
 
 
 def _reach(ranking: Sequence[float], weight: float) -> float:
@@ -145,19 +182,12 @@ def _upper_bound(count: NDArray[np.integer], trials: int) -> NDArray[np.float64]
     return found
 
 
-def pick(retrieved: Retrieved, calls: int, loss: float, seed: int) -> NDArray[np.int64]:
-    """Images to ask a model about: at random, of those where its answer could matter.
+def could_matter(retrieved: Retrieved, allowed: Allowed) -> NDArray[np.int64]:
+    """Positions of the images where a perfect model would be asked; see `fit_gate`.
 
     Args:
         retrieved: Images that retrieval was tried on.
-        calls: How many, at most.
-        loss: As for `fit_gate`, whose gate for a perfect model bounds them.
-        seed: Of the draw.
-
-    Returns:
-        (n,) their positions, ascending.
+        allowed: As for `fit_gate`.
     """
-    below = np.flatnonzero(retrieved.confidence < _gate(retrieved, np.inf, loss))
-    if len(below) > calls:
-        below = np.random.default_rng(seed).choice(below, calls, replace=False)
-    return np.sort(below).astype(np.int64)
+    found = np.flatnonzero(retrieved.confidence < _gate(retrieved, np.inf, allowed))
+    return found.astype(np.int64)

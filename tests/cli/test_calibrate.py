@@ -39,7 +39,8 @@ def test_it_says_what_the_model_is_worth_and_show_tells_it_again(rar, asked, ser
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (("--calls", "10"), "at least 30 are needed"),
+        (("--calls", "10"), "10 calls are too few: at least 30 answers are needed"),
+        (("--points", "1", "--asked", "0.2"), "Give one"),
         (("--k", "1"), "leaves nothing to rank"),
         (("--prompt", "rank@1"), "cannot read"),
     ],

@@ -204,8 +204,9 @@ def test_some_failures_are_left_out(place, server):
 
 def test_what_cannot_be_calibrated_says_why(place, server, builtin, tmp_path):
     server.answer = model()
-    with pytest.raises(InputError, match="at least 30 are needed"):
+    with pytest.raises(InputError, match="20 calls are too few: at least 30 answers"):
         recognizer(place, server).calibrate(calls=20)
+    assert server.requests == []
     with pytest.raises(ConfigurationError, match="No model is set"):
         Recognizer("shades", home=place).calibrate()
     with pytest.raises(InputError, match="not calibrated"):

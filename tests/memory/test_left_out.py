@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from rar_agent.errors import InputError
+from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.left_out import leave_out
 from rar_agent.memory.scoring.calibration import expected_calibration_error
+from rar_agent.memory.teaching.draft import Draft
 from tests.memory.arrays import clusters, memory_of
 
 
@@ -45,6 +47,34 @@ def test_what_is_left_out_is_no_evidence(memory):
             assert found[place].category == left.category(number)
 
 
-def test_a_memory_that_is_not_calibrated_says_so(tmp_path):
-    with pytest.raises(InputError, match="not calibrated"):
-        leave_out(taught(tmp_path, clusters(categories=5, shots=1)))
+def test_an_image_that_was_learnt_twice_is_not_left_out(memory):
+    entries, once = memory.entries, leave_out(memory)
+    row = int(once.rows[0])
+    content = bytes(entries.fields(np.array([row]))["content"][0])
+    draft = Draft.after(memory)
+    draft.add_segment(
+        "image", [NewEntry(5, content.hex(), "again")], entries.vectors(np.array([row]))
+    )
+    twice = draft.commit("ready", "never")
+    left = leave_out(twice)
+    assert len(left) == len(once) - 1
+    contents = [bytes(c) for c in twice.entries.fields(left.rows)["content"]]
+    assert content not in contents
+    assert len(set(contents)) == len(contents)
+
+
+@pytest.mark.parametrize(
+    ("shots", "to_do"), [(1, "100 or more in all"), (8, "100 or more in all"), (12, "memory fit m")]
+)
+def test_a_memory_that_is_not_calibrated_says_so(tmp_path, shots, to_do):
+    found = taught(tmp_path, clusters(categories=10, shots=shots))
+    if shots == 12:  # calibrated, and then taught much
+        draft = Draft.after(found)
+        vectors = found.entries.vectors(np.arange(30))
+        draft.add_segment(
+            "image", [NewEntry(0, text_content(f"new {i}"), "new") for i in range(30)], vectors
+        )
+        found = draft.commit("ready", "never")
+    with pytest.raises(InputError, match="not calibrated") as raised:
+        leave_out(found)
+    assert to_do in str(raised.value)

@@ -3,10 +3,22 @@
 import numpy as np
 import pytest
 
-from rar_agent.memory import open_memory, remove_from_memory
+from rar_agent.errors import BusyError
+from rar_agent.memory import fit_memory_again, open_memory, remove_from_memory, update_category
+from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.format.manifest import RankerRecord
 from rar_agent.memory.format.segment import NewEntry, text_content
-from rar_agent.memory.rankers import find_ranker, is_current, keep_ranker
+from rar_agent.memory.rankers import (
+    Way,
+    changed,
+    find_ranker,
+    is_current,
+    keep_ranker,
+    keeping_ranker,
+    scoring_of,
+    server_hash,
+    texts_of,
+)
 from rar_agent.memory.teaching.draft import Draft
 from tests.memory.arrays import clusters, memory_of
 
@@ -19,6 +31,9 @@ def record(memory, **changes):
         "prompt_hash": "a",
         "orders": 1,
         "k": 5,
+        "server": server_hash("http://here"),
+        "scoring": scoring_of(memory),
+        "texts": texts_of(memory),
         "weight": 1.0,
         "gate": 0.9,
         "loss": 0.005,
@@ -55,17 +70,77 @@ def home(memory):
     return memory.folder.parent.parent
 
 
+def way(**changes):
+    asked = {"model": "openai:m", "server": server_hash("http://here"), "ranker": "choice"}
+    return Way(**{**asked, "prompt_hash": "a", "orders": 1, **changes})
+
+
 def test_it_is_found_by_its_way_of_asking_and_replaced(memory):
     first = record(memory)
     kept = keep_ranker(home(memory), "m", first)
-    assert find_ranker(kept, "openai:m", "choice", "a", 1) == first
-    for other in (("openai:n", "choice", "a", 1), ("openai:m", "choice", "b", 1)):
-        assert find_ranker(kept, *other) is None
+    assert find_ranker(kept, way()) == (first, "")
+    assert find_ranker(kept, way(server=None)) == (first, "")  # a preview asks no server
     edited = record(memory, prompt_hash="b", weight=0.5)
     two = record(memory, orders=2)
+    elsewhere = record(memory, server=server_hash("http://there"))
     keep_ranker(home(memory), "m", edited)
-    assert keep_ranker(home(memory), "m", two).manifest.rankers == (edited, two)
-    assert open_memory(home(memory), "m").manifest.rankers == (edited, two)
+    keep_ranker(home(memory), "m", two)
+    kept = keep_ranker(home(memory), "m", elsewhere)
+    assert kept.manifest.rankers == (edited, two, elsewhere)
+    assert open_memory(home(memory), "m").manifest.rankers == (edited, two, elsewhere)
+    assert find_ranker(kept, way(server=elsewhere.server)) == (elsewhere, "")
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"model": "openai:n"}, "not calibrated on memory 'm'"),
+        ({"server": server_hash("http://there")}, "at this server"),
+        ({"ranker": "listwise"}, "as a listwise ranker"),
+        ({"prompt_hash": "b"}, "with the prompt as it is now"),
+        ({"orders": 2}, "with so many orders"),
+        ({"orders": 2, "prompt_hash": "b"}, "prompt as it is now, with so many orders"),
+    ],
+)
+def test_another_way_of_asking_is_told_what_is_other(memory, other, why):
+    kept = keep_ranker(home(memory), "m", record(memory))
+    found, reason = find_ranker(kept, way(**other))
+    assert found is None
+    assert reason.startswith("the model was not calibrated on memory 'm'")
+    assert reason.endswith(why)
+
+
+def test_what_a_server_is_called_is_not_kept(memory):
+    kept = keep_ranker(home(memory), "m", record(memory, server=server_hash("http://me:pw@x")))
+    assert "pw" not in kept.manifest.model_dump_json()
+
+
+def nobody():
+    raise AssertionError("the memory has no texts")
+
+
+def test_texts_may_change_in_a_tenth_of_the_categories(memory):
+    kept = record(memory)
+    now = update_category(home(memory), "m", "c3", nobody, description="with a red crest")
+    assert changed(now, kept) == ""
+    now = update_category(home(memory), "m", "c4", nobody, aliases=["fourth"])
+    assert "names, aliases or descriptions changed" in changed(now, kept)
+    assert changed(now, record(now)) == ""
+
+
+def test_another_scoring_is_told(memory):
+    kept = record(memory)
+    assert changed(fit_memory_again(home(memory), "m"), kept) == ""  # the same again
+    other = record(memory, scoring="knn")
+    assert "scored by knn" in changed(memory, other)
+
+
+def test_nobody_comes_between_the_calls_and_what_they_found(memory):
+    with keeping_ranker(home(memory), "m") as keep:
+        with pytest.raises(BusyError), writer_lock(memory.folder, wait_s=0):
+            pass
+        assert open_memory(home(memory), "m").name == "m"  # readers are not held up
+        assert keep(record(memory)).manifest.rankers == (record(memory),)
 
 
 def test_it_is_current_while_at_most_a_tenth_changed(memory):

@@ -206,20 +206,33 @@ class RankerRecord(Record):
     orders: int
     """In how many orders the options were shown; 0: all rotations."""
     k: int
-    """Candidates that it was asked about."""
+    """Candidates that it was asked about, at most."""
+    server: str = ""
+    """Hash of where it was asked, and of its weights where it runs in this process."""
+    worded: float = Field(default=0.0, ge=0, le=1)
+    """Share of the answers where words had to do for log-probabilities."""
+    scoring: str = ""
+    """What scored the candidates, in a word or two."""
+    texts: dict[int, str] = Field(default_factory=dict)
+    """Of up to 100 categories by id: hash of name, aliases and description."""
     weight: float = Field(ge=0)
     """Exponent of its distribution beside retrieval's; 0: it is not believed."""
     gate: float = Field(ge=0)
     """It is asked where retrieval's probability is below."""
     loss: float = Field(ge=0, le=1)
-    """Accuracy that not asking may cost, as a share."""
+    """Accuracy that not asking costs at most, as a share."""
+    budget: float | None = Field(default=None, ge=0, le=1)
+    """Share of images that it may be asked about; None: the gate is fitted for `loss`."""
     images: int = Field(ge=0)
-    """Left-out exemplars that it was asked about."""
+    """Left-out exemplars that it was asked about, as recognition asks."""
     calls: int = Field(ge=0)
+    """Answers, those for the letters' sake and those kept from before included."""
+    cached: int = Field(default=0, ge=0)
+    """Of these, kept from before: they cost nothing."""
     retrieval_top1: float = Field(ge=0, le=1)
     """Share of these that retrieval alone recognises."""
     ranked_top1: float = Field(ge=0, le=1)
-    """Share of these that are recognised with it, by the fitted weight."""
+    """Share of these that are recognised with it, by weights fitted on others."""
     asked_share: float = Field(ge=0, le=1)
     """Share of all left-out exemplars that it would be asked about."""
     bias: float | None = Field(default=None, ge=0, le=1)
@@ -227,7 +240,8 @@ class RankerRecord(Record):
     prior: tuple[float, ...] = ()
     """How much it likes each letter; divided out of its answers; empty: nothing is."""
     answers: tuple[tuple[float, bool], ...] = ()
-    """Of the images asked about: the final probability of the best, and whether it was right."""
+    """Of the images under the gate: the final probability of the best, and whether it was right,
+    by weights fitted on others."""
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None
@@ -238,11 +252,6 @@ class RankerRecord(Record):
     """Exemplars that there were."""
     next_entry: int
     """Ids from here on were learnt later."""
-
-    def is_of(self, model: str, ranker: str, prompt_hash: str, orders: int) -> bool:
-        """Whether it is about this way of asking this model."""
-        asked = (model, ranker, prompt_hash, orders)
-        return asked == (self.model, self.ranker, self.prompt_hash, self.orders)
 
 
 class Manifest(Record):
