@@ -66,6 +66,15 @@ def load(
         return _loaded[key]
 
 
+def load_anew(name: str, device: str, precision: Precision, download: bool) -> Backend:
+    """Load a model that nobody else gets: one that will be changed.
+
+    Raises:
+        ConfigurationError: As `load` raises it.
+    """
+    return _load(Key(resolve(name, download), device, precision, None), download)
+
+
 def _load(key: Key, download: bool) -> Backend:
     device = pick_device(key.device)
     options: dict[str, Any] = {"dtype": _DTYPES[key.precision]}
@@ -75,7 +84,7 @@ def _load(key: Key, download: bool) -> Backend:
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     common = {"local_files_only": not download, "trust_remote_code": False}
     try:
-        with _quiet(), nullcontext() if download else _hub_offline():
+        with quiet(), nullcontext() if download else _hub_offline():
             config = transformers.AutoConfig.from_pretrained(key.source, **common)
             if key.quantize or getattr(config, "quantization_config", None):
                 options["device_map"] = {"": device}  # quantised weights cannot be moved
@@ -128,7 +137,7 @@ def _quantization(key: Key, device: str) -> object:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars beside our own."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
