@@ -60,6 +60,8 @@ class OpenAIServer:
         self.answer: Callable[[dict[str, Any]], Reply] | None = None
         """Answers in place of the script: a simulated model."""
         self.requests: list[dict[str, Any]] = []
+        self.received: list[bytes] = []
+        """Each request as it came: its path, headers and body."""
         self.models: list[str] | None = ["test-model"]
         """That it lists; None: it has no list."""
         self.owner = "test"
@@ -113,7 +115,9 @@ class OpenAIServer:
                 self._send(200, json.dumps({"object": "list", "data": models}).encode(), {})
 
             def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                server.received.append(f"{self.path}\n{self.headers}\n".encode() + body)
+                request = json.loads(body)
                 reply = server._next(request)
                 with server._lock:
                     server.open += 1

@@ -131,7 +131,7 @@ def render(
 ) -> None:
     """Show what a model would get about a photo: its very messages. No model is asked."""
     from rar_agent.cli import rendered
-    from rar_agent.cli.show import err, out
+    from rar_agent.cli.show import out
     from rar_agent.example import example_photo
     from rar_agent.graph.preview import preview
     from rar_agent.images import Policy, admit
@@ -145,14 +145,7 @@ def render(
     photo = admit(image or str(example_photo()), Policy.of(settings))
     shown = preview(settings, photo, prompt, ranker, k)
     if html is not None:
-        try:
-            html.write_text(rendered.page(shown), encoding="utf-8")
-        except OSError as error:
-            raise InputError(
-                f"'{html}' cannot be written: {error.strerror}.",
-                "Name a file in a folder there is.",
-            ) from error
-        err.print(f"page: {html}", style="dim", soft_wrap=True)
+        rendered.write_page(html, rendered.page(shown))
     if json:
         typer.echo(rendered.as_json(shown))
     elif html is None:

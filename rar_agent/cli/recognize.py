@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import shlex
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from rar_agent.cli.options import BaseUrl, Model, Orders, PromptName, RankerName
 from rar_agent.errors import InputError
 
 if TYPE_CHECKING:
+    from rar_agent.graph.preview import Watched
     from rar_agent.recognizer import Asked, Recognizer
     from rar_agent.settings import Settings
     from rar_agent.types import Failure, Recognition
@@ -58,6 +60,13 @@ def recognize(
     method: Annotated[str, typer.Option(help="fitted, or the paper's knn.")] = "fitted",
     json: Annotated[bool, typer.Option("--json", help="One JSON line an image.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet to this PNG.")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what the model was sent, and what it answered.")
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --explain: write it to a page, with pictures."),
+    ] = None,
 ) -> None:
     """Recognise images: the best categories of a memory, with probabilities and evidence."""
     sources = list(_sources(images or [], example))
@@ -67,6 +76,7 @@ def recognize(
         raise InputError(f"--method {method} is unknown.", "Choose fitted or knn.")
     if k is not None and coverage is not None:
         raise InputError("--coverage takes the place of --k.", "Give one of them.")
+    _refuse_unexplained(explain, html, json, len(sources))
     _refuse_percent("--coverage", coverage)
     _refuse_percent("--error-rate", error_rate)
     asked: Asked = {"method": "knn" if method == "knn" else "fitted", "only": only or ()}
@@ -86,17 +96,56 @@ def recognize(
         orders=orders,
     )
     _require_model(recognizer.settings, {"ranker": ranker, "prompt": prompt, "orders": orders})
-    results = _run(recognizer, sources, asked, json)
+    with _watched(recognizer, explain) as seen:
+        results = _run(recognizer, sources, asked, json)
     if (only or where) and recognizer.memory.calibrated:
         _say_filtered()
     if not json:
         named = ["--example"] if example else [sources[0]]
         again = shlex.join([*named, *(["--memory", memory] if memory else [])])
         _show(results, again, recognizer.settings.model)
+    if seen:
+        _explain(results[0], seen, html)
     if sheet:
         _write_sheet(recognizer, sources, results, sheet)
     if any(not _recognised(result) for result in results):
         raise typer.Exit(1)
+
+
+def _refuse_unexplained(explain: bool, html: Path | None, json: bool, images: int) -> None:
+    if html and not explain:
+        raise InputError("--html says where to explain, and nothing is.", "Give --explain too.")
+    if explain and json:
+        raise InputError(
+            "--explain is for reading, and --json for programs.",
+            "Give one of them; rar-agent prompts render --json has the messages.",
+        )
+    if explain and images != 1:
+        raise InputError(f"--explain shows one image, not {images}.", "Name one.")
+
+
+@contextmanager
+def _watched(recognizer: Recognizer, explain: bool) -> Iterator[Watched | None]:
+    """What goes to the model meanwhile, if that is to be explained."""
+    if not explain:
+        yield None
+        return
+    from rar_agent.graph.preview import watched
+
+    with watched(recognizer.services) as seen:
+        yield seen
+
+
+def _explain(result: Recognition | Failure, seen: Watched, html: Path | None) -> None:
+    from rar_agent.cli import explained
+    from rar_agent.cli.rendered import write_page
+    from rar_agent.cli.show import out
+    from rar_agent.types import Recognition
+
+    if isinstance(result, Recognition):  # a single image's failure is raised
+        out.print(explained.text(result, seen), soft_wrap=True)
+        if html:
+            write_page(html, explained.page(result, seen))
 
 
 def _refuse_percent(option: str, share: float | None) -> None:

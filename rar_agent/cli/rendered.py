@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from rar_agent.cli.show import counted, size
+from rar_agent.cli.show import counted, err, size
+from rar_agent.errors import InputError
 from rar_agent.graph.preview import Preview
 from rar_agent.images import MIME_TYPE, Picture
+
+if TYPE_CHECKING:  # the providers' packages take a second to import
+    from rar_agent.models import Question
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }
@@ -28,39 +34,77 @@ def text(preview: Preview) -> Text:
     for line in _about(preview):
         whole.append(f"{line}\n", style="dim")
     for number, question in enumerate(preview.questions, start=1):
-        for message in question.messages:
-            heading = f"{message.role}, question {number}" if number > 1 else message.role
-            whole.append(f"\n--- {heading}\n", style="bold")
-            for part in message.parts:
-                if isinstance(part, Picture):
-                    whole.append(f"[{_named(part, preview.photo)}]\n", style="cyan")
-                else:
-                    whole.append(part)
+        of = f", question {number}" if number > 1 else ""
+        whole.append(messages_text(question, lambda p: _named(p, preview.photo), of))
     whole.rstrip()
+    return whole
+
+
+def messages_text(question: Question, named: Callable[[Picture], str], of: str = "") -> Text:
+    """Its messages for a terminal.
+
+    Args:
+        question: That is asked.
+        named: What stands for a picture.
+        of: Said behind each role.
+    """
+    whole = Text()
+    for message in question.messages:
+        whole.append(f"\n--- {message.role}{of}\n", style="bold")
+        for part in message.parts:
+            if isinstance(part, Picture):
+                whole.append(f"[{named(part)}]\n", style="cyan")
+            else:
+                whole.append(part)
     return whole
 
 
 def page(preview: Preview) -> str:
     """A page of HTML that holds its pictures."""
-    title = escape(preview.prompt.reference)
-    parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>",
-        f"<style>{_STYLE}</style><h1>{title}</h1>",
-        *(f"<p>{escape(line)}</p>" for line in _about(preview)),
-    ]
+    parts = [f"<p>{escape(line)}</p>" for line in _about(preview)]
     for number, question in enumerate(preview.questions, start=1):
-        for message in question.messages:
-            parts.append(f"<h2>question {number}, {message.role}</h2><section>")
-            for part in message.parts:
-                if isinstance(part, Picture):
-                    parts.append(
-                        f'<figure><img src="data:{MIME_TYPE};base64,{part.base64}">'
-                        f"<figcaption>{_named(part, preview.photo)}</figcaption></figure>"
-                    )
-                else:
-                    parts.append(f"<pre>{escape(part.strip(chr(10)))}</pre>")
-            parts.append("</section>")
-    return "\n".join(parts) + "</html>\n"
+        of = f"question {number}, "
+        parts.append(messages_page(question, lambda p: _named(p, preview.photo), of))
+    return whole_page(preview.prompt.reference, parts)
+
+
+def messages_page(question: Question, named: Callable[[Picture], str], of: str) -> str:
+    """Its messages as HTML, with their pictures; see `messages_text`."""
+    parts = []
+    for message in question.messages:
+        parts.append(f"<h2>{escape(of)}{message.role}</h2><section>")
+        for part in message.parts:
+            if isinstance(part, Picture):
+                parts.append(
+                    f'<figure><img src="data:{MIME_TYPE};base64,{part.base64}">'
+                    f"<figcaption>{escape(named(part))}</figcaption></figure>"
+                )
+            else:
+                parts.append(f"<pre>{escape(part.strip(chr(10)))}</pre>")
+        parts.append("</section>")
+    return "\n".join(parts)
+
+
+def whole_page(title: str, parts: Sequence[str]) -> str:
+    """A page of HTML, of parts of it."""
+    title = escape(title)
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
+    return "\n".join([head, f"<style>{_STYLE}</style><h1>{title}</h1>", *parts]) + "</html>\n"
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page, and say where it is.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"'{path}' cannot be written: {error.strerror}.", "Name a file in a folder there is."
+        ) from error
+    err.print(f"page: {path}", style="dim", soft_wrap=True)
 
 
 def as_json(preview: Preview) -> str:

@@ -1,8 +1,9 @@
-"""What a model would be asked about a photo, asked of nobody."""
+"""What a model would be asked about a photo, asked of nobody; and what it is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,12 @@ from rar_agent.graph.services import WAYS, Services
 from rar_agent.graph.state import RecognizeState
 from rar_agent.images import AdmittedImage, Picture, to_picture
 from rar_agent.prompts import Prompt
-from rar_agent.ranking import Ranker
+from rar_agent.ranking import AskingRanker, Ranker
 from rar_agent.settings import Settings
 from rar_agent.types import Candidate
 
 if TYPE_CHECKING:
-    from rar_agent.models import Question
+    from rar_agent.models import ChatModel, Exchange, Question
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,36 @@ def preview(
         services.asker.questions(image.rgb, candidates, order_seed(services, state)),
         (update.get("abstain") or update.get("reason", "")) if retrieved.goto == "conclude" else "",
     )
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What goes to a model, and what comes back.
+
+    Attributes:
+        model: None where none is set.
+        options: Of the model, sent with each request.
+        exchanges: So far, in order.
+    """
+
+    model: ChatModel | None
+    options: Mapping[str, Any]
+    exchanges: list[Exchange]
+
+
+@contextmanager
+def watched(services: Services) -> Iterator[Watched]:
+    """See all that goes to the services' model meanwhile."""
+    ranker = services.ranker
+    model = ranker.model if isinstance(ranker, AskingRanker) else None
+    told: list[Exchange] = []
+    if model:
+        model.watch = told.append
+    try:
+        yield Watched(model, services.settings.model_options, told)
+    finally:
+        if model:
+            model.watch = None
 
 
 def way_of(prompt: Prompt, settings: Settings) -> str:

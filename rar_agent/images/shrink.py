@@ -16,6 +16,9 @@ MAX_BASE64 = 4_500_000
 
 MIME_TYPE = "image/jpeg"
 
+_PLAIN = frozenset({"jfif", "jfif_version", "jfif_unit", "jfif_density"})
+"""What every JPEG's header says."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -35,6 +38,11 @@ class Picture:
     def base64(self) -> str:
         """The file in base64."""
         return base64.b64encode(self.jpeg).decode("ascii")
+
+    @property
+    def metadata(self) -> list[str]:
+        """Names of what the file holds besides pixels and what is needed to decode them."""
+        return sorted(str(name) for name in Image.open(BytesIO(self.jpeg)).info.keys() - _PLAIN)
 
     def within(self, side: int) -> Picture:
         """Itself, or a smaller one whose longest side is this, in pixels."""

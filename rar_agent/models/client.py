@@ -17,6 +17,9 @@ from langchain_openai._compat import httpx  # what the installed SDK stands on
 
 from rar_agent.loop import Room
 
+_TELLTALE = {f"x-stainless-{what}" for what in ("os", "arch", "runtime", "runtime-version")}
+"""Headers in which the SDK tells the operating system, the processor and Python's version."""
+
 
 class Bill:
     """What a call may be billed for.
@@ -56,6 +59,8 @@ class LimitedClient(openai.DefaultAsyncHttpxClient):
         """
         if self._process != os.getpid():  # a fork must not speak into its parent's connections
             self.__init__(*self._limits)  # type: ignore[misc]
+        for name in _TELLTALE & request.headers.keys():
+            del request.headers[name]
         async with self._room.place():
             bill = BILL.get() or Bill()
             bill.requests += 1
