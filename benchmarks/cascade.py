@@ -2,9 +2,9 @@
 
     RAR_DATA=FOLDER python -m benchmarks.cascade --out cascade.json --plot cascade.png
 
-What `memory calibrate` and recognition do, but for the pictures: `--calls` are spent on exemplars of
-the memory, left out; then all test images are asked, which are others. How the rankers err is in
-`benchmarks/simulated.py`.
+What `memory calibrate` and recognition do, but for the pictures: `--calls` are spent on exemplars
+of the memory, left out; then all test images are asked, which are others. How the rankers err is
+in `benchmarks/simulated.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rar_agent.memory import Memory
 from rar_agent.memory.left_out import LeftOut, leave_out
 from rar_agent.ranking.cascade import Allowed
 from rar_agent.settings import load_settings
-from rar_agent.types import Candidate
+from rar_agent.types import Candidate, Exemplar
 
 ACCURACIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 RATES = (0.05, 0.1)
@@ -105,7 +105,7 @@ def judged(
     """Calibrate a ranker on a memory, and ask it about all queries."""
     numbers = {left.exemplar(number).entry: number for number in range(len(left))}
 
-    def picture(exemplar: Any) -> Any:
+    def picture(exemplar: Exemplar) -> Any:  # noqa: ANN401 - a photo in words
         number = numbers[exemplar.entry]
         return Photo(left.category(number).name, number)
 

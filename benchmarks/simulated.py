@@ -59,15 +59,19 @@ class SimulatedRanker(AskingRanker):
         self.name = "listwise" if kind == "places" else "choice"
         self._kind, self._accuracy, self._seed, self._prior = kind, accuracy, seed, prior
 
-    def read(self, image: Any, candidates: Sequence[Candidate], orders: Any) -> Read:
+    def read(  # type: ignore[override]  # it is shown no picture
+        self, image: Photo, candidates: Sequence[Candidate], orders: Sequence[Sequence[int]]
+    ) -> Read:
         """See `AskingRanker.read`; nobody is asked."""
         names = [candidate.category.name for candidate in candidates]
         truth = names.index(image.name) if image.name in names else None
-        said = [self._distribution(image.number, truth, order) for order in orders]
         answer = Answer(text="A", usage=Usage(), model="simulated", finish="stop")
-        return Read(orders, said, answers=[answer] * len(orders))
+        said = [self._distribution(image.number, truth, order) for order in orders]
+        return Read(orders, list(said), answers=[answer] * len(orders))
 
-    def rank(self, image: Any, candidates: Sequence[Candidate], seed: int) -> Ranking:
+    def rank(  # type: ignore[override]  # likewise
+        self, image: Photo, candidates: Sequence[Candidate], seed: int
+    ) -> Ranking:
         """See `Ranker.rank`."""
         read = self.read(image, candidates, shown_orders(len(candidates), seed, 1))
         shares = read.shares(len(candidates), self._prior)
@@ -77,7 +81,7 @@ class SimulatedRanker(AskingRanker):
             parse_status="exact",
         )
 
-    def _read(self, photo: Any, candidates: Any, orders: Any) -> Any:
+    def _read(self, *asked: object) -> Any:  # noqa: ANN401
         raise NotImplementedError  # nobody is asked
 
     def _distribution(self, number: int, truth: int | None, order: Sequence[int]) -> np.ndarray:

@@ -25,7 +25,8 @@ FOLDS = 5
 """Parts of the answers, each judged by what was fitted on the others."""
 
 SURELY = 1.645
-"""Standard errors by which dividing a liking for letters out has to pay: 95 %, one-sided."""
+"""Standard errors by which a model has to gain, and dividing its liking for letters out has to pay:
+95 %, one-sided."""
 
 
 _T = TypeVar("_T")
@@ -93,13 +94,15 @@ def fit_cascade(answered: Sequence[Answered], retrieved: Retrieved, allowed: All
     bias = order_bias([one.rotated for one in answered if one.rotated is not None])
     prior = bias.prior if bias is not None and _worth_dividing(answered) else ()
     ranked = [one.ranked(prior) for one in answered if one.shares is not None]
-    weight = fit_weight(ranked)
-    gate = fit_gate(retrieved, ranked, weight, allowed)
     judged = []
     for train, test in _folds(ranked):
         other = fit_weight(train)
         judged += [(one, fuse(one.retrieval, one.ranking, other)) for one in test]
     right = [int(np.argmax(p)) == one.truth for one, p in judged]
+    gains = [hit - (one.truth == 0) for (one, _), hit in zip(judged, right, strict=True)]
+    # Likelier right ones are not enough: what changes as many to the worse is not worth a call.
+    weight = fit_weight(ranked) if _surely_positive(gains) else 0.0
+    gate = fit_gate(retrieved, ranked, weight, allowed)
     return Fitted(
         weight,
         gate,
@@ -130,8 +133,13 @@ def _worth_dividing(answered: Sequence[Answered]) -> bool:
             for one in test
             if one.shares is not None and one.truth is not None
         ]
-    spread = np.std(gains, ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.inf
-    return bool(np.mean(gains) > SURELY * spread) if gains else False
+    return _surely_positive(gains)
+
+
+def _surely_positive(gains: Sequence[float]) -> bool:
+    """Whether the mean of gains is significantly above 0."""
+    found = np.array(gains, np.float64)
+    return len(found) > 1 and bool(found.sum() > SURELY * np.sqrt((found**2).sum()))
 
 
 def _folds(images: Sequence[_T]) -> Iterator[tuple[list[_T], list[_T]]]:
