@@ -52,8 +52,12 @@ def promise() -> Future[Any]:
     return future
 
 
-class _Call(Generic[T]):
-    """A coroutine on its way on the loop; `done` when nothing of it runs any more."""
+class Call(Generic[T]):
+    """A coroutine that runs on the loop from now on.
+
+    Attributes:
+        done: Its result, when nothing of it runs any more.
+    """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self.done: Future[T] = promise()
@@ -74,6 +78,7 @@ class _Call(Generic[T]):
             self.done.set_result(task.result())
 
     def cancel(self) -> None:
+        """Cancel it; `done` says when it has ended."""
         self._loop.call_soon_threadsafe(lambda: self._task.cancel())
 
 
@@ -82,7 +87,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
     An interrupt (Ctrl-C) cancels it, and is raised when it has ended. Not for use on the loop.
     """
-    call = _Call(coroutine)
+    call = Call(coroutine)
     try:
         return call.done.result()
     finally:
@@ -98,7 +103,7 @@ async def arun(coroutine: Coroutine[Any, Any, T]) -> T:
     """
     if asyncio.get_running_loop() is _loop():
         return await coroutine
-    call = _Call(coroutine)
+    call = Call(coroutine)
     done = asyncio.wrap_future(call.done)
     try:
         return await asyncio.shield(done)

@@ -24,7 +24,7 @@ BELOW = {
     "models": {"loop", "prompts", "images", "device"},
     "ranking": {"loop", "models", "prompts", "images"},
     "graph": {"memory", "ranking", "encoders", "images", "models", "prompts"},
-    "recognizer": {"graph", "memory", "images", "loop"},
+    "recognizer": {"graph", "memory", "ranking", "images", "loop"},
     "sheet": {"images"},
     "doctor": {"graph", "memory", "encoders", "prompts", "models", "device"},
     "finetune": {"graph", "memory", "ranking", "encoders", "images", "models", "prompts"},
