@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from ipaddress import ip_address
@@ -19,6 +20,7 @@ from rar_agent.images import Picture
 from rar_agent.models import ChatModel, Exchange
 from rar_agent.types import Recognition
 
+_SECRET = re.compile("key|secret|password|header", re.IGNORECASE)
 _TOLD = 5
 """Log-probabilities that are shown of a token."""
 
@@ -117,7 +119,10 @@ def _heading(number: int, exchanges: Sequence[Exchange]) -> str:
 
 
 def _listed(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {json.dumps(value, default=str)}" for name, value in options.items())
+    return ", ".join(
+        f"{name} {'(not shown)' if _SECRET.search(name) else json.dumps(value, default=str)}"
+        for name, value in options.items()
+    )
 
 
 def _named(picture: Picture) -> str:
@@ -131,7 +136,7 @@ def _named(picture: Picture) -> str:
 def _came(exchange: Exchange) -> str:
     answer = exchange.answer
     if answer is None:
-        return "refused"
+        return "no answer"
     usage = answer.usage
     if usage.cached:
         return "answer, kept from before"

@@ -124,11 +124,20 @@ def test_nothing_else_is_sent(rar, asked, photo, monkeypatch, prompt):
         assert getpass.getuser().encode() not in seen
 
 
+def test_keys_among_the_options_are_not_shown(rar, asked, photo, monkeypatch):
+    options = {"api_key": "sk-very-secret", "reasoning_effort": "low"}
+    monkeypatch.setenv("RAR_MODEL_OPTIONS", json.dumps(options))
+    done = rar("recognize", photo, "--explain")
+    assert b"sk-very-secret" in asked.received[0]
+    assert 'with each: api_key (not shown), reasoning_effort "low"' in done.out
+    assert "sk-very-secret" not in done.out + done.err
+
+
 def test_what_was_refused_and_shrunk_is_shown_too(rar, asked, photo):
     asked.refuses = {"response_format"}
     done = rar("recognize", photo, "--explain")
     assert "2 requests" in done.out
-    assert "--- refused" in done.out
+    assert "--- no answer" in done.out
     assert "Unsupported parameter: 'response_format'" in done.out
 
 

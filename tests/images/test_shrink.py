@@ -4,7 +4,7 @@ import io
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from rar_agent.images import to_picture
+from rar_agent.images import Picture, to_picture
 from tests.conftest import draw
 
 
@@ -23,6 +23,18 @@ def test_the_budget_is_on_the_base64():
 
 def test_the_same_pixels_give_the_same_bytes():
     assert to_picture(draw("red", 1)) == to_picture(draw("red", 1))
+
+
+def test_a_picture_tells_what_else_it_holds_and_shrinks_without_it():
+    exif = Image.Exif()
+    exif[0x010E] = "where-i-live"
+    file = io.BytesIO()
+    draw("red", 1, 64).save(file, "JPEG", exif=exif, comment=b"c", icc_profile=b"p")
+    picture = Picture(file.getvalue(), 64, 64)
+    assert {"comment", "exif", "icc_profile"} <= set(picture.metadata)
+    assert picture.within(64) is picture
+    smaller = picture.within(32)
+    assert (smaller.width, smaller.height, smaller.metadata) == (32, 32, [])
 
 
 def test_nothing_but_pixels_is_sent():
