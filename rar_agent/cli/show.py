@@ -177,9 +177,13 @@ def next_steps(recognition: Recognition, asked: str, model: str | None = None) -
     """
     lines = [Text()]
     if not any(ranked.exemplars for ranked in recognition.categories):
+        ready = any("head" in ranked.evidence for ranked in recognition.categories)
+        own, memory = "your own categories", recognition.trace.memory
         lines += [
-            Text("Teach it your own categories, from a folder with a folder a category:"),
-            Text("  rar-agent memory create mine --images FOLDER"),
+            Text(f"Teach it {own if ready else 'photos'}, from a folder with a folder a category:"),
+            Text(
+                f"  rar-agent memory {'create mine' if ready else f'add {memory}'} --images FOLDER"
+            ),
         ]
     if model is None:
         lines += [

@@ -197,6 +197,15 @@ def test_a_model_that_was_given_is_not_advised(rar, colours, red, server, monkey
         assert "--model" not in said
 
 
+def test_a_memory_of_names_is_advised_photos(rar, tmp_path, monkeypatch, photo):
+    monkeypatch.setenv("RAR_HOME", str(tmp_path / "home"))
+    (tmp_path / "names.txt").write_text("tabby cat\nespresso\n")
+    assert rar("memory", "create", "named", "--names", "names.txt").status == 0
+    done = rar("recognize", photo, "--memory", "named")
+    assert "Teach it photos, from a folder with a folder a category:" in done.out
+    assert "  rar-agent memory add named --images FOLDER" in done.out
+
+
 def test_why_some_of_many_are_degraded_is_said_once(rar, colours, tmp_path, server, monkeypatch):
     monkeypatch.setenv("RAR_SKIP_RANKING_AT", "1.01")
     monkeypatch.setenv("RAR_MODEL_RETRIES", "0")
