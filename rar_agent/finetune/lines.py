@@ -52,12 +52,15 @@ class Lines:
     def __init__(
         self, folder: Path, side: Side, plain: Callable[[str], str] = lambda text: text
     ) -> None:
-        self._folder, self._plain = folder, plain
+        self._folder, self._side, self._plain = folder, side, plain
         self._path = folder / f"{side}.jsonl"
         self._starts = [0]
         with self._path.open("rb") as file:
             for line in file:
                 self._starts.append(self._starts[-1] + len(line))
+
+    def __reduce__(self) -> tuple[type[Lines], tuple[Path, Side]]:
+        return Lines, (self._folder, self._side)  # data sets hash what they read with
 
     def __len__(self) -> int:
         return len(self._starts) - 1
