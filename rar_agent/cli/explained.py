@@ -79,18 +79,19 @@ def _about(recognition: Recognition, seen: Watched) -> Iterator[str]:
     if not sent:
         yield f"Nothing was sent to {chat.name}: it answered this before."
         return
-    yield f"{counted(len(sent), 'request')} to {chat.name} {destination(chat)}, and nothing else"
+    requests = counted(len(sent), "request")
+    if chat.name.startswith("local:"):
+        yield f"{requests} to {chat.name} in this process: nothing left this machine"
+    else:
+        yield f"{requests} to {chat.name} {destination(chat)}, and nothing else"
+        yield "beside these: the key, and what the HTTP client says of itself"
     if seen.options:
         yield f"with each: {_listed(seen.options)}"
-    if not chat.name.startswith("local:"):
-        yield "beside these: the key, and what the HTTP client says of itself"
     yield f"read from the answers: {trace.ranker}, {trace.parse_status}"
 
 
 def destination(chat: ChatModel) -> str:
     """Where a model's requests go, in words; without what may be secret in the URL."""
-    if chat.name.startswith("local:"):
-        return "in this process, which leaves this machine by no network"
     url = urlsplit(chat.server.partition(" ")[0])
     if not url.hostname:
         return "at its provider's server"

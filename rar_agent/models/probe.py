@@ -100,7 +100,7 @@ def probe(chat: ChatModel, image_side: int) -> Usage:
         ),
         _schema(fresh, formed),
         _logprobs(fresh, scored),
-        *_tokens(plain, scored),
+        *_tokens(fresh, plain, scored),
     ]
     if found[4].fix:
         fresh.capabilities.refuse(["logprobs"])  # they would be asked for in vain
@@ -155,7 +155,9 @@ def _logprobs(chat: ChatModel, answer: Answer) -> Finding:
     return _finding(what, f"told: {len(answer.tokens[0])} alternatives")
 
 
-def _tokens(plain: Answer, scored: Answer) -> Iterator[Finding]:
+def _tokens(chat: ChatModel, plain: Answer, scored: Answer) -> Iterator[Finding]:
+    if isinstance(chat.model, ScoresOptions):
+        return
     if scored.tokens and scored.usage.output_tokens > FEW_TOKENS:
         yield _finding("limit on tokens", f"ignored: {scored.usage.output_tokens} for a letter")
     if plain.usage.output_tokens > _THOUGHT:

@@ -119,7 +119,7 @@ def _quantization(key: Key, device: str) -> object:
     if torch.device(device).type != "cuda":
         raise ConfigurationError(
             f"Weights cannot be quantised to {key.quantize} on '{device}': that needs CUDA.",
-            "Leave quantize out, or take a smaller model.",
+            "Leave RAR_QUANTIZE out, or take a smaller model.",
         )
     missing = [name for name in ("accelerate", "bitsandbytes") if find_spec(name) is None]
     if missing:
