@@ -5,18 +5,11 @@ import json
 import pytest
 
 from rar_agent.errors import ProviderError
-from rar_agent.models import load_chat_model
 from rar_agent.models.probe import probe, unreachable
-from rar_agent.settings import load_settings
-from tests.models.test_differences import sides, takes
+from tests.models.test_differences import chat, sides, takes
 from tests.openai_server import Reply
 
 SEES = {"A": -0.1, "B": -2.0}
-
-
-def chat(server, **options):
-    options = {"model": "test-model", "model_retries": 0, **options}
-    return load_chat_model(load_settings(base_url=server.url, **options))
 
 
 def found(server, **options):
