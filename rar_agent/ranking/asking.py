@@ -255,7 +255,7 @@ class AskingRanker(ABC):
 
     def _ranking(self, shares: NDArray[np.float64], read: Read) -> Ranking:
         """A ranking by (n,) probabilities; equals stay in retrieval order."""
-        said = [answer.text or f"({answer.finish or 'empty answer'})" for answer in read.answers]
+        said = [answer.text or f"({_silence(answer.finish)})" for answer in read.answers]
         said += [f"({failure.message})" for failure in read.failures]
         return Ranking(
             order=tuple(np.argsort(-shares, kind="stable").tolist()),
@@ -277,6 +277,13 @@ class AskingRanker(ABC):
             return await self._model.aask(question)
         except ProviderError as error:
             return error
+
+
+def _silence(finish: str) -> str:
+    """Why an answer says nothing."""
+    if finish in ("length", "max_tokens"):
+        return "cut off before it said anything: where a model thinks first, allow more max_tokens"
+    return finish or "empty answer"
 
 
 def _advance(

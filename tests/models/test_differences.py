@@ -8,10 +8,12 @@ from rar_agent.errors import ProviderError
 from rar_agent.images import to_picture
 from rar_agent.models import Question, load_chat_model
 from rar_agent.models.capabilities import Capabilities
-from rar_agent.prompts import Message
+from rar_agent.prompts import Message, load_prompt
+from rar_agent.ranking import ListwiseRanker
 from rar_agent.settings import load_settings
 from tests.conftest import draw
 from tests.openai_server import Reply, pictures_of, size_of
+from tests.ranking.test_listwise import CANDIDATES
 
 TOO_LARGE = {
     "llama.cpp": (
@@ -138,6 +140,15 @@ def test_a_reasoning_model_behind_a_url_refuses_all_that(server):
     [sent] = server.requests
     assert sent["max_completion_tokens"] == 50
     assert not server.refuses & set(sent)
+
+
+def test_thoughts_that_take_all_tokens_are_told_from_an_empty_answer(server, tmp_path):
+    server.script = [Reply("", finish="length", usage=(300, 50))]
+    ranker = ListwiseRanker(chat(server), load_prompt("rank@1", tmp_path), "birds")
+    ranking = ranker.rank(draw("red", 1), CANDIDATES, 3)
+    assert ranking.parse_status == "failed"
+    assert "allow more max_tokens" in ranking.raw
+    assert ranking.usage.output_tokens == 50
 
 
 def test_the_newer_name_goes_to_openai_itself(monkeypatch):
