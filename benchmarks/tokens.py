@@ -4,9 +4,9 @@
 
 What is counted is what would be sent: the messages that `preview` gives, about test photos of
 CUB-100 scaled to `--side` (they are smaller), from a memory of three exemplars a class. Pictures
-cost what the providers document, text what CLIP's tokenizer of 49,408 words makes of it: theirs would
-have to be downloaded. What a model thinks before it answers is billed as output and not in here, nor
-what providers add for a JSON schema.
+cost what the providers document, text what CLIP's tokenizer of 49,408 words makes of it: theirs
+would have to be downloaded. What a model thinks before it answers is billed as output and not in
+here, nor what providers add for a JSON schema.
 """
 
 from __future__ import annotations
