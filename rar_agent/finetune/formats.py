@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -50,7 +52,9 @@ def sharegpt(conversation: Conversation, keep: Keep) -> dict[str, Any]:
         else:
             turns.append({"from": "human", "value": text.strip()})
     line["image"] = images[0] if len(images) == 1 else images
-    return {**line, "conversations": [*turns, {"from": "gpt", "value": conversation.answer}]}
+    line["conversations"] = [*turns, {"from": "gpt", "value": conversation.answer}]
+    digest = hashlib.sha256(json.dumps(line).encode()).hexdigest()
+    return {"id": digest[:16], **line}
 
 
 def trl(conversation: Conversation, keep: Keep) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def _train(
     from rar_agent.models.local.load import load_anew
 
     def load(name: str) -> Backend:
-        return load_anew(name, settings.device, settings.precision, settings.download)
+        return load_anew(name, settings.device, settings.model_precision, settings.download)
 
     backend = load(model)
     lines = Lines(data, "train", backend.plain)

@@ -166,7 +166,8 @@ def test_a_prompt_with_pictures_shows_those_of_other_exemplars(write):
 
 
 def test_sharegpt_marks_each_picture_and_nothing_else(write):
-    made = write(plan={"format": "sharegpt"}, k=10)
+    made = write(plan={"format": "sharegpt", "repeats": 2}, k=10)
+    assert len({line["id"] for line in made.train}) == len(made.train)
     for line in made.train:
         assert line["system"].startswith("You are an expert in telling apart shades.")
         human, answer = line["conversations"]

@@ -18,7 +18,7 @@ from rar_agent.settings import load_settings
 from tests.finetune.conftest import shade
 from tests.models.local.tiny import build
 
-SETTINGS = {"device": "cpu", "precision": "fp32"}
+SETTINGS = {"device": "cpu"}
 
 
 @pytest.fixture(scope="module")
