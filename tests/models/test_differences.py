@@ -1,13 +1,18 @@
 """Servers that differ: the messages are those of the servers that are named."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rar_agent.errors import ProviderError
 from rar_agent.images import to_picture
 from rar_agent.models import Question, load_chat_model
 from rar_agent.models.capabilities import Capabilities
+from rar_agent.models.oversize import largest_side, within
+from rar_agent.models.oversize import pictures_of as pictures_in
 from rar_agent.prompts import Message, load_prompt
 from rar_agent.ranking import ListwiseRanker
 from rar_agent.settings import load_settings
@@ -113,6 +118,30 @@ async def test_pictures_shrink_on_an_event_loop_too(server):
     server.answer = takes(300 * 300)
     assert (await chat(server).aask(photos(1))).text == "A"
     assert sides(server) == [600, 400, 266]
+
+
+def test_many_at_once_meet_a_server_that_takes_small_pictures_only(server):
+    server.answer = takes(300 * 300)
+    model = chat(server)
+    with ThreadPoolExecutor(8) as pool:
+        questions = [photos(1, 500 + 10 * n) for n in range(12)]
+        assert [answer.text for answer in pool.map(model.ask, questions)] == ["A"] * 12
+    kept = model.capabilities.side(1)
+    assert 200 <= kept <= 300
+    server.requests.clear()
+    model.ask(photos(1))
+    assert sides(server) == [kept]
+
+
+@given(st.integers(1, 4), st.integers(16, 90), st.integers(16, 90))
+@settings(max_examples=20, deadline=None)
+def test_no_picture_is_over_the_side_and_no_text_is_changed(count, size, side):
+    question = photos(count, size)
+    fitted = within(question, side)
+    assert largest_side(fitted) == min(size, side)
+    assert len(pictures_in(fitted)) == count
+    assert [m.text for m in fitted.messages] == [m.text for m in question.messages]
+    assert (fitted is question) == (size <= side)
 
 
 LETTERS = photos(1, 64, letters=("A", "B"))
