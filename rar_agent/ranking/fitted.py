@@ -24,9 +24,11 @@ from rar_agent.ranking.order_bias import OrderBias, order_bias
 FOLDS = 5
 """Parts of the answers, each judged by what was fitted on the others."""
 
-SURELY = 1.645
-"""Standard errors by which a model has to gain, and dividing its liking for letters out has to pay:
-95 %, one-sided."""
+GAIN = 1.282
+"""Standard errors by which more exemplars have to come right than go wrong: 90 %, one-sided."""
+
+PAYS = 1.645
+"""Standard errors by which dividing a liking for letters out has to pay: 95 %, one-sided."""
 
 
 _T = TypeVar("_T")
@@ -101,7 +103,7 @@ def fit_cascade(answered: Sequence[Answered], retrieved: Retrieved, allowed: All
     right = [int(np.argmax(p)) == one.truth for one, p in judged]
     gains = [hit - (one.truth == 0) for (one, _), hit in zip(judged, right, strict=True)]
     # Likelier right ones are not enough: what changes as many to the worse is not worth a call.
-    weight = fit_weight(ranked) if _surely_positive(gains) else 0.0
+    weight = fit_weight(ranked) if _positive(gains, GAIN) else 0.0
     gate = fit_gate(retrieved, ranked, weight, allowed)
     return Fitted(
         weight,
@@ -133,13 +135,13 @@ def _worth_dividing(answered: Sequence[Answered]) -> bool:
             for one in test
             if one.shares is not None and one.truth is not None
         ]
-    return _surely_positive(gains)
+    return _positive(gains, PAYS)
 
 
-def _surely_positive(gains: Sequence[float]) -> bool:
-    """Whether the mean of gains is significantly above 0."""
+def _positive(gains: Sequence[float], errors: float) -> bool:
+    """Whether the sum of gains is so many standard errors above 0."""
     found = np.array(gains, np.float64)
-    return len(found) > 1 and bool(found.sum() > SURELY * np.sqrt((found**2).sum()))
+    return bool(found.sum() > errors * np.sqrt((found**2).sum()))
 
 
 def _folds(images: Sequence[_T]) -> Iterator[tuple[list[_T], list[_T]]]:

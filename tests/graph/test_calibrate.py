@@ -5,17 +5,23 @@ the simulated models the right answer.
 """
 
 import io
+import itertools
 import math
+import shutil
 import threading
+from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from rar_agent import Recognizer
-from rar_agent.errors import ConfigurationError, InputError, ProviderError
-from rar_agent.memory import add_to_memory, create_memory, open_memory
-from tests.openai_server import Reply, options_of, pictures_of
+from rar_agent.errors import BusyError, ConfigurationError, InputError, ProviderError
+from rar_agent.memory import add_to_memory, create_memory, open_memory, update_category
+from rar_agent.memory.format.lock import writer_lock
+from rar_agent.memory.rankers import keep_ranker
+from rar_agent.ranking import choice
+from tests.openai_server import OpenAIServer, Reply, options_of, pictures_of
 
 CATEGORIES, EACH, STEP = 10, 14, 24
 NAMES = [f"shade {c}" for c in range(CATEGORIES)]
@@ -43,8 +49,6 @@ def taught(tmp_path_factory, builtin):
 @pytest.fixture
 def place(taught, tmp_path):
     """A copy that a test may change."""
-    import shutil
-
     shutil.copytree(taught, tmp_path / "home")
     return tmp_path / "home"
 
@@ -73,6 +77,27 @@ def model(accuracy=1.0, letters=None, seed=0):
 def recognizer(place, server, **more):
     asked = {"ranker": "choice", "model_retries": 0, "home": place, "device": "cpu", **more}
     return Recognizer("shades", "openai:m", base_url=server.url, **asked)
+
+
+@pytest.fixture(scope="module")
+def known(taught, tmp_path_factory):
+    """What is found of a model that knows."""
+    copy = tmp_path_factory.mktemp("known") / "home"
+    shutil.copytree(taught, copy)
+    with OpenAIServer() as server:
+        server.answer = model()
+        return recognizer(copy, server, cache_mb=0).calibrate(calls=120)
+
+
+@pytest.fixture
+def record(known, place, server):
+    """The same, kept in the copy as if it had been found at this test's server."""
+    server.answer = model()
+    services = recognizer(place, server).services
+    assert services.ranker.asks
+    found = known.model_copy(update={"server": services.server})
+    keep_ranker(place, "shades", found)
+    return found
 
 
 def answers(one, count=4, first=500):
@@ -141,9 +166,7 @@ def test_every_way_to_rank_is_calibrated(place, server, way):
     assert right(answers(one, 2)) > record.retrieval_top1
 
 
-def test_it_is_kept_and_belongs_to_one_way_of_asking(place, server):
-    server.answer = model()
-    record = recognizer(place, server).calibrate(calls=120)
+def test_it_is_kept_and_belongs_to_one_way_of_asking(place, server, record):
     assert open_memory(place, "shades").manifest.rankers == (record,)
     unsure = next(
         image
@@ -164,9 +187,7 @@ def sure(place, image, record):
     return plain.probability >= record.gate
 
 
-def test_teaching_much_makes_it_stale(place, server, builtin):
-    server.answer = model()
-    recognizer(place, server).calibrate(calls=120)
+def test_teaching_much_makes_it_stale(place, server, builtin, record):
     new = {name: [picture(c, 700 + i) for i in range(2)] for c, name in enumerate(NAMES)}
     add_to_memory(place, "shades", builtin, {NAMES[0]: new[NAMES[0]]})
     found = [r for r, _ in answers(recognizer(place, server), 1) if r.trace.ranker == "choice"]
@@ -184,6 +205,130 @@ def test_an_error_rate_can_be_promised_of_ranked_answers(place, server):
     accepted = [(r, name) for r, name in found if r.decision == "accepted"]
     assert any(r.trace.ranker == "choice" for r, _ in accepted)
     assert right(accepted) > 0.8
+    assert all(r.probability >= r.trace.accepted_from for r, _ in accepted)
+    ranked = {r.trace.accepted_from for r, _ in accepted if r.trace.ranker == "choice"}
+    assert len(ranked) == 1
+    assert recognizer(place, server).recognize(picture(0, 1)).trace.accepted_from is None
+
+
+def wordy(ability):
+    """The same model behind a server that tells no log-probabilities and cuts what it says."""
+
+    def answer(request):
+        reply = ability(request)
+        if request.get("logprobs"):
+            return Reply("The", finish="length")
+        return Reply(f"{reply.text}")
+
+    return answer
+
+
+def unsure_images(place, record, count=4):
+    """New images about which the model is asked."""
+    found = (picture(c, 900 + i) for i in range(50) for c in (4, 5))
+    return list(itertools.islice((one for one in found if not sure(place, one, record)), count))
+
+
+def why(recognition):
+    assert recognition.trace.ranker == "choice"
+    assert not recognition.trace.calibrated
+    return recognition.trace.probability_means
+
+
+@pytest.mark.parametrize("calls", [60, 97])
+def test_questions_that_are_asked_again_are_counted(place, server, calls, monkeypatch):
+    monkeypatch.setattr(choice, "CUT_OFTEN", 1_000)  # a server that does it now and then
+    server.answer = wordy(model())
+    record = recognizer(place, server).calibrate(calls=calls)
+    assert len(server.requests) <= calls
+    assert record.calls == len(server.requests) > calls - 2 * 16
+    assert record.worded == 1.0
+
+
+def test_what_was_fitted_on_log_probabilities_is_not_used_on_words(place, server, record):
+    assert record.worded == 0.0
+    server.answer = wordy(model())
+    one = recognizer(place, server, skip_ranking_at=1.01)
+    found = [one.recognize(image) for image in unsure_images(place, record, 2)]
+    assert all("calibrated on log-probabilities" in why(one) for one in found)
+    server.answer = model()
+    assert recognizer(place, server).recognize(unsure_images(place, record)[0]).trace.calibrated
+
+
+def test_another_server_of_the_same_model_is_another_model(place, server, record):
+    with OpenAIServer() as other:
+        other.answer = model(0.0)
+        one = recognizer(place, other, skip_ranking_at=1.01)
+        found = one.recognize(unsure_images(place, record)[0])
+        assert "at this server" in why(found)
+
+
+def test_more_candidates_than_it_was_calibrated_on(place, server, record):
+    image = unsure_images(place, record)[0]
+    one = recognizer(place, server, skip_ranking_at=1.01)
+    assert "on 5 candidates at most, not on 8" in why(one.recognize(image, k=8))
+    assert one.recognize(image, k=4).trace.calibrated
+
+
+def test_the_nearest_neighbour_is_not_believed_by_what_was_fitted(place, server, record):
+    image, one = picture(4, 901), recognizer(place, server, orders=2, skip_ranking_at=1.01)
+    before = one.recognize(image, method="knn")
+    liking = record.model_copy(update={"prior": (0.6, 0.1, 0.1, 0.1, 0.1), "orders": 2})
+    keep_ranker(place, "shades", liking)
+    one = recognizer(place, server, orders=2, skip_ranking_at=1.01)
+    after = one.recognize(image, method="knn")
+    assert "not on knn's" in why(after)
+    assert [c.probability for c in after.categories] == [c.probability for c in before.categories]
+    fitted = one.recognize(image).categories
+    keep_ranker(place, "shades", liking.model_copy(update={"prior": ()}))
+    plain = recognizer(place, server, orders=2, skip_ranking_at=1.01).recognize(image).categories
+    assert [c.probability for c in fitted] != [c.probability for c in plain]
+
+
+def test_edited_texts_are_told(place, server, record):
+    for name in NAMES[:2]:
+        update_category(place, "shades", name, lambda: None, description="not as it was")
+    one = recognizer(place, server, skip_ranking_at=1.01)
+    found = one.recognize(unsure_images(place, record)[0])
+    assert "descriptions changed" in why(found)
+
+
+def test_nothing_is_asked_while_somebody_writes(place, server):
+    server.answer = model()
+    one = recognizer(place, server)
+    with writer_lock(one.memory.folder), pytest.raises(BusyError):
+        one.calibrate(calls=120)
+    assert server.requests == []
+
+
+def test_a_second_run_pays_for_nothing(place, server):
+    server.answer = model()
+    first = recognizer(place, server, cache_mb=10).calibrate(calls=100)
+    again = recognizer(place, server, cache_mb=10).calibrate(calls=100)
+    assert first.cached == 0
+    assert again.cached == again.calls == first.calls == len(server.requests)
+    assert again.weight == first.weight
+    assert again.input_tokens == 0
+
+
+def test_a_budget_of_questions(place, server):
+    server.answer = model()
+    one = recognizer(place, server)
+    record = one.calibrate(calls=120, asked=0.3)
+    assert record.budget == 0.3
+    assert 0.2 < record.asked_share <= 0.3
+    assert record.loss > 0.05  # which a model that knows everything would have gained
+    found = answers(one)
+    assert 0.1 < np.mean([r.trace.ranker == "choice" for r, _ in found]) < 0.5
+
+
+def test_a_few_images_are_asked_about_in_all_rotations(place, server):
+    server.answer = model()
+    record = recognizer(place, server, k=3).calibrate(calls=100)
+    by_photo = Counter(pictures_of(request)[0] for request in server.requests)
+    assert record.images == len(by_photo)  # what recognition asks is one of the rotations
+    assert sum(count == 3 for count in by_photo.values()) == 5
+    assert sum(count == 1 for count in by_photo.values()) == record.images - 5
 
 
 def test_a_server_that_fails_keeps_nothing(place, server):
