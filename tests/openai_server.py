@@ -68,6 +68,8 @@ class OpenAIServer:
         self.refuses: set[str] = set()
         """Fields of a request that are answered with 400, and a message that names them."""
         self.ignores_logprobs = False
+        self.times: list[float] = []
+        """When each request came, in seconds."""
         self.open = 0
         """Requests that are being answered."""
         self.left = 0
@@ -91,6 +93,7 @@ class OpenAIServer:
     def _next(self, request: dict[str, Any]) -> Reply:
         with self._lock:
             self.requests.append(request)
+            self.times.append(time.monotonic())
             for field in sorted(self.refuses & set(request)):
                 error = {"message": f"Unsupported parameter: '{field}'.", "param": field}
                 return Reply(status=400, body=json.dumps({"error": error}).encode())
