@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from rar_agent.errors import ConfigurationError, InputError
+from rar_agent.finetune.draw import Side
 from rar_agent.finetune.export import Manifest, appearing
 from rar_agent.finetune.lines import Lines, read_manifest
 from rar_agent.finetune.measure import first_place_accuracy
@@ -25,6 +26,8 @@ if TYPE_CHECKING:  # torch and transformers take seconds to import
     from rar_agent.models.local.backend import Backend
 
 REPORT = "finetune.json"
+
+_SIDES: tuple[Side, ...] = ("train", "eval")
 
 _LIBRARIES = ("rar-agent", "trl", "peft", "transformers", "accelerate", "torch")
 
@@ -156,25 +159,25 @@ def _train(
     def load(name: str) -> Backend:
         return load_anew(name, settings.device, settings.model_precision, settings.download)
 
-    backend = load(model)
-    lines = Lines(data, "train", backend.plain)
-    held = Lines(data, "eval", backend.plain)
-
     def first_place(of: Backend) -> float:
-        return first_place_accuracy(of, held, manifest.output, manifest.k, recipe.batch)
+        kept = Lines(data, "eval", of.plain)
+        return first_place_accuracy(of, kept, manifest.output, manifest.k, recipe.batch)
 
-    before = first_place(backend) if len(held) else 0.0
+    backend = load(model)
+    lines, held = (Lines(data, side, backend.plain) for side in _SIDES)
+    measured = len(held) > 0
+    before = first_place(backend) if measured else 0.0
     set_seed(recipe.seed)  # the adapters begin at random
     trainer = _trainer(backend, lines, held, working, recipe, progress)
-    first_loss = trainer.evaluate()["eval_loss"] if len(held) else 0.0
+    first_loss = trainer.evaluate()["eval_loss"] if measured else 0.0
     begun = time.perf_counter()
     done = trainer.train(resume_from_checkpoint=_last_checkpoint(working))
     seconds = time.perf_counter() - begun
-    last_loss = trainer.evaluate()["eval_loss"] if len(held) else 0.0
+    last_loss = trainer.evaluate()["eval_loss"] if measured else 0.0
     _save(trainer.model, backend, model, draft, settings, merge=recipe.rank > 0)
     steps = trainer.state.global_step
-    del trainer, backend
-    after = first_place(load(str(draft))) if len(held) else 0.0
+    del trainer, backend, lines, held  # the memory is needed for the same model again
+    after = first_place(load(str(draft))) if measured else 0.0
     return Report(
         model=model,
         recipe=recipe,
@@ -182,8 +185,8 @@ def _train(
         steps=steps,
         seconds=seconds,
         loss=done.training_loss,
-        before=Score(loss=first_loss, first_place=before) if len(held) else None,
-        after=Score(loss=last_loss, first_place=after) if len(held) else None,
+        before=Score(loss=first_loss, first_place=before) if measured else None,
+        after=Score(loss=last_loss, first_place=after) if measured else None,
         versions={library: version(library) for library in _LIBRARIES},
     )
 
