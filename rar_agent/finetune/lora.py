@@ -154,7 +154,7 @@ def _train(
 ) -> Report:
     from transformers import set_seed
 
-    from rar_agent.models.local.load import load_anew
+    from rar_agent.models.local.load import load_anew, quiet
 
     def load(name: str) -> Backend:
         return load_anew(name, settings.device, settings.model_precision, settings.download)
@@ -171,7 +171,8 @@ def _train(
     trainer = _trainer(backend, lines, held, working, recipe, progress)
     first_loss = trainer.evaluate()["eval_loss"] if measured else 0.0
     begun = time.perf_counter()
-    done = trainer.train(resume_from_checkpoint=_last_checkpoint(working))
+    with quiet():  # there is a bar already
+        done = trainer.train(resume_from_checkpoint=_last_checkpoint(working))
     seconds = time.perf_counter() - begun
     last_loss = trainer.evaluate()["eval_loss"] if measured else 0.0
     _save(trainer.model, backend, model, draft, settings, merge=recipe.rank > 0)
