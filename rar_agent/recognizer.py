@@ -120,7 +120,8 @@ class Recognizer:
                     for image in batch
                 ]
                 # The next batch is encoded while this one is asked about.
-                while len(waiting) > (len(batch) if self.services.ranker.asks else 0):
+                ahead = len(batch) if self.services.ranker.asks else 0
+                while len(waiting) > ahead or (waiting and _ended(waiting[0])):
                     yield _result(waiting[0])
                     waiting.popleft()
             while waiting:
@@ -245,3 +246,7 @@ def _input(image: AdmittedImage) -> dict[str, str]:
 
 def _result(one: Failure | Call[Recognition]) -> Recognition | Failure:
     return one if isinstance(one, Failure) else one.done.result()
+
+
+def _ended(one: Failure | Call[Recognition]) -> bool:
+    return isinstance(one, Failure) or one.done.done()
