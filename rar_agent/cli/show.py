@@ -105,6 +105,9 @@ def _notes(recognition: Recognition, model: str | None) -> list[Text]:
     if recognition.decision == "abstained":
         why = f"abstained: {trace.abstained}; the above are best guesses"
         notes.append(Text(why, style="yellow"))
+    elif trace.accepted_from is not None:
+        least = f"accepted from {percent(trace.accepted_from)} on, for the error rate asked for"
+        notes.append(Text(least, style="dim"))
     if recognition.branch:
         notes.append(Text(f"not sure which, but: {_surely(recognition.branch)}", style="bold"))
     familiarity = recognition.familiarity

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.graph.test_calibrate import model, taught  # noqa: F401 - a fixture
+from tests.graph.test_calibrate import model, picture, taught  # noqa: F401 - a fixture
 from tests.openai_server import Reply
 
 
@@ -26,6 +26,8 @@ def test_it_says_what_the_model_is_worth_and_show_tells_it_again(rar, asked, ser
     assert "openai:m, choice, choice@1: weight " in done.out
     assert "asked where retrieval is under 0." in done.out
     assert "order bias" in done.out
+    assert "100: it always says the same letter" in done.out
+    assert "not asking about the others costs 0.5 points at most" in done.out
     assert "calls, " in done.out
     shown = rar("memory", "show", "shades").out
     assert "ranking model" in shown
@@ -34,6 +36,22 @@ def test_it_says_what_the_model_is_worth_and_show_tells_it_again(rar, asked, ser
     server.answer = model(0.0)
     assert "no help, and will not be asked" in asked("--calls", "120").out
     assert "never" in rar("memory", "show", "shades").out
+
+
+def test_a_budget_and_answers_that_are_kept(rar, asked, server, monkeypatch, tmp_path):
+    monkeypatch.setenv("RAR_CACHE_MB", "10")
+    server.answer = model()
+    done = asked("--calls", "100", "--asked", "0.3")
+    assert done.status == 0, done.err
+    assert "answered before" not in done.out
+    made = len(server.requests)
+    done = asked("--calls", "100", "--asked", "0.3")
+    assert f"{made} calls ({made} answered before, at no cost)" in done.out
+    assert len(server.requests) == made
+    photo = tmp_path / "new.png"
+    picture(7, 0).save(photo)
+    told = rar("recognize", str(photo), "--memory", "shades", "--error-rate", "0.5")
+    assert "on, for the error rate asked for" in told.out
 
 
 @pytest.mark.parametrize(
