@@ -117,6 +117,17 @@ def test_a_call_that_timed_out_counts_for_it_may_be_billed(server, chat):
     assert budget.spent == pytest.approx(2 * CALL)
 
 
+def test_requests_that_the_sdk_sent_in_vain_count_too(server, chat):
+    budget = Budget(10 * CALL)
+    model = chat(budget, model_timeout_s=0.3, model_retries=2)
+    ask(model)
+    refused = Reply(status=503, headers={"retry-after-ms": "10"})
+    server.script = [Reply(fault="drip"), refused, Reply("A")]
+    assert ask(model).text == "A"
+    assert len(server.requests) == 4
+    assert budget.spent == pytest.approx(3 * CALL)  # all but the refused one
+
+
 async def test_a_call_that_was_given_up_counts_too(server, chat):
     budget = Budget(10 * CALL)
     model = chat(budget)
