@@ -322,6 +322,14 @@ def test_a_budget_of_questions(place, server):
     assert 0.1 < np.mean([r.trace.ranker == "choice" for r, _ in found]) < 0.5
 
 
+@pytest.mark.parametrize(("way", "needed"), [("listwise", 35), ("choice", 40)])
+def test_the_calls_that_it_says_it_needs_are_enough(place, server, way, needed):
+    server.answer = model()
+    with pytest.raises(InputError, match=f"Give --calls {needed} or more; nothing was asked yet"):
+        recognizer(place, server, ranker=way).calibrate(calls=needed - 1)
+    assert recognizer(place, server, ranker=way).calibrate(calls=needed).images >= 30
+
+
 def test_a_few_images_are_asked_about_in_all_rotations(place, server):
     server.answer = model()
     record = recognizer(place, server, k=3).calibrate(calls=100)
@@ -351,6 +359,8 @@ def test_what_cannot_be_calibrated_says_why(place, server, builtin, tmp_path):
     server.answer = model()
     with pytest.raises(InputError, match="20 calls are too few: at least 30 answers"):
         recognizer(place, server).calibrate(calls=20)
+    with pytest.raises(InputError, match="0 are such that a model's answer could matter"):
+        recognizer(place, server).calibrate(calls=120, loss=0.99)
     assert server.requests == []
     with pytest.raises(ConfigurationError, match="No model is set"):
         Recognizer("shades", home=place).calibrate()
