@@ -91,24 +91,24 @@ def lora(
         Path, typer.Option("--out", help="Where the trained model goes; not there yet.")
     ],
     rank: Annotated[
-        int | None, typer.Option(min=0, help="Of the adapters; 0: all weights.  [default: 16]")
+        int | None, typer.Option(min=0, help="Of the adapters; 0: all weights; default: 16.")
     ] = None,
     epochs: Annotated[
-        float | None, typer.Option(help="Times through the conversations.  [default: 1]")
+        float | None, typer.Option(help="Times through the conversations; default: 1.")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="At its highest.  [default: 1e-4]")
+        float | None, typer.Option(help="At its highest; default: 1e-4.")
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Conversations at once.  [default: 4]")
+        int | None, typer.Option(min=1, help="Conversations at once; default: 4.")
     ] = None,
     accumulate: Annotated[
-        int | None, typer.Option(min=1, help="Batches that make a step.  [default: 4]")
+        int | None, typer.Option(min=1, help="Batches that make a step; default: 4.")
     ] = None,
     targets: Annotated[
-        str | None, typer.Option(help="Modules with adapters.  [default: all-linear]")
+        str | None, typer.Option(help="Modules with adapters; default: all-linear.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the training.  [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the training; default: 0.")] = None,
 ) -> None:
     """Train a vision-language model on exported conversations; local:OUT loads the result."""
     from rar_agent.cli.progress import Bar
