@@ -5,7 +5,7 @@ import pytest
 
 from rar_agent.memory.scoring.calibration import accept_from
 from rar_agent.ranking.asking import Read
-from rar_agent.ranking.cascade import Allowed
+from rar_agent.ranking.cascade import Allowed, fit_weight
 from rar_agent.ranking.fitted import Answered, fit_cascade
 from rar_agent.ranking.fusion import fuse
 from rar_agent.ranking.options import shown_orders
@@ -73,14 +73,14 @@ def test_what_is_asked_for_the_letters_alone_fits_no_weight():
     assert other.bias is not None
 
 
-def test_a_model_that_changes_as_many_to_the_worse_is_not_asked():
-    # It makes the right ones likelier, by saying what retrieval says, and mends nothing.
+def test_a_model_that_mends_nothing_is_not_asked():
+    # It makes the right ones likelier by being sure where retrieval is right, and mends nothing.
     shares, truth = images(300, 4)
     echo = [
-        Answered(row.tolist(), place, [0.55, 0.15, 0.15, 0.15])
+        Answered(row.tolist(), place, [0.85, 0.05, 0.05, 0.05] if place == 0 else [0.25] * 4)
         for row, place in zip(shares, truth, strict=True)
-        if place == 0 or row[0] < 0.5
     ]
+    assert fit_weight([one.ranked(()) for one in echo]) > 0.3
     fitted = fit_cascade(echo, known(), Allowed())
     assert (fitted.weight, fitted.gate) == (0.0, 0.0)
     assert fitted.answers == ()
