@@ -34,6 +34,7 @@ def conclusion(
     ranking: Ranking | None,
     services: Services,
     method: Method,
+    filtered: bool = False,
 ) -> Recognition:
     """Write the recognition of one image.
 
@@ -43,6 +44,7 @@ def conclusion(
         ranking: Of exactly these candidates; None where none was made.
         services: For the memory, the encoder and the thresholds.
         method: How the candidates were scored.
+        filtered: Whether some categories could not be answered.
     """
     memory, settings = services.memory, services.settings
     answered = ranking is not None and ranking.parse_status in ("exact", "repaired")
@@ -75,6 +77,8 @@ def conclusion(
             if record
             else f"by a fixed weight, uncalibrated: {cascade.why_not}"
         )
+    if filtered:  # thresholds stay what they are, but nobody measured them there
+        calibrated, means = False, f"within a filter, where nothing was measured; else {means}"
     return Recognition(
         image=state["sha256"],
         source=state["name"],

@@ -143,7 +143,12 @@ def conclude(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]
     context = context_of(runtime)
     ranking = Ranking.model_validate(state["ranking"]) if state.get("ranking") else None
     recognition = conclusion(
-        state, _candidates(state), ranking, services_of(context), context.method
+        state,
+        _candidates(state),
+        ranking,
+        services_of(context),
+        context.method,
+        filtered=bool(context.only or context.where),
     )
     # The recognition holds them all; the checkpoint need not hold them twice.
     dumped = recognition.model_dump(mode="json")

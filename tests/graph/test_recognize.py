@@ -114,6 +114,10 @@ def test_sure_and_calibrated_retrieval_is_not_ranked(taught, server, tmp_path, b
     assert "not ranked" in found.trace.reason
     assert server.requests == []
 
+    trace = run(parts, draw("red", 1_001, 48), only=("red", "blue")).trace
+    assert not trace.calibrated
+    assert trace.probability_means.startswith("within a filter, where nothing was measured")
+
 
 def test_unsure_calibrated_answers_are_abstained(taught, tmp_path, builtin):
     folder = tmp_path / "same"
