@@ -49,11 +49,17 @@ class Query:
 
 
 def run(
-    data: Path, cache: Path | None, shots: int, seed: int, calls: int, allowed: Allowed
+    data: Path,
+    names: Sequence[str],
+    cache: Path | None,
+    shots: int,
+    seed: int,
+    calls: int,
+    allowed: Allowed,
 ) -> Iterator[dict[str, Any]]:
     """A row for each data set, kind of ranker and accuracy."""
     encoder = load_encoder("builtin", load_settings(device="cpu"))
-    for name in ("cub100", "caltech100"):
+    for name in names:
         train, test = (encode(encoder, data / name / part, cache) for part in ("train", "test"))
         drawn = train.drawn(data / name / "train", shots, seed)
         with tempfile.TemporaryDirectory() as home:
@@ -201,6 +207,7 @@ def summary(found: Sequence[dict[str, Any]]) -> str:
 def main() -> None:
     """Print a line for each, and a summary; write every row as JSON, and a picture, where asked."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", nargs="+", default=["cub100", "caltech100"])
     parser.add_argument("--shots", nargs="+", type=int, default=[4, 16])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--calls", type=int, default=200)
@@ -217,8 +224,8 @@ def main() -> None:
     found = []
     for shots in args.shots:
         for seed in args.seeds:
-            rows = run(Path(place).resolve(), args.cache, shots, seed, args.calls, allowed)
-            for row in rows:
+            folder = Path(place).resolve()
+            for row in run(folder, args.data, args.cache, shots, seed, args.calls, allowed):
                 found.append(row)
                 sys.stderr.write(
                     f"{row['data']} {shots} {seed} {row['kind']} {row['accuracy']}: weight "

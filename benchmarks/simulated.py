@@ -59,15 +59,21 @@ class SimulatedRanker(AskingRanker):
         self.name = "listwise" if kind == "places" else "choice"
         self._kind, self._accuracy, self._seed, self._prior = kind, accuracy, seed, prior
 
-    def read(  # type: ignore[override]  # it is shown no picture
+    def read(
         self, image: Photo, candidates: Sequence[Candidate], orders: Sequence[Sequence[int]]
     ) -> Read:
-        """See `AskingRanker.read`; nobody is asked."""
+        """What it says of a photo in words."""
         names = [candidate.category.name for candidate in candidates]
         truth = names.index(image.name) if image.name in names else None
         answer = Answer(text="A", usage=Usage(), model="simulated", finish="stop")
         said = [self._distribution(image.number, truth, order) for order in orders]
         return Read(orders, list(said), answers=[answer] * len(orders))
+
+    async def aread(  # type: ignore[override]  # it is shown no picture
+        self, image: Photo, candidates: Sequence[Candidate], orders: Sequence[Sequence[int]]
+    ) -> Read:
+        """See `AskingRanker.aread`; nobody is asked."""
+        return self.read(image, candidates, orders)
 
     def rank(  # type: ignore[override]  # likewise
         self, image: Photo, candidates: Sequence[Candidate], seed: int

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from functools import cache
@@ -80,6 +80,19 @@ class Call(Generic[T]):
     def cancel(self) -> None:
         """Cancel it; `done` says when it has ended."""
         self._loop.call_soon_threadsafe(lambda: self._task.cancel())
+
+
+def end(calls: Iterable[Call[Any]]) -> None:
+    """Cancel calls, and wait until nothing of them runs any more.
+
+    On the loop's own thread, where what was left half-read may be collected, nothing is waited for.
+    """
+    calls = list(calls)
+    for call in calls:
+        call.cancel()
+    for call in calls:
+        if asyncio._get_running_loop() is not call._loop:
+            call.done.exception()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

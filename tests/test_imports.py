@@ -23,7 +23,7 @@ BELOW = {
     "prompts": {"content", "images"},
     "models": {"loop", "prompts", "images", "device"},
     "ranking": {"loop", "models", "prompts", "images"},
-    "graph": {"memory", "ranking", "encoders", "images", "models", "prompts"},
+    "graph": {"memory", "ranking", "encoders", "images", "models", "prompts", "loop"},
     "recognizer": {"graph", "memory", "ranking", "images", "loop"},
     "sheet": {"images"},
     "doctor": {"graph", "memory", "encoders", "prompts", "models", "device"},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from rar_agent.errors import BudgetError, ProviderError
 from rar_agent.graph.cascade import shown
+from rar_agent.loop import Call, end
 from rar_agent.memory.left_out import LeftOut
 from rar_agent.ranking import AskingRanker, PairwiseRanker
 from rar_agent.ranking.asking import Read
@@ -24,7 +26,8 @@ from rar_agent.types import Usage
 BIAS_SHARE = 0.15
 """Share of the calls that go to all rotations of the candidates of a few images."""
 
-_AT_ONCE = 8
+SPARE = 2
+"""Images on their way for each request that a model gets at once: some wait for a retry."""
 
 Progress = Callable[[int, int], None]
 """Told how many calls were made, and how many there will be."""
@@ -130,35 +133,39 @@ class Asking:
         Raises:
             ProviderError: Not one of the first images was answered.
         """
-        spent, waiting, answered = 0, list(tasks), False
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            while waiting:
-                part, held = list[Task](), 0
-                while waiting and len(part) < 2 * _AT_ONCE:
+        waiting, going = deque(tasks), deque[tuple[Task, Call[Asked | ProviderError | None]]]()
+        most, spent, answered = SPARE * self.settings.model_requests, 0, False
+        failure: ProviderError | None = None  # the first one
+        try:
+            while True:
+                while waiting and len(going) < most and (answered or not failure):
+                    held = sum(self._most(task) for task, _ in going)
                     if spent + held + self._most(waiting[0]) > calls:
                         break
-                    part.append(waiting.pop(0))
-                    held += self._most(part[-1])
-                if not part:
+                    task = waiting.popleft()
+                    going.append((task, Call(self._ask(task))))
+                if not going:
                     break
-                outcomes = list(pool.map(self._ask, part))
-                failures = [one for one in outcomes if isinstance(one, ProviderError)]
-                answered = answered or any(isinstance(one, Asked) for one in outcomes)
-                if failures and not answered:
-                    raise failures[0]
-                if any(isinstance(failure, BudgetError) for failure in failures):
-                    waiting = []  # what was answered for the money is used
-                self.failed += len(failures)
-                for task, outcome in zip(part, outcomes, strict=True):
-                    if isinstance(outcome, Asked):
-                        spent += outcome.calls
-                        yield outcome
-                    elif outcome is None:  # no picture: nothing was sent
-                        self.gone += 1
-                    else:
-                        spent += self._most(task)
+                outcome = going[0][1].done.result()
+                task, _ = going.popleft()
+                if isinstance(outcome, Asked):
+                    answered = True
+                    spent += outcome.calls
+                    yield outcome
+                elif outcome is None:  # no picture: nothing was sent
+                    self.gone += 1
+                else:
+                    self.failed += 1
+                    failure = failure or outcome
+                    spent += self._most(task)
+                    if isinstance(outcome, BudgetError):
+                        waiting.clear()  # what was answered for the money is used
                 if progress:
                     progress(spent, calls)
+            if failure and not answered:
+                raise failure
+        finally:
+            end(call for _, call in going)
 
     def _cost(self, task: Task) -> int:
         size = self._size(task)
@@ -174,27 +181,29 @@ class Asking:
     def _size(self, task: Task) -> int:
         return self.settings.k if task.only_letters else self.sizes[task.number]
 
-    def _ask(self, task: Task) -> Asked | ProviderError | None:
-        image = self.picture(self.left.exemplar(task.number))
+    async def _ask(self, task: Task) -> Asked | ProviderError | None:
+        image = await asyncio.to_thread(self.picture, self.left.exemplar(task.number))
         if image is None:
             return None
         try:
-            return self._answer(task, image)
+            return await self._answer(task, image)
         except ProviderError as error:
             return error
 
-    def _answer(self, task: Task, image: Image.Image) -> Asked:
+    async def _answer(self, task: Task, image: Image.Image) -> Asked:
         size, seed = self._size(task), self.seed + task.number
-        candidates = self.left.candidates(task.number, size, self.settings.exemplars)
+        candidates = await asyncio.to_thread(
+            self.left.candidates, task.number, size, self.settings.exemplars
+        )
         place = int(self.left.places[task.number])
         truth = place if place < size else None
         retrieval = [candidate.probability for candidate in candidates]
         if isinstance(self.ranker, PairwiseRanker):
-            ranking = self.ranker.rank(image, candidates, seed)
+            ranking = await self.ranker.arank(image, candidates, seed)
             answered = Answered(retrieval, truth, ranking.probabilities)
             return Asked(answered, ranking.calls, ranking.usage, ranking.worded)
         # Recognition's orders are among all rotations, which begin with the same one.
-        read = self.ranker.read(image, candidates, shown_orders(size, seed, task.orders))
+        read = await self.ranker.aread(image, candidates, shown_orders(size, seed, task.orders))
         rotated = read if len(read.orders) == size else None
         usual = None
         if not task.only_letters:

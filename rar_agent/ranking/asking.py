@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -176,23 +176,21 @@ class AskingRanker(ABC):
 
     def rank(self, image: Image.Image, candidates: Sequence[Candidate], seed: int) -> Ranking:
         """See `Ranker.rank`."""
-        return self._run(self._steps(self._picture(image), candidates, seed))
+        steps = self._steps(self._picture(image), candidates, seed)
+        outcomes: Outcomes | None = None
+        while True:
+            questions, done = _advance(steps, outcomes)
+            if done is not None:
+                return done
+            outcomes = run(self._outcomes(questions, first=outcomes is None))
 
     async def arank(
         self, image: Image.Image, candidates: Sequence[Candidate], seed: int
     ) -> Ranking:
         """See `Ranker.arank`."""
-        # What is done to pictures would hold up the event loop.
-        photo = await asyncio.to_thread(self._picture, image)
-        steps = self._steps(photo, candidates, seed)
-        outcomes: Outcomes | None = None
-        while True:
-            questions, done = await asyncio.to_thread(_advance, steps, outcomes)
-            if done is not None:
-                return done
-            outcomes = await arun(self._outcomes(questions, first=outcomes is None))
+        return await self._arun(image, lambda photo: self._steps(photo, candidates, seed))
 
-    def read(
+    async def aread(
         self, image: Image.Image, candidates: Sequence[Candidate], orders: Sequence[Sequence[int]]
     ) -> Read:
         """Ask about candidates in given orders, and only read what is answered.
@@ -200,15 +198,22 @@ class AskingRanker(ABC):
         Raises:
             ProviderError: The model could not be asked.
         """
-        return self._run(self._read(self._picture(image), candidates, orders))
+        return await self._arun(image, lambda photo: self._read(photo, candidates, orders))
 
-    def _run(self, steps: Generator[list[Question], Outcomes, _T]) -> _T:
+    async def _arun(
+        self,
+        image: Image.Image,
+        begin: Callable[[Picture], Generator[list[Question], Outcomes, _T]],
+    ) -> _T:
+        # What is done to pictures would hold up the event loop.
+        photo = await asyncio.to_thread(self._picture, image)
+        steps = begin(photo)
         outcomes: Outcomes | None = None
         while True:
-            questions, done = _advance(steps, outcomes)
+            questions, done = await asyncio.to_thread(_advance, steps, outcomes)
             if done is not None:
                 return done
-            outcomes = run(self._outcomes(questions, first=outcomes is None))
+            outcomes = await arun(self._outcomes(questions, first=outcomes is None))
 
     async def _outcomes(self, questions: Sequence[Question], first: bool) -> Outcomes:
         """Ask questions at the same time.

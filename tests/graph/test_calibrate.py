@@ -8,7 +8,9 @@ import io
 import itertools
 import math
 import shutil
+import signal
 import threading
+import time
 from collections import Counter
 
 import numpy as np
@@ -299,6 +301,25 @@ def test_nothing_is_asked_while_somebody_writes(place, server):
     with writer_lock(one.memory.folder), pytest.raises(BusyError):
         one.calibrate(calls=120)
     assert server.requests == []
+
+
+def test_an_interrupt_sends_nothing_more(place, server):
+    server.script = [Reply("A", delay_s=30)]
+
+    def interrupt():
+        while server.open < 3:
+            time.sleep(0.01)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    one = recognizer(place, server, model_requests=3)
+    threading.Thread(target=interrupt, daemon=True).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        one.calibrate(calls=120)
+    assert time.monotonic() - start < 20  # no answer was waited for
+    time.sleep(0.3)
+    assert (len(server.requests), server.open, server.left) == (3, 0, 3)
+    assert open_memory(place, "shades").manifest.rankers == ()
 
 
 def test_a_second_run_pays_for_nothing(place, server):

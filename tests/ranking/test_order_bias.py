@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rar_agent.loop import run
 from rar_agent.models import load_chat_model
 from rar_agent.prompts import load_prompt
 from rar_agent.ranking import ChoiceRanker, ListwiseRanker
@@ -21,7 +22,7 @@ def found(server, way=ChoiceRanker, prompt="choice@1", images=3):
     settings = load_settings(model="test-model", base_url=server.url, model_retries=0)
     ranker = way(load_chat_model(settings), load_prompt(prompt, settings.home), "birds")
     return order_bias(
-        [ranker.read(PHOTO, CANDIDATES, shown_orders(4, seed, 0)) for seed in range(images)]
+        [run(ranker.aread(PHOTO, CANDIDATES, shown_orders(4, seed, 0))) for seed in range(images)]
     )
 
 
