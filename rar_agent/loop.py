@@ -8,41 +8,96 @@ it is interrupted or cancelled.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from functools import cache
+from functools import cache, partial
 from typing import Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 T = TypeVar("T")
 
 _THREADS = 32
-"""Of the loop, for what would block it."""
+"""Of the loop, for short work that would hold it up, and for synchronous callback handlers."""
 
 
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    loop.set_default_executor(ThreadPoolExecutor(_THREADS, "rar-agent-work"))
-    threading.Thread(target=loop.run_forever, name="rar-agent-loop", daemon=True).start()
-    return loop
+class OfProcess:
+    """What a forked process begins anew.
+
+    A fork has its parent's locks, and what was waited for there, but none of the threads that
+    would ever end that.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+        _of_process.add(self)
+
+    def _begin(self) -> None:
+        """Set up locks, and what waits or runs; called again in a forked process."""
 
 
-_start = threading.Lock()
+_of_process: WeakSet[OfProcess] = WeakSet()
 
 
-def _forget() -> None:
-    """A forked process has the loop, but not its thread."""
-    global _start
-    _start = threading.Lock()
-    _loop.cache_clear()
+def _forked() -> None:
+    for one in list(_of_process):
+        one._begin()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_forked)
+
+
+class Once(OfProcess, Generic[T]):
+    """A function whose results are kept, each made once whoever asks at the same time.
+
+    Args:
+        make: The function; its arguments are hashable.
+    """
+
+    def __init__(self, make: Callable[..., T]) -> None:
+        self._kept = cache(make)
+        self.cache_clear = self._kept.cache_clear
+        super().__init__()
+
+    def _begin(self) -> None:
+        self._lock = threading.RLock()
+
+    def __call__(self, *given: Any) -> T:  # noqa: ANN401
+        """The result for these arguments."""
+        with self._lock:
+            return self._kept(*given)
+
+
+class _Loop(OfProcess):
+    """The process's loop, which begins when it is first wanted."""
+
+    def __init__(self) -> None:
+        self._started: asyncio.AbstractEventLoop | None = None
+        self._inherited: list[object] = []
+        super().__init__()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        if self._started:  # freed, its tasks would clean up, and end what is their parent's
+            self._inherited += [self._started, asyncio.all_tasks(self._started)]
+            self._started = None
+
+    def __call__(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._started is None:
+                loop = self._started = asyncio.new_event_loop()
+                loop.set_default_executor(ThreadPoolExecutor(_THREADS, "rar-agent-work"))
+                threading.Thread(
+                    target=loop.run_forever, name="rar-agent-loop", daemon=True
+                ).start()
+            return self._started
+
+
+_loop = _Loop()
 
 
 def promise() -> Future[Any]:
@@ -61,8 +116,7 @@ class Call(Generic[T]):
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self.done: Future[T] = promise()
-        with _start:
-            self._loop = _loop()
+        self._loop = _loop()
         self._loop.call_soon_threadsafe(self._begin, coroutine)
 
     def _begin(self, coroutine: Coroutine[Any, Any, T]) -> None:
@@ -98,8 +152,17 @@ def end(calls: Iterable[Call[Any]]) -> None:
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the loop, and wait for it in this thread.
 
-    An interrupt (Ctrl-C) cancels it, and is raised when it has ended. Not for use on the loop.
+    An interrupt (Ctrl-C) cancels it, and is raised when it has ended.
+
+    Raises:
+        RuntimeError: This is the loop's own thread, which would wait for itself.
     """
+    if asyncio._get_running_loop() is _loop():
+        coroutine.close()
+        raise RuntimeError(
+            "A model was asked and waited for on the event loop that asks models, for instance by "
+            "a callback. Await aask or arecognize there, or ask in another thread."
+        )
     call = Call(coroutine)
     try:
         return call.done.result()
@@ -124,6 +187,7 @@ async def arun(coroutine: Coroutine[Any, Any, T]) -> T:
         if not done.done():
             call.cancel()
             await asyncio.wait([done])
+            done.exception()  # else it is logged that nobody looked
 
 
 class Room:
@@ -141,3 +205,24 @@ class Room:
         """Wait for a place, and hold it."""
         loop = asyncio.get_running_loop()
         return self._semaphores.setdefault(loop, asyncio.Semaphore(self._size))
+
+
+class Threads(OfProcess):
+    """Threads for one kind of work that blocks, so that no other kind waits for them.
+
+    Args:
+        size: How many.
+        name: Of the threads.
+    """
+
+    def __init__(self, size: int, name: str) -> None:
+        self._given = size, name
+        super().__init__()
+
+    def _begin(self) -> None:
+        self._pool = ThreadPoolExecutor(*self._given)  # starts them when they are wanted
+
+    async def run(self, work: Callable[..., T], *given: Any) -> T:  # noqa: ANN401
+        """Do it in one of the threads; who is cancelled leaves it to end there."""
+        inside = partial(contextvars.copy_context().run, work, *given)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, inside)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from ipaddress import ip_address
@@ -20,7 +19,15 @@ from rar_agent.images import Picture
 from rar_agent.models import ChatModel, Exchange
 from rar_agent.types import Recognition
 
-_SECRET = re.compile("key|secret|password|header", re.IGNORECASE)
+_HARMLESS = {
+    *("temperature", "top_p", "top_k", "min_p", "seed", "stop", "n", "stream", "response_format"),
+    *("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "num_ctx"),
+    *("logprobs", "top_logprobs", "scored", "reasoning_effort", "effort", "verbosity"),
+    *("enable_thinking", "thinking_budget", "budget_tokens", "timeout", "max_retries"),
+    *("frequency_penalty", "presence_penalty", "repetition_penalty", "parallel_tool_calls"),
+}
+"""Options whose values are shown; in any other may be a key, a password or a proxy's."""
+
 _TOLD = 5
 """Log-probabilities that are shown of a token."""
 
@@ -60,7 +67,7 @@ def page(recognition: Recognition, seen: Watched) -> str:
 
 
 def options_of(exchange: Exchange) -> dict[str, Any]:
-    """What was sent beside the messages, as an OpenAI-compatible server gets it."""
+    """What was sent beside model and messages."""
     flat = {name: value for name, value in exchange.options.items() if name != "extra_body"}
     return {**flat, **exchange.options.get("extra_body", {})}
 
@@ -75,18 +82,18 @@ def _about(recognition: Recognition, seen: Watched) -> Iterator[str]:
         yield f"Nothing was sent to {chat.name}: {why}."
         yield "To ask it always: RAR_SKIP_RANKING_AT=1.01."
         return
-    sent = [exchange for exchange in exchanges if exchange.sent]
+    sent = sum(exchange.sent for exchange in exchanges)
     if not sent:
         yield f"Nothing was sent to {chat.name}: it answered this before."
         return
-    requests = counted(len(sent), "request")
+    requests = counted(sent, "request")
     if chat.name.startswith("local:"):
         yield f"{requests} to {chat.name} in this process: nothing left this machine"
     else:
         yield f"{requests} to {chat.name} {destination(chat)}, and nothing else"
         yield "beside these: the key, and what the HTTP client says of itself"
     if seen.options:
-        yield f"with each: {_listed(seen.options)}"
+        yield f"set for the model: {_listed(seen.options)}"
     yield f"read from the answers: {trace.ranker}, {trace.parse_status}"
 
 
@@ -115,15 +122,21 @@ def _heading(number: int, exchanges: Sequence[Exchange]) -> str:
         if isinstance(part, Picture)
     ]
     held = f"{counted(len(pictures), 'picture')}, {size(sum(len(p.jpeg) for p in pictures))}"
-    of = "" if exchange.sent else ", not sent: answered before"
+    of = ", not sent: answered before" if not exchange.sent else ""
+    of = f", sent {exchange.sent} times" if exchange.sent > 1 else of
     return f"request {number} of {len(exchanges)}: {held}{of}"
 
 
 def _listed(options: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {'(not shown)' if _SECRET.search(name) else json.dumps(value, default=str)}"
-        for name, value in options.items()
-    )
+    return ", ".join(f"{name} {_value(name, value)}" for name, value in options.items())
+
+
+def _value(name: str, value: object) -> str:
+    if name in _HARMLESS:
+        return json.dumps(value, default=str)
+    if isinstance(value, Mapping) and value:
+        return f"{{{_listed(value)}}}"
+    return "(not shown)"
 
 
 def _named(picture: Picture) -> str:

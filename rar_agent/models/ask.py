@@ -15,21 +15,22 @@ from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_openai import ChatOpenAI
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from rar_agent.errors import ConfigurationError, ProviderError, RarError
-from rar_agent.loop import Room, arun, run
+from rar_agent.loop import Room, Threads, arun, run
 from rar_agent.models.budget import Budget
 from rar_agent.models.cache import AnswerCache
 from rar_agent.models.capabilities import Capabilities, Feature
-from rar_agent.models.client import BILL, Bill, LimitedClient
+from rar_agent.models.client import BILL, Bill, LimitedClient, asked_whole, may_be_billed
 from rar_agent.models.exchange import Exchange
+from rar_agent.models.kept import one_answer
 from rar_agent.models.messages import as_langchain, finish_of, tokens_of
 from rar_agent.models.oversize import largest_side, pictures_of, shrunk, too_large, within
 from rar_agent.models.prices import Price
-from rar_agent.models.question import Answer, Question, answer_of
+from rar_agent.models.question import Answer, Question
 from rar_agent.types import Usage
 
 TOP_LOGPROBS = 20
@@ -50,6 +51,9 @@ class ScoresOptions(Protocol):
         """Log-probability of each option as the beginning of the answer."""
 
 
+_UNSEEN: RunnableConfig = {"tags": ["nostream"]}
+"""Says to LangGraph that the answer is none of the messages that a graph streams."""
+
 _Asked = Runnable[LanguageModelInput, AIMessage]
 
 
@@ -61,13 +65,13 @@ class ChatModel:
 
     Args:
         name: `provider:name`.
-        model: The LangChain model.
+        model: The LangChain model; what is asked is a copy that never streams.
         capabilities: Of its server.
         price: Of its tokens; None where it is not known.
         server: Where it is asked, and what else tells it from others of its name.
         cache: Answers that are kept; None keeps none.
         budget: What may be spent; None sets no limit.
-        at_once: Requests at the same time; a `LimitedClient` of the model's has limits of its own.
+        at_once: Requests at the same time, or threads of a model that is not asynchronous.
         patience_s: Seconds for one call with all its retries, likewise; None sets no limit.
 
     Attributes:
@@ -90,7 +94,7 @@ class ChatModel:
         patience_s: float | None = None,
     ) -> None:
         self.name = name
-        self.model = model
+        self.model = asked_whole(model, at_once)
         self.capabilities = capabilities or Capabilities()
         self._price = price
         self._server = server
@@ -98,6 +102,7 @@ class ChatModel:
         self._budget = budget
         self.watch: Callable[[Exchange], object] | None = None
         self._room = Room(at_once)
+        self._threads = Threads(at_once, "rar-agent-model")
         self._patience_s = patience_s
         if budget is not None and not (price and price.known):
             raise ConfigurationError(
@@ -166,50 +171,30 @@ class ChatModel:
         if cache is None or not question.repeatable:
             return await self._paid(question)
         key = question.key(self.name, self._server)
-        answer: Answer | None
-        while True:
-            flight, mine = cache.flights.join(key)
-            if mine:
-                break
-            answer = await asyncio.wrap_future(flight)
-            if answer is not None:
-                self._tell(Exchange(question, answer=answer.again, sent=False))
-                return answer.again
-        try:
-            kept = await asyncio.to_thread(cache.get, key)
-            answer = answer_of(kept) if kept else None
-            if answer is not None:
-                answer = answer.again
-                self._tell(Exchange(question, answer=answer, sent=False))
-            else:
-                answer = await self._paid(question)
-                if answer.whole:
-                    await asyncio.to_thread(cache.put, key, answer.to_json())
-            flight.set_result(answer)
-            return answer
-        except ProviderError as error:
-            flight.set_exception(error)
-            raise
-        finally:
-            cache.flights.land(key)
+        answer = await one_answer(cache, key, partial(self._paid, question))
+        if answer.usage.cached:
+            self._tell(Exchange(question, answer=answer, sent=0))
+        return answer
 
     async def _paid(self, question: Question) -> Answer:
         """Ask, within the budget."""
-        budget = self._budget
-        if budget is None:
-            return await self._fitting(question)
-        while isinstance(held := budget.hold(self.name), Future):
-            await asyncio.wrap_future(held)
-        bill = Bill()
-        before = BILL.set(bill)
+        before = BILL.set(bill := Bill())
         try:
-            answer = await self._fitting(question)
-        except BaseException as error:
-            lost = bill.requests if self._limited else int(_may_be_billed(error))
-            budget.drop(self.name, held, lost, self._at_most(question))
-            raise
+            return await self._within_budget(question, bill)
         finally:
             BILL.reset(before)
+
+    async def _within_budget(self, question: Question, bill: Bill) -> Answer:
+        budget = self._budget
+        if budget is None:
+            return await self._fitting(question, bill)
+        while isinstance(held := budget.hold(self.name), Future):
+            await asyncio.wrap_future(held)
+        try:
+            answer = await self._fitting(question, bill)
+        except BaseException:
+            budget.drop(self.name, held, bill.requests, self._at_most(question))
+            raise
         budget.settle(self.name, held, answer.usage.cost)
         budget.add(self.name, max(bill.requests - 1, 0), self._at_most(question))
         return answer
@@ -222,12 +207,12 @@ class ChatModel:
         )
         return (self._price.dollars(usage) if self._price else None) or 0.0
 
-    async def _fitting(self, question: Question) -> Answer:
+    async def _fitting(self, question: Question, bill: Bill) -> Answer:
         """Ask with smaller and smaller pictures, until the server takes them."""
         asked = question
         while True:
             try:
-                answer = await self._asking(asked)
+                answer = await self._asking(asked, bill)
             except ProviderError as error:
                 smaller = shrunk(asked) if too_large(error.__cause__) else None
                 if smaller is None:
@@ -238,13 +223,14 @@ class ChatModel:
                     self.capabilities.limit(len(pictures_of(asked)), largest_side(asked))
                 return answer
 
-    async def _asking(self, question: Question) -> Answer:
+    async def _asking(self, question: Question, bill: Bill) -> Answer:
         """Send requests one after another, until one is answered."""
         messages = as_langchain(question.messages)
         if question.letters and isinstance(self.model, ScoresOptions):
             score = partial(self.model.score_options, messages, question.letters)
             try:
-                answer = self._scored(question.letters, await asyncio.to_thread(score))
+                async with self._room.place():
+                    answer = self._scored(question.letters, await self._threads.run(score))
             except Exception as error:
                 self._fail(error)
             self._tell(Exchange(question, {"scored": list(question.letters)}, answer))
@@ -259,29 +245,41 @@ class ChatModel:
         while True:
             options = self._options(question, sent)
             asked = self.model.bind(**options) if options else self.model
+            before = bill.sent
             try:
-                message = await self._sent(asked, messages)
+                message = await self._sent(asked, messages, bill)
             except Exception as error:  # whatever a provider's package raises
-                self._tell(Exchange(question, options, refusal=str(error)))
+                self._tell_of(question, options, bill, before, refusal=str(error))
                 if not sent or not _refused(error) or too_large(error):
                     self._fail(error)
                 named = [feature for feature in sent if _names(error, feature)]
             else:
                 self.capabilities.refuse(guilty)
                 answer = self._answer(message, "logprobs" in sent)
-                self._tell(Exchange(question, options, answer))
+                self._tell_of(question, options, bill, before, answer=answer)
                 return answer
             dropped = named[0] if named else sent[0]
             sent.remove(dropped)
             # Of those that no message names, only the last one surely stood in the way.
             guilty, certain = [*certain, dropped], [*certain, *named[:1]]
 
-    async def _sent(self, asked: _Asked, messages: list[BaseMessage]) -> AIMessage:
+    async def _sent(self, asked: _Asked, messages: list[BaseMessage], bill: Bill) -> AIMessage:
         """Send one request and its retries, within the limits."""
-        if self._limited:  # its client knows the limits
-            return await asked.ainvoke(messages)
+        if self._limited:  # its client knows the limits, and what was sent
+            return await asked.ainvoke(messages, _UNSEEN)
         async with self._room.place():
-            return await asyncio.wait_for(asked.ainvoke(messages), self._patience_s)
+            bill.requests += 1
+            bill.sent += 1
+            if type(self.model)._agenerate is BaseChatModel._agenerate:
+                answered = self._threads.run(asked.invoke, messages, _UNSEEN)
+            else:
+                answered = asked.ainvoke(messages, _UNSEEN)
+            try:
+                return await asyncio.wait_for(answered, self._patience_s)
+            except Exception as error:
+                if not may_be_billed(error):
+                    bill.requests -= 1
+                raise
 
     def _scored(self, letters: Sequence[str], scores: Sequence[float]) -> Answer:
         """The answer of a model that scores letters exactly, whatever else it would rather say."""
@@ -297,6 +295,21 @@ class ChatModel:
     def _tell(self, exchange: Exchange) -> None:
         if self.watch:
             self.watch(exchange)
+
+    def _tell_of(
+        self,
+        question: Question,
+        options: Mapping[str, Any],
+        bill: Bill,
+        before: int,
+        answer: Answer | None = None,
+        refusal: str = "",
+    ) -> None:
+        """Tell of what really went, where that is known."""
+        if self.watch:
+            went = bill.options if self._limited else None
+            options = options if went is None else went
+            self.watch(Exchange(question, options, answer, refusal, bill.sent - before))
 
     def _options(self, question: Question, sent: Sequence[Feature]) -> dict[str, Any]:
         """What is sent beside the messages."""
@@ -362,12 +375,6 @@ def _refused(error: Exception) -> bool:
     """Whether the request itself was refused, perhaps for a feature."""
     status = getattr(error, "status_code", None)
     return isinstance(error, ModelInvalidRequestError) or status in (400, 422, 501)
-
-
-def _may_be_billed(error: BaseException) -> bool:
-    """Whether nothing says that a call was refused, or never arrived."""
-    status = getattr(error.__cause__, "status_code", None)
-    return status is None and not isinstance(error.__cause__, ConnectionRefusedError)
 
 
 _WORDS: Mapping[Feature, tuple[str, ...]] = {

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from functools import cache
 
 from rar_agent.errors import BudgetError
-from rar_agent.loop import promise
+from rar_agent.loop import OfProcess, Once, promise
 
 MARGIN = 4
 """How much dearer than all before it a call may be, for several at once to be sure of the limit."""
 
 
-class Budget:
+class Budget(OfProcess):
     """US dollars that may be spent, by all who share the object. Thread-safe.
 
     A call is sent only while there is room for its model's dearest call so far, and beside others
@@ -27,10 +26,13 @@ class Budget:
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self._lock = threading.Lock()
         self._spent = 0.0
-        self._held: list[float] = []
         self._dearest: dict[str, float] = {}
+        super().__init__()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._held: list[float] = []
         self._waiting: list[Future[None]] = []
 
     @property
@@ -116,7 +118,14 @@ class Budget:
         )
 
 
-@cache
+@Once
+def of_process() -> Budget:
+    """The process's one budget."""
+    return Budget(0.0)
+
+
 def process_budget(limit: float) -> Budget:
-    """The process's one budget of a limit: whoever asks for the same limit shares it."""
-    return Budget(limit)
+    """The process's one budget, with this limit from now on: the last one that was set counts."""
+    budget = of_process()
+    budget.limit = limit
+    return budget

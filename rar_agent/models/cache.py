@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock
 
+from rar_agent.loop import OfProcess, Once
 from rar_agent.models.flights import Flights
 
 _log = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ CREATE INDEX IF NOT EXISTS by_use ON answers(used);
 """
 
 
-class AnswerCache:
+class AnswerCache(OfProcess):
     """Texts by key in an SQLite file, which processes share. Thread-safe.
 
     What goes wrong with the file is logged and costs answers, never a recognition: a damaged file
@@ -51,11 +50,16 @@ class AnswerCache:
         self.flights: Flights[Any] = Flights()
         self._path = path
         self._bytes = megabytes * 1_000_000
-        self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._process = os.getpid()
-        self._inherited: sqlite3.Connection | None = None
+        self._inherited: list[sqlite3.Connection] = []
         self._warned = False
+        super().__init__()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        if self._connection:  # a fork must neither use nor close it
+            self._inherited.append(self._connection)
+            self._connection = None
 
     def get(self, key: bytes) -> str | None:
         """The text that is kept under a key, or None."""
@@ -104,9 +108,6 @@ class AnswerCache:
     def _try(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
         with self._lock:
             try:
-                if self._process != os.getpid():  # a fork must neither use nor close it
-                    self._process, self._inherited = os.getpid(), self._connection
-                    self._connection = None
                 if self._connection is None:
                     with self._opening():
                         self._connection = self._open()
@@ -172,7 +173,7 @@ class AnswerCache:
             file.close()
 
 
-@cache
+@Once
 def cache_at(path: Path, megabytes: float) -> AnswerCache:
     """The process's one cache in a file."""
     return AnswerCache(path, megabytes)

@@ -12,6 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from rar_agent.loop import OfProcess
+
 Feature = Literal["schema", "logprobs", "temperature", "max_tokens"]
 """JSON schema of the answer; log-probabilities of tokens; a temperature other than its own; the
 limit on tokens by its older name, beside OpenAI's newer `max_completion_tokens`."""
@@ -61,7 +63,7 @@ class Known(BaseModel):
     probed: tuple[Finding, ...] = ()
 
 
-class Capabilities:
+class Capabilities(OfProcess):
     """What a server refuses of a model. Thread-safe; processes may share the file.
 
     Args:
@@ -76,8 +78,11 @@ class Capabilities:
         if folder is not None:
             digest = hashlib.sha256(f"{server}\n{name}".encode()).hexdigest()[:16]
             self._path = folder / f"{digest}.json"
-        self._lock = threading.Lock()
         self._known = self._read()
+        super().__init__()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def known(self) -> Known:

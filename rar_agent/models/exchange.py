@@ -15,14 +15,15 @@ class Exchange:
 
     Attributes:
         question: Whose messages were sent, with the pictures as they were sent.
-        options: Sent beside the messages.
+        options: Sent beside the messages: as OpenAI's SDK sent them, else as LangChain was told.
         answer: None where the request was refused.
         refusal: The server's words, where it was.
-        sent: Whether it was sent at all: not where the answer was kept from before.
+        sent: How often it was sent, by OpenAI's SDK or to another provider's package; 0 where the
+            answer was kept from before.
     """
 
     question: Question
     options: Mapping[str, Any] = field(default_factory=dict)
     answer: Answer | None = None
     refusal: str = ""
-    sent: bool = True
+    sent: int = 1

@@ -17,7 +17,6 @@ from rar_agent.models.ask import ChatModel
 from rar_agent.models.budget import Budget, process_budget
 from rar_agent.models.cache import AnswerCache, cache_at
 from rar_agent.models.capabilities import Capabilities
-from rar_agent.models.client import limited_client
 from rar_agent.models.names import unknown_provider, without_provider
 from rar_agent.models.prices import FREE, FixedPrice, ListedPrice, Price
 from rar_agent.settings import Settings
@@ -53,6 +52,7 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
             price=FREE,
             server=_apart(_weights(name.removeprefix("local:"), settings), settings),
             cache=_cache(settings),
+            at_once=1,
         )
     options: dict[str, Any] = {
         "timeout": settings.model_timeout_s,
@@ -65,10 +65,6 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
         name = name if name.startswith("openai:") else f"openai:{name}"
     elif ":" not in name:
         raise without_provider(name)
-    if name.startswith("openai:"):
-        limits = settings.model_timeout_s, settings.model_requests
-        client = limited_client(settings.base_url or "", *limits)
-        options |= {"http_async_client": client, "openai_proxy": None}
     try:
         model = init_chat_model(name, **{**options, **settings.model_options})
     except ImportError as error:

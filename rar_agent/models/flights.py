@@ -7,15 +7,15 @@ from collections.abc import Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from rar_agent.loop import promise
+from rar_agent.loop import OfProcess, promise
 
 T = TypeVar("T")
 
 
-class Flights(Generic[T]):
+class Flights(OfProcess, Generic[T]):
     """Answers that are on their way. Thread-safe."""
 
-    def __init__(self) -> None:
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._flights: dict[Hashable, Future[T | None]] = {}
 

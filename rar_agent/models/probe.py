@@ -9,10 +9,12 @@ from typing import Any
 
 from langchain_openai.chat_models.base import BaseChatOpenAI
 from openai import NotFoundError
+from openai.types import Model
 from PIL import Image
 
 from rar_agent.errors import BudgetError, ProviderError
 from rar_agent.images import to_picture
+from rar_agent.loop import run
 from rar_agent.models.ask import FEW_TOKENS, ChatModel, ScoresOptions
 from rar_agent.models.capabilities import Finding
 from rar_agent.models.question import Answer, Question
@@ -50,8 +52,7 @@ def unreachable(chat: ChatModel) -> str | None:
     if not isinstance(model, BaseChatOpenAI):
         return None
     try:
-        client = model.root_client.with_options(timeout=5.0, max_retries=0)
-        listed = list(client.models.list())
+        listed = run(_listed(model))
     except NotFoundError:  # it lists none
         return None
     except Exception as error:  # any failure of the request is the answer
@@ -63,6 +64,12 @@ def unreachable(chat: ChatModel) -> str | None:
     if known and name not in known and f"{name}:latest" not in known:  # as Ollama's are called
         return f"the server has no '{name}', but {', '.join(known[:5])}"
     return None
+
+
+async def _listed(model: BaseChatOpenAI) -> list[Model]:
+    """Over the client that questions go over, so that no more is told of this machine."""
+    client = model.root_async_client.with_options(timeout=5.0, max_retries=0)
+    return [entry async for entry in client.models.list()]
 
 
 def probe(chat: ChatModel, image_side: int) -> Usage:

@@ -16,13 +16,15 @@ from rar_agent.ranking.json_answers import json_values, tokens_in
 from rar_agent.ranking.options import LETTERS
 
 LONGEST = 20_000
-"""Characters of an answer that are read."""
+"""Characters of an answer that are read, thoughts left out: the last ones."""
 
 _THOUGHT = re.compile(
     r"<(think|thinking|thought)>.*?(?:</\1>|\Z)|◁think▷.*?(?:◁/think▷|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
-_BEFORE = re.compile(r"\A.*(?:</think>|<\|channel\|>final<\|message\|>)", re.DOTALL)
+_BEFORE = re.compile(
+    r"\A.*(?:</think(?:ing)?>|◁/think▷|<\|channel\|>final<\|message\|>)", re.DOTALL | re.IGNORECASE
+)
 _MARKUP = re.compile(r"\*+|__+|`+|\$|<\|[^|<>]*\|>|\\(?:boxed|text)|\bN/A\b")
 _SIGNS = str.maketrans("\u2019\u2013\u2014", "'--")
 _PAIR = re.compile(r"<(\w+)>([^<>]*)</\1>")
@@ -88,7 +90,7 @@ def parse_ranking(text: str, names: Names) -> Parsed:
         text: The answer.
         names: Of each option, in the order shown: its name and aliases.
     """
-    text = _BEFORE.sub("", _THOUGHT.sub(" ", text[:LONGEST]))
+    text = _BEFORE.sub("", _THOUGHT.sub(" ", text)).strip()[-LONGEST:]
     plain = _plain(text)
     readers = (
         (_from_json, text),

@@ -129,7 +129,7 @@ def test_keys_among_the_options_are_not_shown(rar, asked, photo, monkeypatch):
     monkeypatch.setenv("RAR_MODEL_OPTIONS", json.dumps(options))
     done = rar("recognize", photo, "--explain")
     assert b"sk-very-secret" in asked.received[0]
-    assert 'with each: api_key (not shown), reasoning_effort "low"' in done.out
+    assert 'set for the model: api_key (not shown), reasoning_effort "low"' in done.out
     assert "sk-very-secret" not in done.out + done.err
 
 

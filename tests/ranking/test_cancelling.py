@@ -10,7 +10,7 @@ import pytest
 from rar_agent import Recognizer, loop
 from rar_agent.images import to_picture
 from rar_agent.memory import create_memory, read_folder
-from rar_agent.models.budget import process_budget
+from rar_agent.models.budget import of_process
 from rar_agent.models.cache import cache_at
 from tests.conftest import COLOURS, draw
 from tests.openai_server import Reply, pictures_of
@@ -30,7 +30,7 @@ def place(tmp_path_factory, builtin, discs):
 
 @pytest.fixture
 def recognizer(place, server):
-    process_budget.cache_clear()
+    of_process.cache_clear()
     found = Recognizer(
         "discs",
         "m",
@@ -48,7 +48,7 @@ def recognizer(place, server):
     yield found
     eventually(lambda: server.open == 0)
     assert server.left > 0
-    assert process_budget(100)._held == []
+    assert of_process()._held == []
     assert cache_at(place / "cache" / "answers.sqlite", 10).flights._flights == {}
     eventually(lambda: not asyncio.all_tasks(loop._loop()))
     server.script = [QUICK]
