@@ -110,6 +110,7 @@ class OpenAIServer:
                 pass
 
             def do_GET(self) -> None:
+                server.received.append(f"{self.path}\n{self.headers}\n".encode())
                 if server.models is None:
                     self._send(404, b"{}", {})
                     return

@@ -1,6 +1,7 @@
 """The loop on which models are asked, seen from threads, other loops and forks."""
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -8,7 +9,8 @@ from contextvars import ContextVar
 
 import pytest
 
-from rar_agent.loop import Call, Room, arun, run
+from rar_agent import loop
+from rar_agent.loop import Call, Once, Room, arun, run
 
 NAME = ContextVar("NAME", default="")
 
@@ -36,6 +38,67 @@ def test_all_run_in_one_thread_with_the_context_of_who_asks():
     assert asyncio.run(elsewhere()) == ("rar-agent-loop", "loop")
     assert asyncio.run(elsewhere()) == ("rar-agent-loop", "loop")  # a loop of its own, each time
     assert run(elsewhere())[0] == "rar-agent-loop"  # from the loop itself: no wait for itself
+
+
+def test_whoever_comes_first_at_the_same_time_there_is_one_loop(monkeypatch):
+    monkeypatch.setattr(loop, "_loop", loop._Loop())
+    new, made = asyncio.new_event_loop, []
+
+    def slowly():
+        time.sleep(0.05)
+        made.append(new())
+        return made[-1]
+
+    loops, gate = [new() for _ in range(4)], threading.Barrier(4)
+    monkeypatch.setattr(asyncio, "new_event_loop", slowly)
+
+    def ask(mine):
+        gate.wait()
+        mine.run_until_complete(arun(where()))
+        mine.close()
+
+    threads = [threading.Thread(target=ask, args=(one,)) for one in loops]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
+def test_a_thing_of_the_process_is_made_once():
+    @Once
+    def thing(name):
+        time.sleep(0.05)
+        return [name]
+
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(thing("x"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(one is found[0] for one in found)
+
+
+def test_on_the_loop_itself_nobody_can_wait_for_it():
+    async def asks():
+        run(where())
+
+    with pytest.raises(RuntimeError, match="Await aask or arecognize"):
+        run(asks())
+
+
+async def test_who_is_cancelled_leaves_no_noise():
+    said = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    task = asyncio.create_task(arun(slow([])))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    del task
+    gc.collect()
+    assert said == []
 
 
 def test_errors_come_back():

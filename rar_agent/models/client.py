@@ -137,6 +137,8 @@ def asked_whole(model: BaseChatModel, at_once: int) -> BaseChatModel:
         at_once: Requests at the same time.
     """
     changes: dict[str, Any] = {"disable_streaming": True}
+    if "streaming" in type(model).model_fields:
+        changes["streaming"] = False
     if isinstance(model, BaseChatOpenAI) and (
         model.http_async_client is None or model.openai_proxy
     ):

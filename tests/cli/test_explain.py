@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from rar_agent import Recognizer
-from rar_agent.cli.explained import options_of
+from rar_agent.cli.explained import _listed, options_of
 from rar_agent.graph.preview import watched
 from rar_agent.settings import load_settings
 from tests.conftest import draw
@@ -131,6 +131,31 @@ def test_keys_among_the_options_are_not_shown(rar, asked, photo, monkeypatch):
     assert b"sk-very-secret" in asked.received[0]
     assert 'set for the model: api_key (not shown), reasoning_effort "low"' in done.out
     assert "sk-very-secret" not in done.out + done.err
+
+
+def test_of_unknown_options_no_value_is_shown():
+    options = {
+        "azure_ad_token": "hidden",
+        "aws_session_token": "hidden",
+        "huggingfacehub_api_token": "hidden",
+        "openai_proxy": "http://me:hidden@proxy",
+        "default_headers": {"Authorization": "hidden"},
+        "extra_body": {"api_key": "hidden", "chat_template_kwargs": {"enable_thinking": False}},
+    }
+    listed = _listed(options)
+    assert "hidden" not in listed
+    assert "chat_template_kwargs {enable_thinking false}" in listed
+
+
+def test_what_went_is_shown_and_how_often(rar, asked, photo):
+    asked.refuses = {"max_tokens"}
+    again = Reply(status=429, headers={"retry-after-ms": "1"})
+    asked.script = [again, Reply("A", logprobs={"A": -0.1, "B": -2.5})]
+    done = rar("recognize", photo, "--explain", "--ranker", "choice")
+    assert "3 requests to openai:m" in done.out
+    assert re.search(r"request 2 of 2: .*, sent 2 times\n.*max_completion_tokens 3", done.out)
+    last = asked.requests[-1]
+    assert (last["max_completion_tokens"], "max_tokens" in last) == (3, False)
 
 
 def test_what_was_refused_and_shrunk_is_shown_too(rar, asked, photo):

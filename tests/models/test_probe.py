@@ -116,3 +116,11 @@ def test_names_that_servers_know_by_others(server):
     assert unreachable(chat(server)) is None
     server.models = None  # the route is not there
     assert unreachable(chat(server)) is None
+
+
+def test_the_list_is_asked_for_without_telling_of_this_machine(server):
+    assert unreachable(chat(server)) is None
+    [received] = server.received
+    assert b"user-agent" in received.lower()
+    for what in (b"os", b"arch", b"runtime"):
+        assert b"x-stainless-" + what not in received.lower()

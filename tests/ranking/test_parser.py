@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rar_agent.ranking import parse_ranking
-from rar_agent.ranking.parser import LETTERS
+from rar_agent.ranking.parser import LETTERS, LONGEST
 
 BIRDS = [
     ("Bachman's Sparrow",),
@@ -185,3 +185,19 @@ def test_any_permutation_survives_any_form(order, form):
 def test_an_article_is_no_option(text, option):
     names = [("Egyptian cat",), ("tiger cat",), ("tabby", "tabby cat")]
     assert parse_ranking(text, names).options[0] == option
+
+
+@pytest.mark.parametrize("begin", ["<think>", "", "◁think▷"])
+def test_thoughts_may_be_longer_than_what_is_read(begin):
+    thought = "It might be option C, for the bill is short. " * (2 * LONGEST // 40)
+    end = "◁/think▷" if begin.startswith("◁") else "</think>"
+    assert parsed(f'{begin}{thought}{end}["B", "A"]', [("gull",), ("tern",)]) == (
+        [1, 0],
+        "exact",
+        0,
+    )
+
+
+def test_of_a_long_answer_the_end_is_read():
+    thought = "It might be option C, for the bill is short.\n" * (2 * LONGEST // 40)
+    assert parsed(f'{thought}["B", "A"]', [("gull",), ("tern",)])[0] == [1, 0]
