@@ -181,13 +181,13 @@ async def arun(coroutine: Coroutine[Any, Any, T]) -> T:
         return await coroutine
     call = Call(coroutine)
     done = asyncio.wrap_future(call.done)
+    done.add_done_callback(lambda ended: ended.exception())  # else one that nobody saw is logged
     try:
         return await asyncio.shield(done)
     finally:
         if not done.done():
             call.cancel()
             await asyncio.wait([done])
-            done.exception()  # else it is logged that nobody looked
 
 
 class Room:
