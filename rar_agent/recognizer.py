@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from functools import cached_property
 from typing import Any, TypedDict, Unpack
 
 from rar_agent.graph import Context, Services, build_recognize
+from rar_agent.graph.answers import SPARE
 from rar_agent.graph.calibrate import plan_calibration
 from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit, read_batches
-from rar_agent.loop import Call, Room
+from rar_agent.loop import Call, Room, end
 from rar_agent.memory import Memory
 from rar_agent.memory.format.manifest import RankerRecord
 from rar_agent.memory.rankers import keeping_ranker
@@ -19,9 +21,6 @@ from rar_agent.memory.search import Method
 from rar_agent.ranking.cascade import Allowed
 from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Failure, Recognition
-
-_SPARE = 2
-"""Images on their way for each request that a model gets at once: some wait for a retry."""
 
 
 class Asked(TypedDict, total=False):
@@ -112,27 +111,30 @@ class Recognizer:
         errors are raised, since they would fail every image.
         """
         waiting: deque[Failure | Call[Recognition]] = deque()
+
+        def left() -> list[Future[Recognition]]:
+            """What is still waited for."""
+            return [one.done for one in waiting if isinstance(one, Call) and not _ended(one)]
+
         try:
-            room = self._room()
-            for batch in self._encoded(images):
+            room, ahead = self._room(), self._ahead()
+            for batch in self._encoded(images, lambda: len(left())):
                 waiting += [
                     image if isinstance(image, Failure) else Call(self._arun(image, asked, room))
                     for image in batch
                 ]
                 # The next batch is encoded while this one is asked about.
-                ahead = len(batch) if self.services.ranker.asks else 0
-                while len(waiting) > ahead or (waiting and _ended(waiting[0])):
-                    yield _result(waiting[0])
-                    waiting.popleft()
+                while len(calls := left()) > ahead or (waiting and _ended(waiting[0])):
+                    if _ended(waiting[0]):
+                        yield _result(waiting[0])
+                        waiting.popleft()
+                    else:
+                        wait(calls, return_when="FIRST_COMPLETED")
             while waiting:
                 yield _result(waiting[0])
                 waiting.popleft()
         finally:
-            left = [call for call in waiting if isinstance(call, Call)]
-            for call in left:
-                call.cancel()
-            for call in left:
-                call.done.exception()
+            end(call for call in waiting if isinstance(call, Call))
 
     def recognize_batch(
         self, images: Sequence[ImageSource], **asked: Unpack[Asked]
@@ -145,8 +147,9 @@ class Recognizer:
     ) -> list[Recognition | Failure]:
         """Like `recognize_batch`, without blocking the event loop."""
         found: list[Failure | asyncio.Task[Recognition]] = []
-        room, batches = self._room(), self._encoded(images)
         tasks: set[asyncio.Task[Recognition]] = set()
+        room, ahead = await asyncio.to_thread(lambda: (self._room(), self._ahead()))
+        batches = self._encoded(images, lambda: sum(not task.done() for task in tasks))
         try:
             while (batch := await asyncio.to_thread(next, batches, None)) is not None:
                 for image in batch:
@@ -156,13 +159,16 @@ class Recognizer:
                     task = asyncio.create_task(self._arun(image, asked, room))
                     found.append(task)
                     tasks.add(task)
-                while len(tasks) > len(batch):
-                    _, tasks = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
+                while len(tasks) > ahead:
+                    done, tasks = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
+                    for task in done:
+                        task.result()  # what would fail every image is raised at once
             return [one if isinstance(one, Failure) else await one for one in found]
         finally:
-            for task in tasks:
+            begun = [one for one in found if not isinstance(one, Failure)]
+            for task in begun:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*begun, return_exceptions=True)
 
     def calibrate(
         self,
@@ -217,12 +223,31 @@ class Recognizer:
     def _room(self) -> Room:
         """For the images of a batch that are on their way; encoding alone gains by no second."""
         asks = self.services.ranker.asks
-        return Room(_SPARE * self.settings.model_requests if asks else 1)
+        return Room(SPARE * self.settings.model_requests if asks else 1)
 
-    def _encoded(self, images: Iterable[ImageSource]) -> Iterator[list[AdmittedImage | Failure]]:
-        """Images in batches, their embeddings known to the services."""
+    def _ahead(self) -> int:
+        """Images that may be on their way while the next batch is encoded."""
+        return self.settings.batch_size if self.services.ranker.asks else 0
+
+    def _encoded(
+        self, images: Iterable[ImageSource], going: Callable[[], int]
+    ) -> Iterator[list[AdmittedImage | Failure]]:
+        """Images in batches, their embeddings known to the services.
+
+        Where a model is asked, a batch has as many as are on their way: so the first calls begin
+        at once, and none ends long before there is another.
+
+        Args:
+            images: Read as they are wanted.
+            going: How many are on their way.
+        """
+
+        def size() -> int:
+            most, asks = self.settings.batch_size, self.services.ranker.asks
+            return min(most, max(self.settings.model_requests, going())) if asks else most
+
         policy = Policy.of(self.settings)
-        for read in read_batches(images, policy, self.settings.batch_size, lambda image: image):
+        for read in read_batches(images, policy, size, lambda image: image):
             batch = [image for _, image in read if not isinstance(image, str)]
             admitted = [image for image in batch if isinstance(image, AdmittedImage)]
             if admitted:

@@ -1,11 +1,13 @@
 import asyncio
+import gc
 import threading
 
 import numpy as np
 import pytest
 
-from rar_agent import Failure, Recognition, Recognizer
+from rar_agent import Failure, Recognition, Recognizer, models
 from rar_agent.errors import ImageError, NotFoundError
+from rar_agent.loop import Call
 from rar_agent.memory import create_memory, read_folder
 from tests.conftest import COLOURS, draw
 from tests.openai_server import Reply
@@ -126,3 +128,78 @@ def test_settings_and_arguments(place):
     assert Recognizer(settings=settings).settings.k == 2
     assert Recognizer(settings=settings, k=3).settings.k == 3
     assert Recognizer(settings=settings, k=3).settings.memory == "discs"
+
+
+GOOD = Reply("A > B > C > D > E")
+
+
+def asking(place, server, **more):
+    return Recognizer(
+        "discs", "m", home=place, base_url=server.url, skip_ranking_at=1.01, device="cpu", **more
+    )
+
+
+def encoded(one):
+    """Sizes of the batches that it encodes from now on."""
+    sizes, embed_all = [], one.services.embed_all
+    vars(one.services)["embed_all"] = lambda images: sizes.append(len(images)) or embed_all(images)
+    return sizes
+
+
+def test_calls_begin_before_a_whole_batch_is_encoded(place, server, recognizer):
+    server.script = [Reply("A > B > C > D > E", delay_s=0.05)]
+    images = [draw(colour, 300 + n) for colour in COLOURS for n in range(4)]
+    one = asking(place, server, model_requests=2, batch_size=8)
+    sizes = encoded(one)
+    found = one.recognize_batch(images)
+    assert [image.trace.parse_status for image in found] == ["exact"] * 24
+    assert sizes[0] == 2
+    assert max(sizes) <= 8
+    assert sum(sizes) == 24
+    sizes.clear()
+    again = asyncio.run(one.arecognize_batch(images))
+    assert sizes[0] == 2
+    assert [comparable(one) for one in again] == [comparable(one) for one in found]
+    sizes = encoded(recognizer)
+    recognizer.recognize_batch(images)
+    assert sizes == [4] * 6  # where nobody is asked, whole batches
+
+
+def test_a_stream_that_is_collected_on_the_loop_stops_nobody(place, server):
+    server.script = [GOOD, Reply("A", delay_s=30)]
+    one = asking(place, server, model_requests=2, batch_size=2, model_retries=0)
+    stream = one.stream([draw("red", n) for n in range(2)])
+    next(stream)
+    left = [stream]
+    del stream
+
+    async def collected():
+        left.clear()  # its last reference, as the garbage collector may find it here
+
+    Call(collected()).done.result(20)
+    server.script = [GOOD]
+    assert one.recognize(draw("red", 9)).trace.parse_status == "exact"
+
+
+def test_more_errors_than_one_are_not_logged(recognizer):
+    logged = []
+
+    async def ask():
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: logged.append(told))
+        images = [draw("red", n) for n in range(12)]
+        with pytest.raises(NotFoundError):
+            await recognizer.arecognize_batch(images, only=["nosuch"])
+        gc.collect()
+
+    asyncio.run(ask())
+    assert logged == []
+
+
+def test_a_model_is_not_loaded_on_the_callers_loop(place, server, monkeypatch):
+    threads, load = [], models.load_chat_model
+    monkeypatch.setattr(
+        models, "load_chat_model", lambda s: threads.append(threading.current_thread()) or load(s)
+    )
+    asyncio.run(asking(place, server).arecognize_batch([draw("red", 1)]))
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()

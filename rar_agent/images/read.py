@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 def read_batches(
     items: Iterable[Item],
     policy: Policy,
-    size: int,
+    size: int | Callable[[], int],
     source_of: Callable[[Item], ImageSource],
     known: Callable[[Item, str], bool] | None = None,
 ) -> Iterator[list[tuple[Item, AdmittedImage | Failure | str]]]:
@@ -32,7 +32,7 @@ def read_batches(
     Args:
         items: What has an image each; read a few at a time.
         policy: Whose word the sources are, and the limits.
-        size: Most images of a batch.
+        size: Most images of a batch; may be asked anew for each.
         source_of: An item's image.
         known: Whether an image of this sha256 is not needed again; asked before it is decoded, in
             another thread. Its sha256 stands for such an image.
@@ -49,16 +49,21 @@ def read_batches(
     waiting = iter(items)
     batch: list[tuple[Item, AdmittedImage | Failure | str]] = []
     pixels = 0
+    most = size() if callable(size) else size
     with ThreadPoolExecutor(2) as readers:
         while part := list(islice(waiting, _READ_AT_ONCE)):
             for item, image in readers.map(read, part):
                 more = 0
                 if isinstance(image, AdmittedImage):
                     more = image.rgb.width * image.rgb.height
-                if batch and (len(batch) >= size or pixels + more > BATCH_PIXELS):
+                if batch and pixels + more > BATCH_PIXELS:
                     yield batch
                     batch, pixels = [], 0
                 batch.append((item, image))
                 pixels += more
+                if len(batch) >= most:
+                    yield batch
+                    batch, pixels = [], 0
+                    most = size() if callable(size) else size
     if batch:
         yield batch
