@@ -54,6 +54,7 @@ class SimulatedRanker(AskingRanker):
 
     prompt = "simulated@1"
     prompt_hash = "simulated"
+    shows_exemplars = False
 
     def __init__(self, kind: Kind, accuracy: float, seed: int, prior: Sequence[float] = ()) -> None:
         self.name = "listwise" if kind == "places" else "choice"

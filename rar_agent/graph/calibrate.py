@@ -146,6 +146,8 @@ class Calibration:
             prompt_hash=self._ranker.prompt_hash,
             orders=settings.orders,
             k=settings.k,
+            image_side=settings.image_side,
+            exemplars=settings.exemplars if self._ranker.shows_exemplars else None,
             worded=float(np.mean([one.worded for one in usual])),
             scoring=scoring_of(memory),
             texts=texts_of(memory),

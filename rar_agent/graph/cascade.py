@@ -149,7 +149,15 @@ def load_cascade(
         settings: Which model, which ranker; `skip_ranking_at` comes before what was fitted.
         server: Hash of where the model is asked; None where that is not known.
     """
-    way = Way(settings.model or "", server, settings.ranker, prompt_hash, settings.orders)
+    way = Way(
+        settings.model or "",
+        server,
+        settings.ranker,
+        prompt_hash,
+        settings.orders,
+        settings.image_side,
+        settings.exemplars,
+    )
     return Cascade(*find_ranker(memory, way), settings.skip_ranking_at)
 
 

@@ -29,6 +29,8 @@ class Way:
         ranker: Name of the ranker.
         prompt_hash: Of the prompt.
         orders: In how many the options are shown.
+        image_side: Longest side of the photo as the model sees it, in pixels.
+        exemplars: Shown of each candidate, at most, where the prompt shows any.
     """
 
     model: str
@@ -36,6 +38,8 @@ class Way:
     ranker: str
     prompt_hash: str
     orders: int
+    image_side: int
+    exemplars: int
 
     def differs(self, record: RankerRecord) -> list[str]:
         """What a record of the model is not about, in words; empty where it is of this way."""
@@ -45,6 +49,8 @@ class Way:
             f"as a {self.ranker} ranker": self.ranker == record.ranker,
             "with the prompt as it is now": self.prompt_hash == record.prompt_hash,
             "with so many orders": self.orders == record.orders,
+            "with photos of this size": self.image_side == record.image_side,
+            "with so many exemplars shown": record.exemplars in (None, self.exemplars),
         }
         return [what for what, is_same in same.items() if not is_same]
 
@@ -152,7 +158,8 @@ def keep_ranker(home: Path, name: str, record: RankerRecord) -> Memory:
 
 def _keep(memory: Memory, record: RankerRecord) -> Memory:
     def key(one: RankerRecord) -> tuple[object, ...]:
-        return one.model, one.server, one.ranker, one.prompt, one.orders
+        shown = one.orders, one.image_side, one.exemplars
+        return one.model, one.server, one.ranker, one.prompt, *shown
 
     others = [
         other

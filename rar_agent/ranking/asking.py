@@ -168,6 +168,11 @@ class AskingRanker(ABC):
         """Of the prompt that it asks with."""
         return self._prompt.sha256
 
+    @property
+    def shows_exemplars(self) -> bool:
+        """Whether its prompt shows pictures of the candidates' exemplars."""
+        return "picture" in self._prompt.variables
+
     def questions(
         self, image: Image.Image, candidates: Sequence[Candidate], seed: int
     ) -> list[Question]:

@@ -177,6 +177,9 @@ def test_it_is_kept_and_belongs_to_one_way_of_asking(place, server, record):
     )
     same = recognizer(place, server).recognize(unsure)
     assert same.trace.calibrated
+    assert recognizer(place, server, exemplars=5).recognize(unsure).trace.calibrated  # not shown
+    smaller = recognizer(place, server, image_side=256, skip_ranking_at=1.01).recognize(unsure)
+    assert "with photos of this size" in smaller.trace.probability_means
     other = recognizer(place, server, orders=2, skip_ranking_at=1.01).recognize(unsure)
     assert not other.trace.calibrated
     assert "not calibrated on memory 'shades'" in other.trace.probability_means

@@ -20,6 +20,7 @@ from rar_agent.memory.rankers import (
     texts_of,
 )
 from rar_agent.memory.teaching.draft import Draft
+from rar_agent.settings import load_settings
 from tests.memory.arrays import clusters, memory_of
 
 
@@ -31,6 +32,8 @@ def record(memory, **changes):
         "prompt_hash": "a",
         "orders": 1,
         "k": 5,
+        "image_side": 512,
+        "exemplars": 2,
         "server": server_hash("http://here"),
         "scoring": scoring_of(memory),
         "texts": texts_of(memory),
@@ -72,7 +75,8 @@ def home(memory):
 
 def way(**changes):
     asked = {"model": "openai:m", "server": server_hash("http://here"), "ranker": "choice"}
-    return Way(**{**asked, "prompt_hash": "a", "orders": 1, **changes})
+    asked |= {"prompt_hash": "a", "orders": 1, "image_side": 512, "exemplars": 2}
+    return Way(**asked | changes)
 
 
 def test_it_is_found_by_its_way_of_asking_and_replaced(memory):
@@ -89,6 +93,9 @@ def test_it_is_found_by_its_way_of_asking_and_replaced(memory):
     assert kept.manifest.rankers == (edited, two, elsewhere)
     assert open_memory(home(memory), "m").manifest.rankers == (edited, two, elsewhere)
     assert find_ranker(kept, way(server=elsewhere.server)) == (elsewhere, "")
+    larger = record(memory, orders=2, image_side=1024)
+    kept = keep_ranker(home(memory), "m", larger)
+    assert kept.manifest.rankers == (edited, two, elsewhere, larger)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +106,8 @@ def test_it_is_found_by_its_way_of_asking_and_replaced(memory):
         ({"ranker": "listwise"}, "as a listwise ranker"),
         ({"prompt_hash": "b"}, "with the prompt as it is now"),
         ({"orders": 2}, "with so many orders"),
+        ({"image_side": 768}, "with photos of this size"),
+        ({"exemplars": 3}, "with so many exemplars shown"),
         ({"orders": 2, "prompt_hash": "b"}, "prompt as it is now, with so many orders"),
     ],
 )
@@ -108,6 +117,15 @@ def test_another_way_of_asking_is_told_what_is_other(memory, other, why):
     assert found is None
     assert reason.startswith("the model was not calibrated on memory 'm'")
     assert reason.endswith(why)
+
+
+def test_a_record_without_sizes_is_of_the_default_ones(memory):
+    known = record(memory).model_dump(exclude={"image_side", "exemplars"})
+    kept = keep_ranker(home(memory), "m", RankerRecord(**known))
+    usual = load_settings()
+    as_before = way(image_side=usual.image_side, exemplars=usual.exemplars)
+    assert find_ranker(kept, as_before)[0] is not None
+    assert "photos of this size" in find_ranker(kept, way(image_side=512))[1]
 
 
 def test_what_a_server_is_called_is_not_kept(memory):

@@ -207,6 +207,10 @@ class RankerRecord(Record):
     """In how many orders the options were shown; 0: all rotations."""
     k: int
     """Candidates that it was asked about, at most."""
+    image_side: int = 768
+    """Longest side of the photos as it saw them, in pixels; by default as before it was kept."""
+    exemplars: int | None = None
+    """Shown of each candidate, at most; None: the prompt shows none, or it was not kept yet."""
     server: str = ""
     """Hash of where it was asked, and of its weights where it runs in this process."""
     worded: float = Field(default=0.0, ge=0, le=1)
