@@ -14,6 +14,7 @@ from rar_agent import Recognizer
 from rar_agent.errors import ConfigurationError, InputError
 from rar_agent.finetune.export import MANIFEST, Manifest, Plan, export
 from rar_agent.images import to_picture
+from rar_agent.loop import run
 from rar_agent.memory import SampleReader, create_memory, open_memory
 from rar_agent.memory.left_out import leave_out
 from rar_agent.memory.readers import Sample
@@ -133,7 +134,7 @@ def test_the_messages_are_those_that_inference_sends(write, shades, server, rank
         candidates = shown_candidates(one.memory, options_of(line))
         photo = shade(*places[picture_of(line)])
         order = list(range(len(candidates)))
-        asking.read(photo, candidates, [order])
+        run(asking.aread(photo, candidates, [order]))
         assert server.requests[-1]["messages"] == sent["messages"][:-1]
         assert sent["messages"][-1] == {"role": "assistant", "content": answer_of(line)}
         question = asking._question(asking._picture(photo), candidates, order)
