@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from rar_agent.encoders import Encoder, load_encoder
 from rar_agent.example import example_photo
+from rar_agent.models import budget
 from rar_agent.settings import Settings, load_settings
 from tests.openai_server import OpenAIServer
 
@@ -39,6 +40,7 @@ def clean_environment(home, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("RAR_CACHE_MB", "0")  # scripted servers are there to be asked
+    budget.of_process.cache_clear()  # what another test spent is none of this one's
     monkeypatch.chdir(tmp_path)  # no rar.toml of the developer's is read
 
 

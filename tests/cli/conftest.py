@@ -9,6 +9,7 @@ import pytest
 from rar_agent.cli import main, show
 from rar_agent.memory import SampleReader, create_memory
 from rar_agent.memory.readers import Sample
+from rar_agent.models import budget
 from rar_agent.types import Category
 from tests.conftest import COLOURS, draw
 
@@ -24,6 +25,7 @@ def rar(monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["rar-agent", *map(str, arguments)])
+        budget.of_process.cache_clear()  # a command is a process
         capsys.readouterr()
         status = 0
         try:

@@ -12,7 +12,6 @@ from rar_agent import Recognizer
 from rar_agent.errors import BudgetError, ConfigurationError, ProviderError
 from rar_agent.memory import create_memory, read_folder
 from rar_agent.models import Budget, Question, load_chat_model
-from rar_agent.models.budget import of_process
 from rar_agent.prompts import Message
 from rar_agent.settings import load_settings
 from rar_agent.types import Recognition
@@ -172,7 +171,6 @@ def test_a_limit_without_a_price_is_refused_with_what_to_write(chat):
 
 
 def test_models_of_a_process_share_its_limit(server, chat):
-    of_process.cache_clear()
     limit = {"max_cost": 2.5 * CALL}
     outcomes = [ask(chat(**limit)) for _ in range(3)]
     assert isinstance(outcomes[2], BudgetError)
@@ -229,7 +227,6 @@ def test_a_free_model_is_asked_as_often_as_one_likes():
 
 
 def test_a_batch_ends_with_the_rest_in_retrieval_order(server, tmp_path, builtin, discs):
-    of_process.cache_clear()
     create_memory(tmp_path, "discs", builtin, read_folder(discs), domain="discs")
     server.script = [Reply("A > B > C > D > E", delay_s=0.02)]
     recognizer = Recognizer(

@@ -16,7 +16,6 @@ from openai import DefaultAsyncHttpxClient
 
 from rar_agent.errors import BudgetError, ProviderError
 from rar_agent.models import Budget, ChatModel, Question, load_chat_model
-from rar_agent.models.budget import of_process
 from rar_agent.models.client import LimitedClient
 from rar_agent.models.prices import FixedPrice
 from rar_agent.prompts import Message
@@ -35,7 +34,6 @@ def question(number=0, **given):
 
 @pytest.fixture
 def chat(server, tmp_path):
-    of_process.cache_clear()
 
     def load(**options):
         given = {"model": "m", "base_url": server.url, "model_retries": 0, "cache_mb": 0}

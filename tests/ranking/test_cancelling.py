@@ -30,7 +30,6 @@ def place(tmp_path_factory, builtin, discs):
 
 @pytest.fixture
 def recognizer(place, server):
-    of_process.cache_clear()
     found = Recognizer(
         "discs",
         "m",
