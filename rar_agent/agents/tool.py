@@ -10,6 +10,7 @@ from langchain.tools import ToolRuntime
 from langchain_core.tools import StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
+from rar_agent.agents.answer import describe
 from rar_agent.agents.conversation import is_handle, resolve_handle
 from rar_agent.errors import RarError
 from rar_agent.images import AdmittedImage, Policy, admit
@@ -101,28 +102,6 @@ def _find(image: str, runtime: ToolRuntime | None, recognizer: Recognizer) -> Ad
 
 def _answer(recognition: Recognition) -> tuple[str, dict[str, Any]]:
     return describe(recognition), recognition.model_dump(mode="json")
-
-
-def describe(recognition: Recognition) -> str:
-    """A recognition in a few lines that a model can act on; names come from the memory only."""
-    shares = [f"{c.category.name} {100 * c.probability:.0f} %" for c in recognition.categories]
-    trace = recognition.trace
-    if recognition.decision == "abstained":
-        lines = [f"Not recognised: {trace.abstained}."]
-        if branch := recognition.branch:
-            sure = f"{branch.name} {100 * branch.probability:.0f} %"
-            lines.append(f"Not sure which, but it is one of these: {sure}.")
-        if shares:
-            lines.append(f"Best guesses: {', '.join(shares)}.")
-        lines.append("A sharper or closer photo, or teaching the memory this category, would help.")
-    else:
-        lines = [f"Answer: {shares[0]}."]
-        if shares[1:]:
-            lines.append(f"Runners-up: {', '.join(shares[1:])}.")
-        if trace.degraded:
-            lines.append("Ranking failed, so the order is retrieval's; the artifact says why.")
-    lines.append(f"Probability: {trace.probability_means}.")
-    return "\n".join(lines)
 
 
 recognize_image = make_recognize_image()

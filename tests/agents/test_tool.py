@@ -12,7 +12,7 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from rar_agent import Recognition, Recognizer, make_recognize_image, recognize_image
-from rar_agent.agents.tool import describe
+from rar_agent.agents.answer import describe
 from rar_agent.memory import create_memory, read_folder
 from tests.conftest import draw
 from tests.openai_server import Reply, tool_call
