@@ -8,7 +8,7 @@ import pytest
 from rar_agent import Failure, Recognition, Recognizer, models
 from rar_agent.errors import ImageError, NotFoundError
 from rar_agent.loop import Call
-from rar_agent.memory import create_memory, read_folder
+from rar_agent.memory import add_to_memory, create_memory, delete_memory, read_folder
 from tests.conftest import COLOURS, draw
 from tests.openai_server import Reply
 
@@ -203,3 +203,24 @@ def test_a_model_is_not_loaded_on_the_callers_loop(place, server, monkeypatch):
     asyncio.run(asking(place, server).arecognize_batch([draw("red", 1)]))
     assert len(threads) == 1
     assert threads[0] is not threading.current_thread()
+
+
+def test_refresh_takes_what_was_taught_meanwhile(tmp_path, builtin):
+    def taught():
+        return create_memory(tmp_path, "grows", builtin, {"red": [draw("red", 1)]})
+
+    taught()
+    recognizer = Recognizer("grows", home=tmp_path, device="cpu")
+    assert not recognizer.refresh()  # nothing was opened yet
+    before = recognizer.recognize(draw("blue", 2))
+    assert (before.label, recognizer.refresh()) == ("red", False)
+    add_to_memory(tmp_path, "grows", builtin, {"blue": [draw("blue", 1)]})
+    assert recognizer.recognize(draw("blue", 2)).label == "red"
+    assert recognizer.refresh()
+    after = recognizer.recognize(draw("blue", 2))
+    assert after.label == "blue"
+    assert after.trace.generation > before.trace.generation
+    delete_memory(tmp_path, "grows")
+    taught()  # anew: its generations count from the beginning
+    assert recognizer.refresh()
+    assert len(recognizer.recognize(draw("blue", 2)).categories) == 1

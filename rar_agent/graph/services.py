@@ -13,7 +13,8 @@ from rar_agent.encoders import Encoder, FloatArray, load_encoder
 from rar_agent.graph.cascade import Cascade, load_cascade
 from rar_agent.graph.pictures import exemplar_images
 from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy
-from rar_agent.memory import Memory, open_memory
+from rar_agent.memory import Memory, memory_folder, open_memory
+from rar_agent.memory.format.generation import stamp
 from rar_agent.memory.rankers import server_hash
 from rar_agent.prompts import Live, Prompt
 from rar_agent.ranking import (
@@ -57,6 +58,7 @@ class Services:
         self.store = store or ImageStore()
         self._lock = threading.RLock()
         self._memory: Memory | None = None
+        self._stamp = b""
         self._encoder: Encoder | None = None
         self._rankers: dict[bool, Callable[[], Ranker]] = {}
         self._server: str | None = None
@@ -72,8 +74,17 @@ class Services:
         """
         with self._lock:
             if self._memory is None:
+                folder = memory_folder(self.settings.home, self.settings.memory)
+                before = stamp(folder)
                 self._memory = open_memory(self.settings.home, self.settings.memory)
+                self._stamp = before or stamp(folder)  # a ready memory is made when it is opened
             return self._memory
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the memory was opened, and has been taught, changed or deleted since."""
+        opened = self._memory
+        return opened is not None and stamp(opened.folder) != self._stamp
 
     @property
     def encoder(self) -> Encoder:

@@ -103,6 +103,14 @@ def current_generation(folder: Path) -> int:
     return _read_current(folder)[0] if (folder / CURRENT).exists() else 0
 
 
+def stamp(folder: Path) -> bytes:
+    """What changes with each generation, also of a memory made anew; empty where there is none."""
+    try:
+        return (folder / CURRENT).read_bytes()
+    except OSError:
+        return b""
+
+
 def verify_files(folder: Path) -> list[str]:
     """Hash every file of the valid generation; returns what is wrong, one sentence each.
 
