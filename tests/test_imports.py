@@ -8,11 +8,12 @@ import pytest
 import rar_agent
 
 PACKAGE = Path(__file__).parents[1] / "rar_agent"
-EVERYONE = {"types", "errors", "settings"}
+EVERYONE = {"types", "errors", "settings", "telemetry"}
 BELOW = {
     "types": set(),
     "errors": set(),
     "settings": set(),
+    "telemetry": set(),
     "loop": set(),
     "content": set(),
     "example": set(),
@@ -26,11 +27,13 @@ BELOW = {
     "graph": {"memory", "ranking", "encoders", "images", "models", "prompts", "loop"},
     "recognizer": {"graph", "memory", "ranking", "images", "loop"},
     "sheet": {"images"},
+    "words": set(),
+    "explained": {"graph", "models", "images", "words"},
     "doctor": {"graph", "memory", "encoders", "prompts", "models", "device"},
     "finetune": {"graph", "memory", "ranking", "encoders", "images", "models", "prompts"},
-    "agents": {"recognizer", "images"},
+    "agents": {"recognizer", "memory", "images", "loop"},
     "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
-    | {"graph", "models", "prompts", "finetune"},
+    | {"graph", "models", "prompts", "finetune", "words", "explained"},
 }
 
 

@@ -63,7 +63,8 @@ def plan(
 
 
 def _table(modality: Modality, plan: IndexPlan) -> Group:
-    from rar_agent.cli.show import grid, size
+    from rar_agent.cli.show import grid
+    from rar_agent.words import size
 
     rows = f"{plan.spec.count:,} {modality}s of {plan.spec.dimension:,} dimensions"
     table = grid("index", "memory>", "disk>", "build>", "a query>", "")

@@ -80,9 +80,10 @@ def lint(
     ] = None,
 ) -> None:
     """Check prompts: every problem with its file and line. Exit status 3: there is an error."""
-    from rar_agent.cli.show import counted, out
+    from rar_agent.cli.show import out
     from rar_agent.prompts import check, find_prompts, read_prompt
     from rar_agent.settings import load_settings
+    from rar_agent.words import counted
 
     home = load_settings().home
     files = [found.path for found in find_prompts(home)]
@@ -133,6 +134,7 @@ def render(
     from rar_agent.cli import rendered
     from rar_agent.cli.show import out
     from rar_agent.example import example_photo
+    from rar_agent.explained import preview_page
     from rar_agent.graph.preview import preview
     from rar_agent.images import Policy, admit
     from rar_agent.prompts import load_prompt
@@ -145,7 +147,7 @@ def render(
     photo = admit(image or str(example_photo()), Policy.of(settings))
     shown = preview(settings, photo, prompt, ranker, k)
     if html is not None:
-        rendered.write_page(html, rendered.page(shown))
+        rendered.write_page(html, rendered.page(prompt.reference, preview_page(shown)))
     if json:
         typer.echo(rendered.as_json(shown))
     elif html is None:

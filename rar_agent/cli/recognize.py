@@ -138,14 +138,15 @@ def _watched(recognizer: Recognizer, explain: bool) -> Iterator[Watched | None]:
 
 def _explain(result: Recognition | Failure, seen: Watched, html: Path | None) -> None:
     from rar_agent.cli import explained
-    from rar_agent.cli.rendered import write_page
+    from rar_agent.cli.rendered import page, write_page
     from rar_agent.cli.show import out
+    from rar_agent.explained import sent_page
     from rar_agent.types import Recognition
 
     if isinstance(result, Recognition):  # a single image's failure is raised
         out.print(explained.text(result, seen), soft_wrap=True)
         if html:
-            write_page(html, explained.page(result, seen))
+            write_page(html, page("What was sent", sent_page(result, seen)))
 
 
 def _refuse_percent(option: str, share: float | None) -> None:
@@ -242,7 +243,8 @@ def _show(results: list[Recognition | Failure], asked: str, model: str | None) -
 
 def _say_filtered() -> None:
     """On standard error, as it is of the whole run, JSON too."""
-    from rar_agent.cli.show import FILTERED, err
+    from rar_agent.cli.show import err
+    from rar_agent.words import FILTERED
 
     err.print(f"note: {FILTERED}", style="yellow", soft_wrap=True)
 

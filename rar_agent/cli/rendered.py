@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from rar_agent.cli.show import counted, err, size
+from rar_agent.cli.show import err
 from rar_agent.errors import InputError
+from rar_agent.explained import about_preview, as_asked
 from rar_agent.graph.preview import Preview
-from rar_agent.images import MIME_TYPE, Picture
+from rar_agent.images import Picture
 
 if TYPE_CHECKING:  # the providers' packages take a second to import
     from rar_agent.models import Question
@@ -31,11 +32,11 @@ img { max-width: 100%; display: block } figcaption { font-size: .8rem }
 def text(preview: Preview) -> Text:
     """For a terminal: pictures are named in brackets."""
     whole = Text()
-    for line in _about(preview):
+    for line in about_preview(preview):
         whole.append(f"{line}\n", style="dim")
     for number, question in enumerate(preview.questions, start=1):
         of = f", question {number}" if number > 1 else ""
-        whole.append(messages_text(question, lambda p: _named(p, preview.photo), of))
+        whole.append(messages_text(question, lambda p: as_asked(p, preview.photo), of))
     whole.rstrip()
     return whole
 
@@ -59,37 +60,11 @@ def messages_text(question: Question, named: Callable[[Picture], str], of: str =
     return whole
 
 
-def page(preview: Preview) -> str:
-    """A page of HTML that holds its pictures."""
-    parts = [f"<p>{escape(line)}</p>" for line in _about(preview)]
-    for number, question in enumerate(preview.questions, start=1):
-        of = f"question {number}, "
-        parts.append(messages_page(question, lambda p: _named(p, preview.photo), of))
-    return whole_page(preview.prompt.reference, parts)
-
-
-def messages_page(question: Question, named: Callable[[Picture], str], of: str) -> str:
-    """Its messages as HTML, with their pictures; see `messages_text`."""
-    parts = []
-    for message in question.messages:
-        parts.append(f"<h2>{escape(of)}{message.role}</h2><section>")
-        for part in message.parts:
-            if isinstance(part, Picture):
-                parts.append(
-                    f'<figure><img src="data:{MIME_TYPE};base64,{part.base64}">'
-                    f"<figcaption>{escape(named(part))}</figcaption></figure>"
-                )
-            else:
-                parts.append(f"<pre>{escape(part.strip(chr(10)))}</pre>")
-        parts.append("</section>")
-    return "\n".join(parts)
-
-
-def whole_page(title: str, parts: Sequence[str]) -> str:
-    """A page of HTML, of parts of it."""
+def page(title: str, body: str) -> str:
+    """A whole page of HTML around what it holds."""
     title = escape(title)
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
-    return "\n".join([head, f"<style>{_STYLE}</style><h1>{title}</h1>", *parts]) + "</html>\n"
+    return "\n".join([head, f"<style>{_STYLE}</style><h1>{title}</h1>", body]) + "</html>\n"
 
 
 def write_page(path: Path, page: str) -> None:
@@ -131,35 +106,3 @@ def as_json(preview: Preview) -> str:
         ],
     }
     return json.dumps(whole, ensure_ascii=False, indent=1)
-
-
-def _about(preview: Preview) -> Iterator[str]:
-    """What this is, a line each."""
-    prompt, questions = preview.prompt, preview.questions
-    number = str(len(preview.candidates))
-    if len(preview.candidates) < preview.retrieved:
-        number += f" of {preview.retrieved}"
-    yield (
-        f"{prompt.reference} {prompt.sha256}: {preview.way}, {counted(len(questions), 'question')} "
-        f"about {number} candidates of {preview.memory}"
-    )
-    pictures = [
-        part
-        for question in questions
-        for message in question.messages
-        for part in message.parts
-        if isinstance(part, Picture)
-    ]
-    sent = f"{counted(len(pictures), 'picture')}, {size(sum(len(p.jpeg) for p in pictures))}"
-    settings = ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in prompt.settings.items()
-    )
-    yield f"{sent}; {settings or 'no settings'}"
-    if preview.skipped:
-        yield f"recognize would not ask this: {preview.skipped.removeprefix('not ranked: ')}"
-
-
-def _named(picture: Picture, photo: Picture) -> str:
-    kind = "photo" if picture == photo else "exemplar"
-    return f"{kind} {picture.width}x{picture.height}, {size(len(picture.jpeg))}"

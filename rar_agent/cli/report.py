@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from rar_agent.cli.show import counted, err, out, size
+from rar_agent.cli.show import err, out
 from rar_agent.cli.tables import scoring
 from rar_agent.errors import InputError
+from rar_agent.words import counted, size
 
 if TYPE_CHECKING:
     from rar_agent.memory import Estimate, Report

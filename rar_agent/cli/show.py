@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,19 +11,15 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from rar_agent.types import Branch, Failure, Recognition, Usage
+from rar_agent.types import Failure, Recognition
+from rar_agent.words import Tone, counted, notes, percent, surely
 
 if TYPE_CHECKING:
     from rar_agent.memory import Memory
 
 MOST_BRANCHES = 5
 MOST_REASONS = 5
-UNUSUAL = 0.05
-"""Familiarity under which it is worth saying."""
-FILTERED = (
-    "under a filter nothing is promised: calibration, error rates and coverages were measured "
-    "over all categories"
-)
+_STYLES: Mapping[Tone, str] = {"plain": "dim", "warning": "yellow", "answer": "bold"}
 
 # Names and paths are the user's: nothing in them is markup, nor worth colouring.
 out = Console(markup=False, highlight=False, emoji=False)
@@ -41,28 +38,6 @@ def grid(*columns: str, title: str = "") -> Table:
     for column in columns:
         table.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left")
     return table
-
-
-def percent(probability: float) -> str:
-    """A probability with one decimal; never a certainty that rounding made."""
-    if probability > 0.9995:
-        return ">99.9 %"
-    return "<0.1 %" if probability < 0.0005 else f"{100 * probability:.1f} %"
-
-
-def size(number: float) -> str:
-    """Bytes, in the unit that suits them."""
-    for unit, word in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if number >= unit:
-            return f"{number / unit:,.1f} {word}"
-    return f"{number:,.0f} bytes"
-
-
-def counted(number: int, what: str) -> str:
-    """A number of things, in words."""
-    if number != 1:
-        what = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
-    return f"{number:,} {what}"
 
 
 def contents(memory: Memory) -> str:
@@ -100,45 +75,7 @@ def _branches(recognition: Recognition) -> Table:
 
 
 def _notes(recognition: Recognition, model: str | None) -> list[Text]:
-    trace = recognition.trace
-    notes = []
-    if recognition.decision == "abstained":
-        why = f"abstained: {trace.abstained}; the above are best guesses"
-        notes.append(Text(why, style="yellow"))
-    elif trace.accepted_from is not None:
-        least = f"accepted from {percent(trace.accepted_from)} on, for the error rate asked for"
-        notes.append(Text(least, style="dim"))
-    if recognition.branch:
-        notes.append(Text(f"not sure which, but: {_surely(recognition.branch)}", style="bold"))
-    familiarity = recognition.familiarity
-    if familiarity is not None and familiarity < UNUSUAL:
-        share = percent(familiarity)
-        strange = f"unusual: only {share} of known images are as far from all that it knows"
-        notes.append(Text(strange, style="yellow"))
-    if trace.degraded:
-        notes.append(Text(f"degraded to the retrieval order: {trace.reason}", style="yellow"))
-    elif trace.reason:
-        notes.append(Text(trace.reason, style="dim"))
-    notes.append(Text(f"probability: {trace.probability_means}", style="dim"))
-    if not any(ranked.exemplars for ranked in recognition.categories):
-        notes.append(Text(f"memory: {trace.memory}, names without exemplars", style="dim"))
-    else:
-        notes.append(Text(f"memory: {trace.memory}, scored by {trace.method}", style="dim"))
-    if trace.model:
-        what = "asked to no use:" if trace.degraded else "ranked by"
-        words = f"{trace.prompt}, {_spent(trace.usage)}, answer {trace.parse_status}"
-        notes.append(Text(f"{what} {trace.model}, {words}", style="dim"))
-    elif not trace.degraded:
-        asked = f"{model} was not asked" if model else "no model was asked"
-        notes.append(Text(f"ranked by: retrieval alone, {asked}", style="dim"))
-    return notes
-
-
-def _spent(usage: Usage) -> str:
-    if usage.cached and not usage.input_tokens:
-        return "answered before, at no cost"
-    cost = "cost unknown" if usage.cost is None else f"${usage.cost:.6f}" if usage.cost else "free"
-    return f"{usage.input_tokens}+{usage.output_tokens} tokens, {cost}"
+    return [Text(note.text, style=_STYLES[note.tone]) for note in notes(recognition, model)]
 
 
 def many(results: list[Recognition | Failure]) -> Group:
@@ -155,7 +92,7 @@ def many(results: list[Recognition | Failure]) -> Group:
         runner = f"{others[0].category.name} {percent(others[0].probability)}" if others else ""
         share = percent(first.probability)
         state = "abstained" if result.decision == "abstained" else ""
-        state += f", but: {_surely(result.branch)}" if result.branch else ""
+        state += f", but: {surely(result.branch)}" if result.branch else ""
         state = "degraded" if result.trace.degraded else state
         table.add_row(_tail(result.source), first.category.name, share, runner, state)
     traces = [result.trace for result in results if isinstance(result, Recognition)]
@@ -195,10 +132,6 @@ def next_steps(recognition: Recognition, asked: str, model: str | None = None) -
             Text(f"  rar-agent recognize {asked} --model openai:gpt-5-mini"),
         ]
     return Group(*lines) if len(lines) > 1 else Group()
-
-
-def _surely(branch: Branch) -> str:
-    return f"{branch.name} {percent(branch.probability)}"
 
 
 def _near(path: str) -> str:

@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rar_agent.cli.show import counted, grid, percent, size
+from rar_agent.cli.show import grid
 from rar_agent.memory.rankers import changed
+from rar_agent.words import counted, percent, size
 
 if TYPE_CHECKING:
     from rar_agent.memory import Memory

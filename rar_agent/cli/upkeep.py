@@ -26,11 +26,12 @@ def compact(
 ) -> None:
     """Merge a memory's segments, reclaim what was removed, index it where it is large."""
     from rar_agent.cli.progress import Bar
-    from rar_agent.cli.show import counted, out
+    from rar_agent.cli.show import out
     from rar_agent.cli.tables import segments
     from rar_agent.memory import compact_memory
     from rar_agent.memory.teaching.indexing import RECALL
     from rar_agent.settings import load_settings
+    from rar_agent.words import counted
 
     with Bar("indexing") as bar:
         done = compact_memory(

@@ -10,8 +10,9 @@ from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree
 
-from rar_agent.cli.show import counted, grid
+from rar_agent.cli.show import grid
 from rar_agent.errors import NotFoundError
+from rar_agent.words import counted
 
 if TYPE_CHECKING:
     from rar_agent.memory import Memory

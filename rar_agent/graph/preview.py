@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,19 +108,29 @@ class Watched:
     exchanges: list[Exchange]
 
 
+_told: ContextVar[list[Exchange] | None] = ContextVar("told", default=None)
+
+
+def _tell(exchange: Exchange) -> None:
+    """Tell whoever watches what is asked here: a task that asks has the context it was begun in."""
+    told = _told.get()
+    if told is not None:
+        told.append(exchange)
+
+
 @contextmanager
 def watched(services: Services) -> Iterator[Watched]:
-    """See all that goes to the services' model meanwhile."""
+    """See all that goes to the services' model from here meanwhile, and nothing of others."""
     ranker = services.ranker
     model = ranker.model if isinstance(ranker, AskingRanker) else None
-    told: list[Exchange] = []
+    exchanges: list[Exchange] = []
     if model:
-        model.watch = told.append
+        model.watch = _tell
+    token = _told.set(exchanges)
     try:
-        yield Watched(model, services.settings.model_options, told)
+        yield Watched(model, services.settings.model_options, exchanges)
     finally:
-        if model:
-            model.watch = None
+        _told.reset(token)
 
 
 def way_of(prompt: Prompt, settings: Settings) -> str:

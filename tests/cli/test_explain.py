@@ -1,5 +1,6 @@
 """recognize --explain: what it shows is what a server gets, and a server gets nothing else."""
 
+import asyncio
 import base64
 import getpass
 import hashlib
@@ -11,7 +12,8 @@ import pytest
 from PIL import Image
 
 from rar_agent import Recognizer
-from rar_agent.cli.explained import _listed, options_of
+from rar_agent.explained import listed as words_for
+from rar_agent.explained import options_of
 from rar_agent.graph.preview import watched
 from rar_agent.settings import load_settings
 from tests.conftest import draw
@@ -142,7 +144,7 @@ def test_of_unknown_options_no_value_is_shown():
         "default_headers": {"Authorization": "hidden"},
         "extra_body": {"api_key": "hidden", "chat_template_kwargs": {"enable_thinking": False}},
     }
-    listed = _listed(options)
+    listed = words_for(options)
     assert "hidden" not in listed
     assert "chat_template_kwargs {enable_thinking false}" in listed
 
@@ -215,3 +217,28 @@ def test_a_model_in_this_process_sends_nothing_away(rar, colours, photo, tmp_pat
     assert 'scored ["A", "B"' in done.out
     assert re.search(r"'[ABC]' -\d", done.out)
     shutil.rmtree(folder)
+
+
+def test_who_watches_sees_what_is_asked_there_and_nothing_of_others(asked):
+    recognizer = Recognizer(device="cpu")
+
+    async def one(seed):
+        with watched(recognizer.services) as seen:
+            found = await recognizer.arecognize(draw("red", seed))
+        return found.image, [
+            (found.image, part.jpeg)
+            for exchange in seen.exchanges
+            for message in exchange.question.messages
+            for part in message.parts
+            if not isinstance(part, str)
+        ]
+
+    async def both():
+        return await asyncio.gather(one(1), one(2))
+
+    asked.script = [Reply("A", delay_s=0.2)]
+    (_, first), (_, second) = asyncio.run(both())
+    assert len(first) == len(second) == 1
+    assert first[0][1] != second[0][1]
+    recognizer.recognize(draw("red", 3))  # watched by nobody
+    assert len(first) == len(second) == 1
