@@ -133,6 +133,13 @@ class Settings(BaseSettings):
     max_frames: int = Field(default=1_000, ge=1)
     """Most frames of an animation; only the first is used."""
 
+    trace_images: bool = False
+    """Whether what a model was asked is traced with its images, by LangSmith for one."""
+    log: Literal["text", "json"] = "text"
+    """Form of the log that commands and servers write to standard error."""
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """The least that is logged there."""
+
     @property
     def ranking_prompt(self) -> str:
         """The prompt that is used: the one that is asked for, or the ranker's."""

@@ -1,0 +1,112 @@
+"""Events in the standard log, under the logger `rar_agent`: a name and fields, secrets masked."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from rar_agent.telemetry.redact import redacted
+from rar_agent.telemetry.spans import current_trace
+
+Form = Literal["text", "json"]
+
+_ROOT = logging.getLogger("rar_agent")
+_ROOT.addHandler(logging.NullHandler())  # whoever uses the library says where its log goes
+
+
+class Events:
+    """Tells of events.
+
+    Each record has the event's name as `event` and what belongs to it as `fields`; its message has
+    both.
+
+    Args:
+        name: Of the module that tells.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._log = logging.getLogger(name)
+
+    def info(self, event: str, **fields: object) -> None:
+        """What an operator may want to know."""
+        self._tell(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """What is not as it should be, and went on."""
+        self._tell(logging.WARNING, event, fields)
+
+    def _tell(self, level: int, event: str, fields: dict[str, object]) -> None:
+        if not self._log.isEnabledFor(level):
+            return
+        plain = {name: _plain(value) for name, value in fields.items()}
+        said = ", ".join(f"{name}={value}" for name, value in plain.items())
+        told = {"event": event, "fields": plain}
+        self._log.log(level, "%s: %s" if said else "%s%s", event, said, extra=told, stacklevel=3)
+
+
+def events(name: str) -> Events:
+    """The events of a module, told under its name."""
+    return Events(name)
+
+
+def _plain(value: object) -> bool | int | float | str | None:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redacted(str(value))
+
+
+class _Json(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": getattr(record, "event", None) or redacted(record.getMessage()),
+            **getattr(record, "fields", {}),
+            **current_trace(),
+        }
+        if record.exc_info:
+            line["exception"] = redacted(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=False)
+
+
+class _Text(logging.Formatter):
+    """`warning: what happened: field=value`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(f"{record.levelname.lower()}: {super().format(record)}")
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at the time: a progress bar takes it over."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, stream: TextIO) -> None:
+        """Stays what it is."""
+
+
+_handler = _StandardError()
+
+
+def log_to_standard_error(form: Form, level: str) -> None:
+    """Write the log of `rar_agent` to standard error, in a process of our own.
+
+    Args:
+        form: `text`, or `json`: one object a line.
+        level: The least that is written.
+    """
+    _handler.setFormatter(_Json() if form == "json" else _Text())
+    _ROOT.setLevel(level.upper())
+    _ROOT.addHandler(_handler)  # once, however often

@@ -1,0 +1,36 @@
+"""What leaves the process without being asked for: no images, no keys."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_SHORTEST = 200
+"""Characters of base64 in a row, from which on they are taken for an image."""
+
+_LINE = 60
+"""Characters of one line of base64 that is broken into lines; MIME has 76."""
+
+_LETTER, _BREAK = r"[A-Za-z0-9+/_-]", r"(?:\\[rn]|[\r\n])+"
+_BASE64 = re.compile(
+    rf"(?:data:[\w.+-]+/[\w.+-]+;base64,)?"
+    rf"(?:(?:{_LETTER}{{{_LINE},}}{_BREAK}){{2,}}{_LETTER}*|{_LETTER}{{{_SHORTEST},}})=*"
+)
+_SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|OTLP(_[A-Z]+)?_HEADERS)$")
+_IN_URL = re.compile(r"(?<=://)[^\s/@]+(?=@)")
+_SHORTEST_SECRET = 8
+
+
+def without_images(text: str) -> str:
+    """A text in which long runs of base64, which is how images travel, are left out."""
+    if len(text) < _SHORTEST // 2:
+        return text
+    return _BASE64.sub(lambda found: f"[{len(found[0])} characters left out]", text)
+
+
+def redacted(text: str) -> str:
+    """A text without images, and without the secrets in the environment's variables and in URLs."""
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST_SECRET and _SECRET.search(name) and value in text:
+            text = text.replace(value, f"[{name}]")
+    return without_images(_IN_URL.sub("[left out]", text))

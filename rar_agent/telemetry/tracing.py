@@ -1,0 +1,34 @@
+"""LangSmith's tracing, without images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rar_agent.telemetry.redact import without_images
+
+
+def trace_without_images() -> None:
+    """Leave images out of all that this process sends to LangSmith from now on.
+
+    What rar-agent itself asks models is traced without images anyway. This is for the rest of the
+    process: an agent's own conversation, in which the images are attached. Each run's inputs and
+    outputs are then gone through before they are sent.
+
+    Example:
+        >>> trace_without_images()  # doctest: +SKIP
+        >>> create_agent("openai:gpt-5-mini", tools=[recognize_image])  # doctest: +SKIP
+    """
+    import langsmith
+
+    langsmith.configure(client=langsmith.Client(anonymizer=_without))
+
+
+def _without(value: Any) -> Any:  # noqa: ANN401 - JSON
+    # LangSmith's own walker, create_anonymizer, stops at a depth.
+    if isinstance(value, str):
+        return without_images(value)
+    if isinstance(value, dict):
+        return {name: _without(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without(part) for part in value]
+    return value
