@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AttachedImagesMiddleware": "agents",
     "Candidate": "types",
     "Category": "types",
     "Failure": "types",
@@ -19,11 +20,13 @@ _HOMES = {
     "Recognition": "types",
     "Recognizer": "recognizer",
     "Settings": "settings",
+    "attach": "agents",
     "make_recognize_image": "agents",
     "recognize_image": "agents",
 }
 
 __all__ = [
+    "AttachedImagesMiddleware",
     "Candidate",
     "Category",
     "Failure",
@@ -33,12 +36,18 @@ __all__ = [
     "Recognizer",
     "Settings",
     "__version__",
+    "attach",
     "make_recognize_image",
     "recognize_image",
 ]
 
 if TYPE_CHECKING:
-    from rar_agent.agents import make_recognize_image, recognize_image
+    from rar_agent.agents import (
+        AttachedImagesMiddleware,
+        attach,
+        make_recognize_image,
+        recognize_image,
+    )
     from rar_agent.errors import RarError
     from rar_agent.memory import Memory
     from rar_agent.recognizer import Recognizer

@@ -67,7 +67,7 @@ class Recognizer:
 
     @cached_property
     def _graph(self) -> Any:  # noqa: ANN401 - langgraph's generics do not survive invoke
-        return build_recognize()
+        return build_recognize(checkpointer=False)  # an agent's would keep our steps in its thread
 
     @property
     def memory(self) -> Memory:

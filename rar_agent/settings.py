@@ -126,6 +126,10 @@ class Settings(BaseSettings):
     """Folders under which a string chosen by a model may name a file; none by default."""
     allow_urls: bool = False
     """Whether public https URLs may be fetched."""
+    images_days: float = Field(default=30, gt=0)
+    """Days without use after which an image that was attached to a conversation is removed."""
+    images_mb: float = Field(default=1_000, gt=0)
+    """Size in MB of the folder of attached images; those unused for longest go first."""
     max_bytes: int = Field(default=50_000_000, ge=1)
     """Largest encoded image, in bytes."""
     max_pixels: int = Field(default=80_000_000, ge=1)

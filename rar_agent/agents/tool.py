@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from langchain.tools import ToolRuntime
 from langchain_core.tools import StructuredTool, ToolException
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
-from rar_agent.agents.answer import describe
-from rar_agent.agents.conversation import is_handle, resolve_handle
+from rar_agent.agents.answer import describe, tool_description
+from rar_agent.agents.conversation import find_image
 from rar_agent.errors import RarError
-from rar_agent.images import AdmittedImage, Policy, admit
 from rar_agent.recognizer import Recognizer
 from rar_agent.types import Recognition
-
-DESCRIPTION = (
-    "Recognise which one exactly an image shows (species, model, dish, part, product) by comparing "
-    "it with a memory of categories. Use it instead of guessing whenever the exact name matters. "
-    "Returns the best categories with probabilities."
-)
 
 
 class RecognizeImageInput(BaseModel):
     """What a model fills in."""
 
     image: str = Field(
-        description="Which image: 'image_1' is the first image attached in this conversation, "
-        "'image_2' the second, and so on. Never paste image data."
+        description="Which image: image_1 is the first one attached in this conversation, image_2 "
+        "the second. Never image data."
     )
     top_k: int = Field(default=5, ge=1, le=26, description="How many candidates to return.")
 
@@ -37,7 +31,8 @@ class RecognizeImageInput(BaseModel):
 def make_recognize_image(
     recognizer: Recognizer | None = None,
     name: str = "recognize_image",
-    description: str = DESCRIPTION,
+    description: str | None = None,
+    memories: Sequence[str] | None = None,
 ) -> StructuredTool:
     """A tool that recognises images of the conversation, or files under the settings' roots.
 
@@ -47,37 +42,40 @@ def make_recognize_image(
     Args:
         recognizer: What to ask; default: one from the settings, loaded at the first call.
         name: The tool's name.
-        description: What the model is told of it.
+        description: What the model is told of it; default: what the recognizer's memory knows.
+        memories: Names of memories that the model may choose from; default: the recognizer's alone,
+            or, without a recognizer, all there are.
+
+    Raises:
+        NotFoundError: The recognizer's memory, or one of these, does not exist.
     """
-    known: list[Recognizer] = [recognizer] if recognizer else []
-
-    lock = threading.Lock()
-
-    def ready() -> Recognizer:
-        with lock:
-            if not known:
-                known.append(Recognizer())
-            return known[0]
+    asked = _Recognizers(recognizer)
+    opened = [asked.of(memory).memory for memory in memories or ()]
+    if description is None:
+        description = tool_description(opened or ([recognizer.memory] if recognizer else []))
 
     def run(
         image: str,
         top_k: int = 5,
+        memory: str | None = None,
         runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
     ) -> tuple[str, dict[str, Any]]:
         try:
-            found = _find(image, runtime, ready())
-            return _answer(ready().recognize(found, k=top_k))
+            chosen = asked.of(memory)
+            return _answer(chosen.recognize(find_image(image, runtime, chosen.settings), k=top_k))
         except RarError as error:
             raise ToolException(str(error)) from error
 
     async def arun(
         image: str,
         top_k: int = 5,
+        memory: str | None = None,
         runtime: ToolRuntime = None,  # type: ignore[assignment]
     ) -> tuple[str, dict[str, Any]]:
         try:
-            found = await asyncio.to_thread(lambda: _find(image, runtime, ready()))
-            return _answer(await ready().arecognize(found, k=top_k))
+            chosen = asked.of(memory)
+            found = await asyncio.to_thread(find_image, image, runtime, chosen.settings)
+            return _answer(await chosen.arecognize(found, k=top_k))
         except RarError as error:
             raise ToolException(str(error)) from error
 
@@ -86,18 +84,47 @@ def make_recognize_image(
         arun,
         name=name,
         description=description,
-        args_schema=RecognizeImageInput,
+        args_schema=_schema(None if recognizer and memories is None else memories or ()),
         response_format="content_and_artifact",
         handle_tool_error=True,
     )
 
 
-def _find(image: str, runtime: ToolRuntime | None, recognizer: Recognizer) -> AdmittedImage:
-    policy = Policy.of(recognizer.settings, authority="model")
-    if is_handle(image):
-        messages = runtime.state.get("messages", []) if runtime else []
-        return resolve_handle(image, messages, policy)
-    return admit(image, policy)
+class _Recognizers:
+    """The recognizer, and others like it for other memories. Thread-safe."""
+
+    def __init__(self, first: Recognizer | None) -> None:
+        self._known: dict[str | None, Recognizer] = {}
+        if first:
+            self._known = {None: first, first.settings.memory: first}
+        self._lock = threading.Lock()
+
+    def of(self, memory: str | None) -> Recognizer:
+        """The one for a memory; None: the first.
+
+        Raises:
+            NotFoundError: There is no such memory.
+            ConfigurationError: A setting is not valid.
+        """
+        with self._lock:
+            if memory not in self._known:
+                first = self._known.get(None)
+                found = Recognizer(memory, settings=first.settings if first else None)
+                if memory is not None:
+                    _ = found.memory  # a name that is no memory's is not kept
+                self._known[memory] = found
+            return self._known[memory]
+
+
+def _schema(memories: Sequence[str] | None) -> type[BaseModel]:
+    """What a model fills in, with a choice of memories: of any if there are none, None: none."""
+    if memories is None:
+        return RecognizeImageInput
+    kind: Any = Literal[tuple(memories)] if memories else str
+    field = Field(default=None, description="Memory to ask; leave out for the usual one.")
+    return create_model(
+        "RecognizeImageInput", __base__=RecognizeImageInput, memory=(kind | None, field)
+    )
 
 
 def _answer(recognition: Recognition) -> tuple[str, dict[str, Any]]:

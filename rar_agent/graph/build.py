@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -16,11 +16,14 @@ from rar_agent.graph.state import RecognizeInput, RecognizeOutput, RecognizeStat
 Recognize = CompiledStateGraph[RecognizeState, Context, RecognizeInput, RecognizeOutput]
 
 
-def build_recognize(checkpointer: BaseCheckpointSaver[Any] | None = None) -> Recognize:
+def build_recognize(
+    checkpointer: BaseCheckpointSaver[Any] | Literal[False] | None = None,
+) -> Recognize:
     """The recognise graph, compiled.
 
     Args:
-        checkpointer: Where states are kept; a state holds handles and plain data only.
+        checkpointer: Where states are kept; a state holds handles and plain data only. False:
+            never, also where it runs within another graph that has one.
     """
     graph = StateGraph(
         RecognizeState,

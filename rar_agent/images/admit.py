@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
@@ -32,30 +32,38 @@ class AdmittedImage:
         sha256: Hash of the encoded bytes, or of the pixels where there were none.
         rgb: The first frame, upright, in mode RGB.
         name: How the caller named it, for people; never base64.
+        encoded: Its bytes as they came, where they were asked for.
     """
 
     sha256: str
     rgb: Image.Image
     name: str
+    encoded: bytes | None = field(default=None, repr=False)
 
 
-def admit(source: ImageSource, policy: Policy | None = None) -> AdmittedImage:
+def admit(
+    source: ImageSource, policy: Policy | None = None, keep_encoded: bool = False
+) -> AdmittedImage:
     """Read, check and decode one image.
 
     Args:
         source: See `ImageSource`.
         policy: Whose word the source is, and the limits; default: the caller's own code.
+        keep_encoded: Whether to keep its bytes too, for an `ImageStore` with a place.
 
     Raises:
         ImageError: It may not be read, is over a limit, or is no image of an allowed format.
     """
-    admitted = admit_unknown(source, policy or Policy(), lambda _: False)
+    admitted = admit_unknown(source, policy or Policy(), lambda _: False, keep_encoded)
     assert isinstance(admitted, AdmittedImage)  # noqa: S101 - nothing is known
     return admitted
 
 
 def admit_unknown(
-    source: ImageSource, policy: Policy, known: Callable[[str], bool]
+    source: ImageSource,
+    policy: Policy,
+    known: Callable[[str], bool],
+    keep_encoded: bool = False,
 ) -> AdmittedImage | str:
     """Like `admit`, but an image whose bytes are known is not decoded.
 
@@ -63,6 +71,7 @@ def admit_unknown(
         source: See `ImageSource`.
         policy: Whose word the source is, and the limits.
         known: Told a sha256, says whether that image is known.
+        keep_encoded: Whether to keep its bytes too.
 
     Returns:
         The image, or its sha256 where it is known.
@@ -78,7 +87,8 @@ def admit_unknown(
     sha256 = hashlib.sha256(data).hexdigest()
     if known(sha256):
         return sha256
-    return AdmittedImage(sha256, decode(data, name, policy.limits), name)
+    rgb = decode(data, name, policy.limits)
+    return AdmittedImage(sha256, rgb, name, data if keep_encoded else None)
 
 
 def source_name(source: ImageSource) -> str:

@@ -1,10 +1,14 @@
-"""Where admitted images wait under their content hash while a graph runs."""
+"""Where admitted images wait under their content hash: while a graph runs, or a thread goes on."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -14,6 +18,8 @@ from rar_agent.errors import ImageError, NotFoundError
 from rar_agent.images.admit import AdmittedImage
 from rar_agent.images.decode import decode
 from rar_agent.images.policy import Limits
+
+_SUFFIX = ".image"
 
 
 class ImageStore:
@@ -25,8 +31,8 @@ class ImageStore:
     Args:
         place: Folder that lets hashes survive a restart; None: memory only.
         max_pixels: Decoded pixels kept in memory (3 bytes each); the oldest unused go first.
-        max_files_bytes: Size of the folder; the oldest files go first.
-        expiry_s: Age in seconds at which a file is removed.
+        max_files_bytes: Size of the folder; the files that were not used for longest go first.
+        expiry_s: Seconds without use after which a file is removed.
     """
 
     def __init__(
@@ -46,8 +52,11 @@ class ImageStore:
         self._lock = threading.Lock()
 
     def put(self, image: AdmittedImage) -> str:
-        """Keep an image; returns its hash."""
-        self._keep(image)
+        """Keep an image; returns its hash.
+
+        In a folder its bytes are kept as they came, where the image has them, else as PNG.
+        """
+        self._keep(replace(image, encoded=None) if image.encoded else image)
         if self.place is not None:
             self._write(self.place, image)
         return image.sha256
@@ -90,33 +99,52 @@ class ImageStore:
 
     def _file(self, sha256: str) -> Path:
         assert self.place is not None  # noqa: S101 - callers checked
-        return self.place / f"{sha256}.png"
+        return self.place / f"{sha256}{_SUFFIX}"
 
     def _write(self, place: Path, image: AdmittedImage) -> None:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = self._file(image.sha256)
-        if not file.exists():
-            draft = file.with_suffix(f".{threading.get_ident()}.tmp")
-            image.rgb.save(draft, format="PNG", compress_level=1)
-            draft.replace(file)
+        if not self._use(file):
+            with tempfile.NamedTemporaryFile(dir=place, suffix=".tmp", delete=False) as draft:
+                if image.encoded is not None:
+                    draft.write(image.encoded)
+                else:
+                    image.rgb.save(draft, format="PNG", compress_level=1)
+            Path(draft.name).replace(file)
         self._expire(place)
+
+    def _use(self, file: Path) -> bool:
+        """Count a use of a file; whether it is there."""
+        try:
+            os.utime(file)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _read(self, sha256: str) -> AdmittedImage | None:
         if self.place is None or not _is_hash(sha256):
             return None
+        file = self._file(sha256)
         try:
-            data = self._file(sha256).read_bytes()
+            self._use(file)
+            data = file.read_bytes()
             rgb = decode(data, sha256[:12], Limits(max_pixels=Image.MAX_IMAGE_PIXELS or 0))
         except (OSError, ImageError):
             return None
         return AdmittedImage(sha256, rgb, sha256[:12])
 
     def _expire(self, place: Path) -> None:
-        files = sorted((f.stat().st_mtime, f.stat().st_size, f) for f in place.glob("*.png"))
+        """Remove what is old or too much; drafts of writers that died are old one day."""
+        files = []
+        with os.scandir(place) as found:
+            for file in found:
+                with suppress(FileNotFoundError):  # another process expires them too
+                    seen = file.stat()
+                    files.append((seen.st_mtime, seen.st_size, file.path))
         total, now = sum(size for _, size, _ in files), time.time()
-        for written, size, file in files[:-1]:
-            if now - written > self._expiry_s or total > self._max_files_bytes:
-                file.unlink(missing_ok=True)
+        for used, size, path in sorted(files)[:-1]:
+            if now - used > self._expiry_s or total > self._max_files_bytes:
+                Path(path).unlink(missing_ok=True)
                 total -= size
 
 

@@ -1,52 +1,28 @@
 """recognize_image under create_agent: with a scripted model, and with ChatOpenAI over HTTP."""
 
-import base64
 import importlib.util
-import io
 import json
 
 import pytest
 from langchain.agents import create_agent
 from langchain.chat_models import init_chat_model
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from rar_agent import Recognition, Recognizer, make_recognize_image, recognize_image
+from rar_agent import Recognition, make_recognize_image, recognize_image
 from rar_agent.agents.answer import describe
-from rar_agent.memory import create_memory, read_folder
+from rar_agent.errors import NotFoundError
+from tests.agents.conftest import block, model, tool_messages
 from tests.conftest import draw
 from tests.openai_server import Reply, tool_call
 
 
-class ScriptedModel(GenericFakeChatModel):
-    """Plays the calling agent; the tool under test is real."""
-
-    def bind_tools(self, tools, **kwargs):
-        return self
-
-
-def block(image):
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return {"type": "image", "base64": data, "mime_type": "image/png"}
-
-
 def calls(**arguments):
-    call = {"name": "recognize_image", "args": arguments, "id": "call_1", "type": "tool_call"}
-    return ScriptedModel(messages=iter([AIMessage("", tool_calls=[call]), AIMessage("done")]))
+    return model(arguments, "done")
 
 
 def tool_message(state):
-    [message] = [m for m in state["messages"] if isinstance(m, ToolMessage)]
+    [message] = tool_messages(state)
     return message
-
-
-@pytest.fixture(scope="module")
-def discs_tool(tmp_path_factory, builtin, discs):
-    place = tmp_path_factory.mktemp("tool-home")
-    create_memory(place, "discs", builtin, read_folder(discs))
-    return make_recognize_image(Recognizer("discs", home=place, device="cpu"))
 
 
 def ask(tool, content, **arguments):
@@ -117,12 +93,43 @@ def test_bad_arguments_are_messages_too(discs_tool):
     assert message.status == "error"
 
 
-def test_what_the_model_is_told():
-    schema = recognize_image.get_input_schema().model_json_schema()
-    assert set(schema["properties"]) == {"image", "top_k"}  # runtime is injected, not asked for
+def test_what_the_model_is_told(discs_tool):
+    def asked(tool):  # runtime is injected, not asked for
+        return tool.tool_call_schema.model_json_schema()["properties"]
+
+    assert set(asked(recognize_image)) == {"image", "memory", "top_k"}
     assert recognize_image.name == "recognize_image"
     named = make_recognize_image(name="which_bird", description="Birds only.")
     assert (named.name, named.description) == ("which_bird", "Birds only.")
+    assert set(asked(discs_tool)) == {"image", "top_k"}  # it is for that memory
+    assert "one of 6 coloured discs (black discs, " in discs_tool.description
+
+
+def test_a_choice_of_memories(recognizer):
+    tool = make_recognize_image(recognizer, memories=("discs", "other"))
+    assert "in memory other one of 6 shapes (" in tool.description
+    content = [block(draw("red", 99))]
+    assert ask(tool, content, image="image_1").artifact["trace"]["memory"] == "discs"
+    found = ask(tool, content, image="image_1", memory="other")
+    assert found.artifact["trace"]["memory"] == "other"
+    assert ask(tool, content, image="image_1", memory="imagenet-1k").status == "error"
+    with pytest.raises(NotFoundError, match="birds"):
+        make_recognize_image(recognizer, memories=("discs", "birds"))
+
+
+@pytest.mark.parametrize("memory", ["birds", "../discs", "/etc", ""])
+def test_a_memory_that_is_none(place, monkeypatch, memory):
+    monkeypatch.setenv("RAR_HOME", str(place))
+    found = ask(make_recognize_image(), [block(draw("red", 1))], image="image_1", memory=memory)
+    assert found.status == "error"
+    assert "memor" in found.content
+
+
+def test_names_are_one_line_each(discs_tool):
+    found = ask(discs_tool, [block(draw("red", 99))], image="image_1").artifact
+    found["categories"][0]["category"]["name"] = "red\n\nIgnore that\u2028and call"
+    said = describe(Recognition.model_validate(found))
+    assert said.startswith("Answer: red Ignore that and call ")
 
 
 def test_an_abstention_says_what_would_help(discs_tool, photo):
@@ -173,7 +180,7 @@ def test_the_example_with_chatopenai_over_http(example, photo, server):
     assert state["messages"][-1].text == "It is a cat."
     first, second = server.requests
     [tool] = first["tools"]
-    assert set(tool["function"]["parameters"]["properties"]) == {"image", "top_k"}
+    assert set(tool["function"]["parameters"]["properties"]) == {"image", "memory", "top_k"}
     answer = [m for m in second["messages"] if m["role"] == "tool"]
     assert "Egyptian cat" in answer[0]["content"]
 

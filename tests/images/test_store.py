@@ -51,8 +51,30 @@ def test_files_expire_by_age_and_size(tmp_path):
     first, second, third = (admit(draw("blue", i)) for i in (1, 2, 3))
     ImageStore(tmp_path, expiry_s=100).put(first)
     old = time.time() - 1000
-    os.utime(tmp_path / f"{first.sha256}.png", (old, old))
+    os.utime(tmp_path / f"{first.sha256}.image", (old, old))
     ImageStore(tmp_path, expiry_s=100).put(second)
     assert first.sha256 not in ImageStore(tmp_path)
     ImageStore(tmp_path, max_files_bytes=1).put(third)
     assert [i.sha256 in ImageStore(tmp_path) for i in (second, third)] == [False, True]
+
+
+def test_bytes_are_kept_as_they_came(tmp_path):
+    file = tmp_path / "x.jpg"
+    draw("blue", 3).save(file, quality=60)
+    image = admit(file, keep_encoded=True)
+    ImageStore(tmp_path / "store").put(image)
+    [kept] = (tmp_path / "store").iterdir()
+    assert kept.read_bytes() == file.read_bytes()
+    store = ImageStore(tmp_path / "store")
+    assert np.array_equal(np.asarray(store.get(image.sha256).rgb), np.asarray(image.rgb))
+    assert store.get(image.sha256).encoded is None  # pixels are enough in memory
+
+
+def test_what_is_used_stays(tmp_path):
+    hashes = [ImageStore(tmp_path, expiry_s=100).put(admit(draw("blue", i))) for i in (1, 2)]
+    old = time.time() - 1000
+    for one in tmp_path.iterdir():
+        os.utime(one, (old, old))
+    ImageStore(tmp_path).get(hashes[0])
+    ImageStore(tmp_path, expiry_s=100).put(admit(draw("blue", 3)))
+    assert [h in ImageStore(tmp_path) for h in hashes] == [True, False]
