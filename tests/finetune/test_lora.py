@@ -36,11 +36,11 @@ def random_llava(tmp_path_factory):
     return build("llava", tmp_path_factory.mktemp("models") / "llava")
 
 
-def trained(exported, model, out, ranker="choice", progress=None, **recipe):
+def trained(exported, model, out, ranker="choice", progress=None, settings=SETTINGS, **recipe):
     pytest.importorskip("trl", reason="training needs the extra 'train'")
     pytest.importorskip("peft", reason="training needs the extra 'train'")
     how = Recipe(**{"learning_rate": 2e-3, "accumulate": 1, "batch": 8, **recipe})
-    return train(exported / ranker, str(model), out, load_settings(**SETTINGS), how, progress)
+    return train(exported / ranker, str(model), out, load_settings(**settings), how, progress)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,22 @@ def test_a_trained_model_ranks_through_the_pipeline(
     left = one.services.ranker.rank(shade(0, 50), _candidates(one.memory), seed=0)
     assert sorted(left.order) == [0, 1, 2]
     assert left.calls == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("rank", "precision"), [(8, "auto"), (8, "bf16"), (0, "fp32")])
+def test_the_recipe_runs_on_the_gpu_that_auto_finds(exported, shades, tmp_path, rank, precision):
+    settings = {"device": "auto", "model_precision": precision}
+    torch.cuda.reset_peak_memory_stats()
+    out = tmp_path / "out"
+    report = trained(
+        exported, build("qwen", tmp_path / "random"), out, settings=settings, rank=rank
+    )
+    assert torch.cuda.max_memory_allocated() > 0
+    assert report.after.loss < report.before.loss - 0.1
+    one = Recognizer("shades", f"local:{out}", home=shades, ranker="choice", k=3, **settings)
+    ranking = one.services.ranker.rank(shade(0, 50), _candidates(one.memory), seed=0)
+    assert sorted(ranking.order) == [0, 1, 2]
 
 
 def _candidates(memory):
