@@ -24,7 +24,7 @@ def read_batches(
     items: Iterable[Item],
     policy: Policy,
     size: int | Callable[[], int],
-    source_of: Callable[[Item], ImageSource],
+    source_of: Callable[[Item], ImageSource | AdmittedImage],
     known: Callable[[Item, str], bool] | None = None,
 ) -> Iterator[list[tuple[Item, AdmittedImage | Failure | str]]]:
     """Admit images in batches of at most `size`; what cannot be read is a failure in its place.
@@ -33,13 +33,15 @@ def read_batches(
         items: What has an image each; read a few at a time.
         policy: Whose word the sources are, and the limits.
         size: Most images of a batch; may be asked anew for each.
-        source_of: An item's image.
+        source_of: An item's image; one that was admitted already is taken as it is.
         known: Whether an image of this sha256 is not needed again; asked before it is decoded, in
             another thread. Its sha256 stands for such an image.
     """
 
     def read(item: Item) -> tuple[Item, AdmittedImage | Failure | str]:
         source = source_of(item)
+        if isinstance(source, AdmittedImage):
+            return item, source.sha256 if known and known(item, source.sha256) else source
         try:
             return item, admit_unknown(source, policy, lambda h: bool(known and known(item, h)))
         except ImageError as error:

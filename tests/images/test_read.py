@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rar_agent.images import Policy, read_batches
+from rar_agent.images import Policy, admit, read_batches
 from rar_agent.images.read import BATCH_PIXELS
 from rar_agent.settings import load_settings
 from rar_agent.types import Failure
@@ -41,3 +41,11 @@ def test_pixels_bound_a_batch(monkeypatch):
     large = np.zeros((4, 4, 3), np.uint8)
     found = batches([SMALL, SMALL, SMALL, large, SMALL], 9)
     assert [len(batch) for batch in found] == [2, 1, 1, 1]
+
+
+def test_what_was_admitted_is_taken_as_it_is():
+    image = admit(SMALL)
+    assert list(batches([image], 2)) == [[(image, image)]]
+    policy = Policy.of(load_settings(), "caller")
+    known = read_batches([image], policy, 2, lambda item: item, lambda _, sha256: True)
+    assert list(known) == [[(image, image.sha256)]]

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from rar_agent.errors import InputError
-from rar_agent.images import ImageSource
+from rar_agent.images import AdmittedImage, ImageSource
 from rar_agent.images.policy import printable
 
 
@@ -41,8 +41,10 @@ def file_state(file: Path) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 
-def image_state(image: ImageSource | None) -> str:
+def image_state(image: ImageSource | AdmittedImage | None) -> str:
     """What tells one image from another without decoding files: a hash, or a place and state."""
+    if isinstance(image, AdmittedImage):
+        return image.sha256
     if isinstance(image, bytes):
         return hashlib.sha256(image).hexdigest()
     if isinstance(image, Path):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rar_agent.errors import InputError
-from rar_agent.images import ImageSource
+from rar_agent.images import AdmittedImage, ImageSource
 from rar_agent.images.policy import printable
 from rar_agent.types import Category, Failure
 
@@ -18,7 +18,8 @@ class Sample:
 
     Attributes:
         category: What it is, with the details that the reader knows of it.
-        image: Not yet read, checked or decoded; None for the category by name alone.
+        image: Not yet read, checked or decoded, unless it was admitted already; None for the
+            category by name alone.
         source: For people, and for finding it again: an absolute path, a URL,
             `/data/shard.tar/key.jpg`, `table.csv:12`, `dataset[12]`.
         key: What the category was called before its name was made readable (a folder's name);
@@ -26,7 +27,7 @@ class Sample:
     """
 
     category: Category
-    image: ImageSource | None
+    image: ImageSource | AdmittedImage | None
     source: str
     key: str = ""
 

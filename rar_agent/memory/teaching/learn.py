@@ -335,7 +335,7 @@ def with_details(old: Category, new: Category) -> Category:
     )
 
 
-def _image(item: tuple[int, Sample]) -> ImageSource:
+def _image(item: tuple[int, Sample]) -> ImageSource | AdmittedImage:
     image = item[1].image
     assert image is not None  # noqa: S101 - samples without one are not read
     return image
