@@ -20,6 +20,7 @@ from rar_agent.memory.rankers import keeping_ranker
 from rar_agent.memory.search import Method
 from rar_agent.ranking.cascade import Allowed
 from rar_agent.settings import Settings, load_settings
+from rar_agent.telemetry import part
 from rar_agent.types import Failure, Recognition
 
 
@@ -106,14 +107,17 @@ class Recognizer:
             NotFoundError: There is no such memory, or a filter names an unknown branch.
             ConfigurationError: Encoder or model cannot be loaded.
         """
-        return self._run(self._admit(image), asked)
+        with part("recognize"):
+            answer = self._graph.invoke(**self._given(self._admit(image), asked))
+        return Recognition.model_validate(answer["recognition"])
 
     async def arecognize(
         self, image: ImageSource | AdmittedImage, **asked: Unpack[Asked]
     ) -> Recognition:
         """Like `recognize`, without blocking the event loop."""
-        admitted = await asyncio.to_thread(self._admit, image)
-        answer = await self._graph.ainvoke(_input(admitted), context=self._context(asked))
+        with part("recognize"):
+            given = await asyncio.to_thread(lambda: self._given(self._admit(image), asked))
+            answer = await self._graph.ainvoke(**given)
         return Recognition.model_validate(answer["recognition"])
 
     def stream(
@@ -219,19 +223,17 @@ class Recognizer:
         return record
 
     def _admit(self, image: ImageSource | AdmittedImage) -> AdmittedImage:
-        if not isinstance(image, AdmittedImage):
-            image = admit(image, Policy.of(self.settings))
-        self.services.store.put(image)
-        return image
-
-    def _run(self, image: AdmittedImage, asked: Asked) -> Recognition:
-        answer = self._graph.invoke(_input(image), context=self._context(asked))
-        return Recognition.model_validate(answer["recognition"])
+        with part("admit"):
+            if not isinstance(image, AdmittedImage):
+                image = admit(image, Policy.of(self.settings))
+            self.services.store.put(image)
+            return image
 
     async def _arun(self, image: AdmittedImage, asked: Asked, room: Room) -> Recognition:
         async with room.place():
-            self.services.store.put(image)
-            answer = await self._graph.ainvoke(_input(image), context=self._context(asked))
+            with part("recognize"):
+                self.services.store.put(image)
+                answer = await self._graph.ainvoke(**self._given(image, asked))
         return Recognition.model_validate(answer["recognition"])
 
     def _room(self) -> Room:
@@ -268,19 +270,39 @@ class Recognizer:
                 self.services.embed_all(admitted)
             yield batch
 
-    def _context(self, asked: Asked) -> Context:
-        return Context(
+    def _given(self, image: AdmittedImage, asked: Asked) -> dict[str, Any]:
+        """What the graph is run with."""
+        services = self.services
+        context = Context(
             k=asked.get("k"),
             method=asked.get("method", "fitted"),
             coverage=asked.get("coverage"),
             only=tuple(asked.get("only", ())),
             where=asked.get("where"),
-            services=self.services,
+            services=services,
         )
+        return {
+            "input": {"image": image.sha256, "source": image.name},
+            "context": context,
+            "config": {"tags": ["rar-agent"], "metadata": _traced_as(services)},
+        }
 
 
-def _input(image: AdmittedImage) -> dict[str, str]:
-    return {"image": image.sha256, "source": image.name}
+def _traced_as(services: Services) -> dict[str, str | int]:
+    """What a trace is found by, in LangSmith for one."""
+    settings, memory, ranker = services.settings, services.memory, services.ranker
+    found: dict[str, str | int] = {
+        "rar_memory": memory.name,
+        "rar_generation": memory.manifest.generation,
+        "rar_encoder": memory.manifest.encoder.name,
+    }
+    if not ranker.asks:
+        return found
+    return found | {
+        "rar_model": settings.model or "",
+        "rar_prompt": settings.ranking_prompt,
+        "rar_prompt_hash": ranker.prompt_hash,
+    }
 
 
 def _result(one: Failure | Call[Recognition]) -> Recognition | Failure:

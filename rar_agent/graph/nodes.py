@@ -21,6 +21,7 @@ from rar_agent.memory import Filter
 from rar_agent.memory.search import Method
 from rar_agent.ranking import Ranker
 from rar_agent.settings import MOST_CANDIDATES
+from rar_agent.telemetry import part, recognized
 from rar_agent.types import Candidate, Ranking
 
 
@@ -67,15 +68,16 @@ def retrieve(
     if coverage is None and context.k is None:  # a number that is asked for comes first
         coverage = settings.coverage
     within = Filter(tuple(context.only), context.where) if context.only or context.where else None
-    found = memory.search(
-        vector,
-        norm,
-        k,
-        settings.exemplars,
-        context.method,
-        coverage=coverage,
-        within=within,
-    )[0]
+    with part("search", k=k):
+        found = memory.search(
+            vector,
+            norm,
+            k,
+            settings.exemplars,
+            context.method,
+            coverage=coverage,
+            within=within,
+        )[0]
     update: dict[str, Any] = {
         "candidates": [candidate.model_dump(mode="json") for candidate in found.candidates],
         "branches": [branch.model_dump(mode="json") for branch in found.branches],
@@ -118,7 +120,8 @@ def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
     try:
         image = _image(state["sha256"], state["image"], services).rgb
         ranker = _ranker(services, state, context)
-        ranking = ranker.rank(image, candidates, order_seed(services, state))
+        with part("rank"):
+            ranking = ranker.rank(image, candidates, order_seed(services, state))
     except ProviderError as error:
         return _degraded(error.message, start)
     return _ranked(ranking, start)
@@ -132,7 +135,8 @@ async def arank(state: RecognizeState) -> Command[Literal["conclude"]]:
     try:
         image = _image(state["sha256"], state["image"], services).rgb
         ranker = _ranker(services, state, context)
-        ranking = await ranker.arank(image, candidates, order_seed(services, state))
+        with part("rank"):
+            ranking = await ranker.arank(image, candidates, order_seed(services, state))
     except ProviderError as error:
         return _degraded(error.message, start)
     return _ranked(ranking, start)
@@ -150,6 +154,7 @@ def conclude(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]
         context.method,
         filtered=bool(context.only or context.where),
     )
+    recognized(recognition)
     # The recognition holds them all; the checkpoint need not hold them twice.
     dumped = recognition.model_dump(mode="json")
     return {"recognition": dumped, "candidates": [], "branches": [], "ranking": None}

@@ -26,6 +26,7 @@ from rar_agent.ranking import (
     RetrievalRanker,
 )
 from rar_agent.settings import Settings, load_settings
+from rar_agent.telemetry import events, part
 
 if TYPE_CHECKING:  # the providers' packages take a second to import
     from rar_agent.models import ChatModel
@@ -34,6 +35,8 @@ WAYS: Mapping[str, type[AskingRanker]] = {
     way.name: way for way in (ListwiseRanker, ChoiceRanker, PairwiseRanker)
 }
 """Rankers that ask a model, by name."""
+
+_log = events(__name__)
 
 _REMEMBERED = 4_096  # embeddings: 20 MB at 1,280 dimensions
 
@@ -78,6 +81,13 @@ class Services:
                 before = stamp(folder)
                 self._memory = open_memory(self.settings.home, self.settings.memory)
                 self._stamp = before or stamp(folder)  # a ready memory is made when it is opened
+                _log.info(
+                    "memory opened",
+                    memory=self._memory.name,
+                    generation=self._memory.manifest.generation,
+                    categories=self._memory.category_count,
+                    entries=len(self._memory.entries),
+                )
             return self._memory
 
     @property
@@ -197,7 +207,9 @@ class Services:
 
     def embed_all(self, images: Sequence[AdmittedImage]) -> tuple[FloatArray, FloatArray]:
         """Encode images in batches, (n, d) and (n,), and remember them for `embed`."""
-        vectors, norms = self.encoder.encode_images_with_norms([image.rgb for image in images])
+        encoder = self.encoder
+        with part("encode", images=len(images), device=encoder.device):
+            vectors, norms = encoder.encode_images_with_norms([image.rgb for image in images])
         with self._lock:
             for image, vector, norm in zip(images, vectors, norms, strict=True):
                 self._embeddings[image.sha256] = (vector, norm)

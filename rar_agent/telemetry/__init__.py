@@ -1,8 +1,9 @@
 """How it is seen from outside: spans, metrics, logs, and what of images and keys never is."""
 
 from rar_agent.telemetry.logs import events
+from rar_agent.telemetry.recognized import recognized
 from rar_agent.telemetry.redact import redacted, without_images
-from rar_agent.telemetry.spans import model_call, part, recognized
+from rar_agent.telemetry.spans import model_call, part
 from rar_agent.telemetry.start import start
 from rar_agent.telemetry.tracing import trace_without_images
 

@@ -180,33 +180,37 @@ def model_call(name: str) -> Part:
     return Part(f"chat {model}", labels, labels, model=True)
 
 
-def recognized(found: Recognition) -> None:
+def count(found: Recognition) -> None:
     """Tell of a recognition: on the span around, and in the metrics."""
     if not (api := _opentelemetry()):
         return
     trace = found.trace
     kept = trace.usage.cached
-    api.trace.get_current_span().set_attributes(
-        {
-            "rar.memory": trace.memory,
-            "rar.generation": trace.generation,
-            "rar.encoder": trace.encoder,
-            "rar.method": trace.method,
-            "rar.ranker": trace.ranker,
-            "rar.model": trace.model,
-            "rar.prompt": trace.prompt,
-            "rar.prompt_hash": trace.prompt_hash,
-            "rar.decision": found.decision,
-            "rar.probability": found.probability,
-            "rar.degraded": trace.degraded,
-            "rar.cached": kept > 0,
-        }
-    )
+    told = {f"rar.{name}": value for name, value in described(found).items()}
+    api.trace.get_current_span().set_attributes({**told, "rar.cached": kept > 0})
     labels = {"rar.memory": trace.memory}
     decided = {"rar.decision": found.decision, "rar.degraded": trace.degraded}
     api.recognitions.add(1, {**labels, **decided})
     if kept:
         api.kept.add(kept, labels)
+
+
+def described(found: Recognition) -> dict[str, Any]:
+    """What a recognition is found by: where it came from and how it ended, not what it says."""
+    trace = found.trace
+    return {
+        "memory": trace.memory,
+        "generation": trace.generation,
+        "encoder": trace.encoder,
+        "method": trace.method,
+        "ranker": trace.ranker,
+        "model": trace.model,
+        "prompt": trace.prompt,
+        "prompt_hash": trace.prompt_hash,
+        "decision": found.decision,
+        "probability": found.probability,
+        "degraded": trace.degraded,
+    }
 
 
 def current_trace() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rar_agent.telemetry.redact import without_images
@@ -21,6 +22,14 @@ def trace_without_images() -> None:
     import langsmith
 
     langsmith.configure(client=langsmith.Client(anonymizer=_without))
+
+
+def describe_run(metadata: Mapping[str, Any]) -> None:
+    """Add to the metadata of the LangSmith run around, if there is one, as `rar_<name>`."""
+    from langsmith import get_current_run_tree  # LangGraph has imported it already
+
+    if run := get_current_run_tree():
+        run.add_metadata({f"rar_{name}": metadata[name] for name in metadata})
 
 
 def _without(value: Any) -> Any:  # noqa: ANN401 - JSON
