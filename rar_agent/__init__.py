@@ -22,6 +22,7 @@ _HOMES = {
     "Settings": "settings",
     "attach": "agents",
     "make_recognize_image": "agents",
+    "make_toolkit": "agents",
     "recognize_image": "agents",
 }
 
@@ -38,6 +39,7 @@ __all__ = [
     "__version__",
     "attach",
     "make_recognize_image",
+    "make_toolkit",
     "recognize_image",
 ]
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
         AttachedImagesMiddleware,
         attach,
         make_recognize_image,
+        make_toolkit,
         recognize_image,
     )
     from rar_agent.errors import RarError

@@ -31,7 +31,7 @@ BELOW = {
     "explained": {"graph", "models", "images", "words"},
     "doctor": {"graph", "memory", "encoders", "prompts", "models", "device"},
     "finetune": {"graph", "memory", "ranking", "encoders", "images", "models", "prompts"},
-    "agents": {"recognizer", "memory", "images", "loop"},
+    "agents": {"recognizer", "graph", "memory", "images", "loop"},
     "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
     | {"graph", "models", "prompts", "finetune", "words", "explained"},
 }

@@ -1,7 +1,42 @@
-"""`recognize_image` for agents, and images in their conversations."""
+"""`recognize_image` for agents, and images in their conversations.
 
-from rar_agent.agents.middleware import AttachedImagesMiddleware
-from rar_agent.agents.references import attach
-from rar_agent.agents.tool import make_recognize_image, recognize_image
+Imported on first use: the MCP server needs none of LangChain before it is asked something.
+"""
 
-__all__ = ["AttachedImagesMiddleware", "attach", "make_recognize_image", "recognize_image"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+_HOMES = {
+    "AttachedImagesMiddleware": "middleware",
+    "attach": "references",
+    "make_recognize_image": "tool",
+    "make_toolkit": "toolkit",
+    "recognize_image": "tool",
+}
+
+__all__ = [
+    "AttachedImagesMiddleware",
+    "attach",
+    "make_recognize_image",
+    "make_toolkit",
+    "recognize_image",
+]
+
+if TYPE_CHECKING:
+    from rar_agent.agents.middleware import AttachedImagesMiddleware
+    from rar_agent.agents.references import attach
+    from rar_agent.agents.tool import make_recognize_image, recognize_image
+    from rar_agent.agents.toolkit import make_toolkit
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'rar_agent.agents' has no attribute {name!r}")
+    return getattr(import_module(f"rar_agent.agents.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
