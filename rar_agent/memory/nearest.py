@@ -19,7 +19,10 @@ from rar_agent.memory.index.read import open_index
 from rar_agent.memory.index.selection import Selection
 from rar_agent.memory.index.spec import IndexSpec
 from rar_agent.memory.index.trust import Trust
+from rar_agent.telemetry import events
 from rar_agent.types import Modality
+
+_log = events(__name__)
 
 
 class Nearest:
@@ -103,13 +106,17 @@ class Nearest:
             if i not in self._indexes:
                 self._indexes[i] = None
                 path = self._folder / DATA / ref.index.file.name
-                if Trust().may_parse(path, ref.index.file.sha256):
+                trusted = Trust().may_parse(path, ref.index.file.sha256)
+                if trusted:
                     vectors = self._entries.segments[i].vectors
                     spec = IndexSpec(
                         ref.index.kind, ref.count, vectors.shape[1], **ref.index.parameters
                     )
                     with suppress(DamagedDataError):  # exact search needs none
                         self._indexes[i] = open_index(path, spec, vectors)
+                if self._indexes[i] is None:
+                    why = "damaged" if trusted else "not built on this machine"
+                    _log.info("an index is not used, search is exact", file=path, reason=why)
             return self._indexes[i]
 
 

@@ -23,7 +23,7 @@ from rar_agent.errors import ConfigurationError, ProviderError, RarError
 from rar_agent.loop import Room, Threads, arun, run
 from rar_agent.models.budget import Budget
 from rar_agent.models.cache import AnswerCache
-from rar_agent.models.capabilities import Capabilities, Feature
+from rar_agent.models.capabilities import Capabilities, Feature, is_refusal, names
 from rar_agent.models.client import BILL, Bill, LimitedClient, asked_whole, may_be_billed
 from rar_agent.models.exchange import Exchange
 from rar_agent.models.kept import one_answer
@@ -31,6 +31,7 @@ from rar_agent.models.messages import as_langchain, finish_of, tokens_of
 from rar_agent.models.oversize import largest_side, pictures_of, shrunk, too_large, within
 from rar_agent.models.prices import Price
 from rar_agent.models.question import Answer, Question
+from rar_agent.telemetry import events, model_call, redacted
 from rar_agent.types import Usage
 
 TOP_LOGPROBS = 20
@@ -51,8 +52,7 @@ class ScoresOptions(Protocol):
         """Log-probability of each option as the beginning of the answer."""
 
 
-_UNSEEN: RunnableConfig = {"tags": ["nostream"]}
-"""Says to LangGraph that the answer is none of the messages that a graph streams."""
+_log = events(__name__)
 
 _Asked = Runnable[LanguageModelInput, AIMessage]
 
@@ -73,6 +73,7 @@ class ChatModel:
         budget: What may be spent; None sets no limit.
         at_once: Requests at the same time, or threads of a model that is not asynchronous.
         patience_s: Seconds for one call with all its retries, likewise; None sets no limit.
+        trace_images: Whether LangSmith's tracer and others that write messages down get the images.
 
     Attributes:
         watch: Told of each request and what came of it; None: nobody is.
@@ -92,6 +93,7 @@ class ChatModel:
         budget: Budget | None = None,
         at_once: int = AT_ONCE,
         patience_s: float | None = None,
+        trace_images: bool = False,
     ) -> None:
         self.name = name
         self.model = asked_whole(model, at_once)
@@ -104,6 +106,9 @@ class ChatModel:
         self._room = Room(at_once)
         self._threads = Threads(at_once, "rar-agent-model")
         self._patience_s = patience_s
+        self._trace_images = trace_images
+        # LangGraph streams no message of a run with this tag: the answer is none of the graph's.
+        self._config: RunnableConfig = {"run_name": name, "tags": ["nostream"]}
         if budget is not None and not (price and price.known):
             raise ConfigurationError(
                 f"The price of '{name}' is not known, so a limit of ${budget.limit:g} cannot be "
@@ -187,11 +192,11 @@ class ChatModel:
     async def _within_budget(self, question: Question, bill: Bill) -> Answer:
         budget = self._budget
         if budget is None:
-            return await self._fitting(question, bill)
+            return await self._told(question, bill)
         while isinstance(held := budget.hold(self.name), Future):
             await asyncio.wrap_future(held)
         try:
-            answer = await self._fitting(question, bill)
+            answer = await self._told(question, bill)
         except BaseException:
             budget.drop(self.name, held, bill.requests, self._at_most(question))
             raise
@@ -206,6 +211,13 @@ class ChatModel:
             input_tokens=sent, output_tokens=received, total_tokens=sent + received
         )
         return (self._price.dollars(usage) if self._price else None) or 0.0
+
+    async def _told(self, question: Question, bill: Bill) -> Answer:
+        """Ask, and tell of it in spans and metrics."""
+        with model_call(self.name) as call:
+            answer = await self._fitting(question, bill)
+            call.answered(answer.model, answer.finish, answer.usage)
+        return answer
 
     async def _fitting(self, question: Question, bill: Bill) -> Answer:
         """Ask with smaller and smaller pictures, until the server takes them."""
@@ -225,7 +237,7 @@ class ChatModel:
 
     async def _asking(self, question: Question, bill: Bill) -> Answer:
         """Send requests one after another, until one is answered."""
-        messages = as_langchain(question.messages)
+        messages = as_langchain(question.messages, self._trace_images)
         if question.letters and isinstance(self.model, ScoresOptions):
             score = partial(self.model.score_options, messages, question.letters)
             try:
@@ -250,9 +262,9 @@ class ChatModel:
                 message = await self._sent(asked, messages, bill)
             except Exception as error:  # whatever a provider's package raises
                 self._tell_of(question, options, bill, before, refusal=str(error))
-                if not sent or not _refused(error) or too_large(error):
+                if not sent or not is_refusal(error) or too_large(error):
                     self._fail(error)
-                named = [feature for feature in sent if _names(error, feature)]
+                named = [feature for feature in sent if names(error, feature)]
             else:
                 self.capabilities.refuse(guilty)
                 answer = self._answer(message, "logprobs" in sent)
@@ -266,14 +278,14 @@ class ChatModel:
     async def _sent(self, asked: _Asked, messages: list[BaseMessage], bill: Bill) -> AIMessage:
         """Send one request and its retries, within the limits."""
         if self._limited:  # its client knows the limits, and what was sent
-            return await asked.ainvoke(messages, _UNSEEN)
+            return await asked.ainvoke(messages, self._config)
         async with self._room.place():
             bill.requests += 1
             bill.sent += 1
             if type(self.model)._agenerate is BaseChatModel._agenerate:
-                answered = self._threads.run(asked.invoke, messages, _UNSEEN)
+                answered = self._threads.run(asked.invoke, messages, self._config)
             else:
-                answered = asked.ainvoke(messages, _UNSEEN)
+                answered = asked.ainvoke(messages, self._config)
             try:
                 return await asyncio.wait_for(answered, self._patience_s)
             except Exception as error:
@@ -354,7 +366,8 @@ class ChatModel:
     def _fail(self, error: Exception) -> NoReturn:
         if isinstance(error, RarError) and not isinstance(error, ModelInvalidRequestError):
             raise error  # it says itself what was wrong, and who must act
-        reason = " ".join(str(error).split())[:300].rstrip(".")
+        reason = " ".join(redacted(str(error)).split())[:300].rstrip(".")
+        _log.info("a model failed, with all retries", model=self.name, reason=reason)
         raise ProviderError(
             f"Model '{self.name}'{self._place} failed: {type(error).__name__}: {reason}.",
             "Check the model's name, key and server: rar-agent doctor.",
@@ -369,23 +382,3 @@ class ChatModel:
         url = urlsplit(base)
         url = url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="")
         return f" at {url.geturl()}"
-
-
-def _refused(error: Exception) -> bool:
-    """Whether the request itself was refused, perhaps for a feature."""
-    status = getattr(error, "status_code", None)
-    return isinstance(error, ModelInvalidRequestError) or status in (400, 422, 501)
-
-
-_WORDS: Mapping[Feature, tuple[str, ...]] = {
-    "schema": ("response_format", "json_schema", "schema", "grammar"),
-    "logprobs": ("logprobs", "top_logprobs"),
-    "temperature": ("temperature",),
-    "max_tokens": ("max_tokens",),
-}
-
-
-def _names(error: Exception, feature: Feature) -> bool:
-    """Whether a refusal speaks of a feature."""
-    text = str(error).casefold()
-    return any(word in text for word in _WORDS[feature])

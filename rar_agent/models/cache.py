@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 import time
@@ -15,8 +14,9 @@ from filelock import FileLock
 
 from rar_agent.loop import OfProcess, Once
 from rar_agent.models.flights import Flights
+from rar_agent.telemetry import events
 
-_log = logging.getLogger(__name__)
+_log = events(__name__)
 
 _T = TypeVar("_T")
 
@@ -126,7 +126,7 @@ class AnswerCache(OfProcess):
     def _warn(self, error: Exception) -> None:
         if not self._warned:
             self._warned = True
-            _log.warning("answers are not kept: %s: %s", self._path, error)
+            _log.warning("answers are not kept", file=self._path, error=error)
 
     def _opening(self) -> FileLock:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ class AnswerCache(OfProcess):
                 part = Path(f"{self._path}{end}")
                 if part.exists():
                     part.replace(f"{part}.damaged")
-        _log.warning("%s was damaged (%s) and is begun anew", self._path, error)
+        _log.warning("the file of answers was damaged; begun anew", file=self._path, error=error)
 
     def _sound(self) -> bool:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import BaseModel, ValidationError
 
 from rar_agent.loop import OfProcess
@@ -25,6 +26,14 @@ FEATURES: Mapping[Feature, str] = {
     "max_tokens": "max_tokens",
 }
 """In words."""
+
+_WORDS: Mapping[Feature, tuple[str, ...]] = {
+    "schema": ("response_format", "json_schema", "schema", "grammar"),
+    "logprobs": ("logprobs", "top_logprobs"),
+    "temperature": ("temperature",),
+    "max_tokens": ("max_tokens",),
+}
+"""By which a refusal is known to speak of them."""
 
 KEPT_DAYS = 30
 """After so long it is found out anew: servers are brought up to date."""
@@ -160,3 +169,15 @@ class Capabilities(OfProcess):
             new.replace(self._path)
         except OSError:
             new.unlink(missing_ok=True)  # it costs one refused request a run
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the request itself was refused, perhaps for a feature."""
+    status = getattr(error, "status_code", None)
+    return isinstance(error, ModelInvalidRequestError) or status in (400, 422, 501)
+
+
+def names(error: Exception, feature: Feature) -> bool:
+    """Whether a refusal speaks of a feature."""
+    text = str(error).casefold()
+    return any(word in text for word in _WORDS[feature])

@@ -20,9 +20,12 @@ from langchain_openai._compat import httpx  # what the installed SDK stands on
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from rar_agent.loop import Once, Room
+from rar_agent.telemetry import without_images
 
 _TELLTALE = {f"x-stainless-{what}" for what in ("os", "arch", "runtime", "runtime-version")}
 """Headers in which the SDK tells the operating system, the processor and Python's version."""
+
+_OF_BODY = {"content-length", "content-encoding", "content-type", "transfer-encoding"}
 
 _ABSENT = (ConnectionRefusedError, gaierror, httpx.ConnectError, httpx.ConnectTimeout)
 """Of requests that never arrived."""
@@ -111,7 +114,17 @@ class LimitedClient(openai.DefaultAsyncHttpxClient):
                 raise
             if response.status_code >= 400:
                 bill.requests -= 1
+                return _without_images(response)
             return response
+
+
+def _without_images(refusal: Any) -> Any:  # noqa: ANN401 - of either httpx
+    """A refusal that does not say back the images it was sent, as vLLM's do, to errors and logs."""
+    said = without_images(refusal.text)
+    if said == refusal.text:
+        return refusal
+    headers = {name: refusal.headers[name] for name in refusal.headers if name not in _OF_BODY}
+    return httpx.Response(refusal.status_code, headers=headers, text=said, request=refusal.request)
 
 
 @Once

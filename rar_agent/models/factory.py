@@ -53,6 +53,7 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
             server=_apart(_weights(name.removeprefix("local:"), settings), settings),
             cache=_cache(settings),
             at_once=1,
+            trace_images=settings.trace_images,
         )
     options: dict[str, Any] = {
         "timeout": settings.model_timeout_s,
@@ -96,6 +97,7 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
         budget,
         settings.model_requests,
         patience_s,
+        settings.trace_images,
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from pydantic import PrivateAttr
 
 from rar_agent.images import MIME_TYPE, Picture
 from rar_agent.prompts import Message
@@ -14,8 +17,23 @@ _FINISH = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 """Where providers say why an answer ended."""
 
 
-def as_langchain(messages: Sequence[Message]) -> list[BaseMessage]:
-    """Messages as LangChain sends them: pictures in base64."""
+class _Untraced(HumanMessage):
+    """Sent with its pictures, and written down without them: tracers get `to_json`."""
+
+    _written: list[str | dict[str, Any]] = PrivateAttr()
+
+    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
+        """As another message, whose pictures are their hashes."""
+        return HumanMessage(content=self._written).to_json()
+
+
+def as_langchain(messages: Sequence[Message], traced: bool = True) -> list[BaseMessage]:
+    """Messages as LangChain sends them: pictures in base64.
+
+    Args:
+        messages: In order.
+        traced: Whether LangSmith's tracer and others that write messages down get the pictures too.
+    """
     sent: list[BaseMessage] = []
     for message in messages:
         blocks: list[str | dict[str, Any]] = [
@@ -25,11 +43,21 @@ def as_langchain(messages: Sequence[Message]) -> list[BaseMessage]:
             for part in message.parts
         ]
         if message.role == "user":
-            sent.append(HumanMessage(content=blocks))
+            sent.append(HumanMessage(content=blocks) if traced else _Untraced(content=blocks))
+            if isinstance(sent[-1], _Untraced):
+                sent[-1]._written = [{"type": "text", "text": _named(p)} for p in message.parts]
         else:
             kind = SystemMessage if message.role == "system" else AIMessage
             sent.append(kind(content=message.text))
     return sent
+
+
+def _named(part: str | Picture) -> str:
+    """A part in words; the hash keeps LangChain's cache from taking one picture for another."""
+    if isinstance(part, str):
+        return part
+    hashed = hashlib.sha256(part.jpeg).hexdigest()
+    return f"[{MIME_TYPE}, {part.width} x {part.height}, sha256 {hashed}]"
 
 
 def finish_of(message: AIMessage) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Generic, TypeVar
 from rar_agent.errors import RarError
 from rar_agent.prompts.library import find_prompt, load_prompt
 from rar_agent.prompts.prompt import Prompt
+from rar_agent.telemetry import events
 
-_log = logging.getLogger(__name__)
+_log = events(__name__)
 
 T = TypeVar("T")
 
@@ -50,9 +50,13 @@ class Live(Generic[T]):
             elif seen != self._seen:
                 try:
                     self._made = self._make(load_prompt(self._reference, self._home))
-                    _log.info("prompt %s was edited and is used from now on", self._reference)
+                    _log.info("an edited prompt is used from now on", prompt=self._reference)
                 except RarError as error:
-                    _log.warning("the prompt as it was before stays in use: %s", error)
+                    _log.warning(
+                        "the prompt as it was before stays in use",
+                        prompt=self._reference,
+                        error=error,
+                    )
             self._seen = seen
             return self._made
 
