@@ -11,10 +11,10 @@ import asyncio
 import contextvars
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
-from functools import cache, partial
+from contextlib import asynccontextmanager
+from functools import cache, cached_property, partial
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 _THREADS = 32
 """Of the loop, for short work that would hold it up, and for synchronous callback handlers."""
+
+_DEEPEST = 16
+"""Calls within calls: callbacks that ask a model, whose callbacks ask a model, and so on."""
 
 
 class OfProcess:
@@ -72,6 +75,46 @@ class Once(OfProcess, Generic[T]):
             return self._kept(*given)
 
 
+_depth: contextvars.ContextVar[int] = contextvars.ContextVar("depth", default=0)
+"""In how many calls a call is made, each of which holds a thread or a place, and waits for it."""
+
+_worker = threading.local()
+
+
+def _begin_worker(depth: int) -> None:
+    _worker.depth = depth
+
+
+def _depth_here() -> int:
+    """Depth of what this thread asks for."""
+    return max(_depth.get(), getattr(_worker, "depth", -1) + 1)
+
+
+class _Workers(ThreadPoolExecutor):
+    """Threads; what work in them waits for is done by others, so that none waits for itself."""
+
+    def __init__(self, size: int, name: str, depth: int = 0) -> None:
+        super().__init__(size, name, _begin_worker, (depth,))
+        self._given = size, name
+        self._depth = depth
+
+    def submit(
+        self,
+        work: Callable[..., T],
+        /,
+        *given: Any,  # noqa: ANN401
+        **named: Any,  # noqa: ANN401
+    ) -> Future[T]:
+        """Do it in a thread of the depth that it is asked at."""
+        if _depth.get() > self._depth:
+            return self._deeper.submit(work, *given, **named)
+        return super().submit(work, *given, **named)
+
+    @cached_property
+    def _deeper(self) -> _Workers:
+        return _Workers(*self._given, self._depth + 1)
+
+
 class _Loop(OfProcess):
     """The process's loop, which begins when it is first wanted."""
 
@@ -90,7 +133,7 @@ class _Loop(OfProcess):
         with self._lock:
             if self._started is None:
                 loop = self._started = asyncio.new_event_loop()
-                loop.set_default_executor(ThreadPoolExecutor(_THREADS, "rar-agent-work"))
+                loop.set_default_executor(_Workers(_THREADS, "rar-agent-work"))
                 threading.Thread(
                     target=loop.run_forever, name="rar-agent-loop", daemon=True
                 ).start()
@@ -112,12 +155,24 @@ class Call(Generic[T]):
 
     Attributes:
         done: Its result, when nothing of it runs any more.
+
+    Raises:
+        RuntimeError: Calls ask within calls without end.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        depth = _depth_here()
+        if depth > _DEEPEST:
+            coroutine.close()
+            raise RuntimeError(
+                f"A model was asked by a callback of a call that a callback made, {depth} deep. "
+                "A callback that asks a model must not be a callback of that model."
+            )
+        context = contextvars.copy_context()
+        context.run(_depth.set, depth)
         self.done: Future[T] = promise()
         self._loop = _loop()
-        self._loop.call_soon_threadsafe(self._begin, coroutine)
+        self._loop.call_soon_threadsafe(self._begin, coroutine, context=context)
 
     def _begin(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._task = asyncio.ensure_future(coroutine)
@@ -193,18 +248,26 @@ async def arun(coroutine: Coroutine[Any, Any, T]) -> T:
 class Room:
     """Room for a number of things at once; a forked process has its own.
 
+    What is waited for in a place has as much room again, and does not wait for that place.
+
     Args:
         size: How many.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._semaphores: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
+        self._places: WeakKeyDictionary[Any, dict[int, asyncio.Semaphore]] = WeakKeyDictionary()
 
-    def place(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
         """Wait for a place, and hold it."""
-        loop = asyncio.get_running_loop()
-        return self._semaphores.setdefault(loop, asyncio.Semaphore(self._size))
+        depth, places = _depth.get(), self._places.setdefault(asyncio.get_running_loop(), {})
+        async with places.setdefault(depth, asyncio.Semaphore(self._size)):
+            before = _depth.set(depth + 1)
+            try:
+                yield
+            finally:
+                _depth.reset(before)
 
 
 class Threads(OfProcess):
@@ -220,7 +283,7 @@ class Threads(OfProcess):
         super().__init__()
 
     def _begin(self) -> None:
-        self._pool = ThreadPoolExecutor(*self._given)  # starts them when they are wanted
+        self._pool = _Workers(*self._given)  # starts them when they are wanted
 
     async def run(self, work: Callable[..., T], *given: Any) -> T:  # noqa: ANN401
         """Do it in one of the threads; who is cancelled leaves it to end there."""

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 import pytest
 
 from rar_agent import loop
-from rar_agent.loop import Call, Once, Room, arun, run
+from rar_agent.loop import Call, Once, Room, Threads, arun, run
 
 NAME = ContextVar("NAME", default="")
 
@@ -124,6 +124,56 @@ def test_a_call_may_be_cancelled_before_it_begins():
     call = Call(slow(ended))
     call.cancel()
     assert isinstance(call.done.exception(5), asyncio.CancelledError)
+
+
+def short(work):
+    """Run on the loop, in one of its threads."""
+    return asyncio.get_running_loop().run_in_executor(None, work)
+
+
+@pytest.mark.parametrize("how", ["run", "asyncio.run"])
+def test_work_that_waits_for_work_never_fills_all_threads(how):
+    """As 40 synchronous callbacks do, each of which asks a model."""
+    gate = threading.Barrier(loop._THREADS)  # all threads are in it at the same time
+
+    async def inner():
+        return await short(lambda: threading.current_thread().name)
+
+    def outer(number):
+        if number < loop._THREADS:
+            gate.wait(20)
+        return run(inner()) if how == "run" else asyncio.run(arun(inner()))
+
+    async def crowd():
+        return await asyncio.gather(*(short(lambda n=n: outer(n)) for n in range(40)))
+
+    names = Call(crowd()).done.result(20)
+    assert len(names) == 40
+    assert all(name.startswith("rar-agent-work") for name in names)
+
+
+def test_a_place_is_not_waited_for_by_what_is_asked_in_it():
+    room, threads = Room(2), Threads(2, "test")
+
+    async def asks(deeper):
+        async with room.place():
+            if not deeper:
+                return 1
+            here = await asks(deeper - 1)  # as an asynchronous callback
+            return here + await threads.run(lambda: run(asks(deeper - 1)))  # as another one
+
+    async def crowd():
+        return await asyncio.gather(*(asks(3) for _ in range(6)))
+
+    assert Call(crowd()).done.result(20) == [8] * 6
+
+
+def test_callbacks_without_end_are_told_so():
+    async def asks():
+        return await short(lambda: run(asks()))
+
+    with pytest.raises(RuntimeError, match="must not be a callback of that model"):
+        run(asks())
 
 
 def test_room_is_for_so_many():

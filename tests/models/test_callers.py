@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -186,6 +187,29 @@ async def test_scoring_takes_a_place():
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.sleep(0.15)
     assert len(scored) == 1
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+async def test_callbacks_may_ask_however_many_there_are(server, chat, blocks):
+    """More of them at the same time than there are threads, each in one of these."""
+    other = chat(cache_mb=10, model_requests=3)
+
+    class Asks(BaseCallbackHandler):
+        def on_chat_model_start(self, serialized, messages, **kwargs):
+            if "again" not in str(messages):
+                other.ask(question(f"again {messages}"))
+
+    other.model = other.model.model_copy(update={"callbacks": [Asks()]})
+    model = ChatModel("slow:m", Quick(callbacks=[Asks()]), at_once=40) if blocks else other
+    async with asyncio.timeout(20):
+        answers = await asyncio.gather(*(model.aask(question(n)) for n in range(40)))
+    assert len(answers) == 40
+    assert len(server.requests) == (40 if blocks else 80)
+
+
+class Quick(Slow):
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("quick"))])
 
 
 def test_a_refused_connection_costs_nothing():
