@@ -19,9 +19,9 @@ from pydantic_settings import (
 
 from rar_agent.errors import ConfigurationError
 
-NOT_SETTINGS = frozenset({"RAR_DATA", "RAR_DEBUG"})
+NOT_SETTINGS = frozenset({"RAR_DATA", "RAR_DEBUG", "RAR_MCP_TOKEN"})
 """RAR_ variables that are no settings: RAR_DATA names the images for tests and benchmarks,
-RAR_DEBUG makes the command line show tracebacks."""
+RAR_DEBUG makes the command line show tracebacks, RAR_MCP_TOKEN is who `rar-agent mcp` answers."""
 
 
 MOST_CANDIDATES = 26
@@ -114,6 +114,12 @@ class Settings(BaseSettings):
     """Seed of the order in which options are shown."""
     image_side: int = Field(default=768, ge=64, le=2_000)
     """Longest side of the photo that a model is shown, in pixels."""
+    agent_model: str | None = None
+    """Chat model of `graphs/agent.py`, as `provider:name`; default: `model`. It calls tools."""
+    agent_prompt: str = "agent@1"
+    """Its instructions, as `name@version`."""
+    guide_prompt: str = "field-guide@1"
+    """Instructions of the field guide that it asks, as `name@version`."""
     max_cost: float | None = Field(default=None, gt=0)
     """US dollars that a process may spend on models; then retrieval answers alone."""
     cache_mb: float = Field(default=200, ge=0)

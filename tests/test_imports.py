@@ -8,12 +8,13 @@ import pytest
 import rar_agent
 
 PACKAGE = Path(__file__).parents[1] / "rar_agent"
-EVERYONE = {"types", "errors", "settings", "telemetry"}
+EVERYONE = {"types", "errors", "settings", "telemetry", "forks"}
 BELOW = {
     "types": set(),
     "errors": set(),
     "settings": set(),
     "telemetry": set(),
+    "forks": set(),
     "loop": set(),
     "content": set(),
     "example": set(),
@@ -31,9 +32,10 @@ BELOW = {
     "explained": {"graph", "models", "images", "words"},
     "doctor": {"graph", "memory", "encoders", "prompts", "models", "device"},
     "finetune": {"graph", "memory", "ranking", "encoders", "images", "models", "prompts"},
-    "agents": {"recognizer", "graph", "memory", "images", "loop"},
+    "agents": {"recognizer", "graph", "memory", "models", "prompts", "images", "loop"},
+    "ui": {"recognizer", "graph", "memory", "encoders", "images", "prompts", "words", "explained"},
     "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
-    | {"graph", "models", "prompts", "finetune", "words", "explained"},
+    | {"graph", "models", "prompts", "finetune", "words", "explained", "agents"},
 }
 
 

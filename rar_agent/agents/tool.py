@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, Field, create_model
 
 from rar_agent.agents.answer import describe, tool_description
 from rar_agent.agents.conversation import find_image
+from rar_agent.agents.recognizers import Recognizers
 from rar_agent.errors import RarError
 from rar_agent.recognizer import Recognizer
 from rar_agent.types import Recognition
@@ -29,7 +29,7 @@ class RecognizeImageInput(BaseModel):
 
 
 def make_recognize_image(
-    recognizer: Recognizer | None = None,
+    recognizer: Recognizer | Recognizers | None = None,
     name: str = "recognize_image",
     description: str | None = None,
     memories: Sequence[str] | None = None,
@@ -49,10 +49,10 @@ def make_recognize_image(
     Raises:
         NotFoundError: The recognizer's memory, or one of these, does not exist.
     """
-    asked = _Recognizers(recognizer)
+    asked = recognizer if isinstance(recognizer, Recognizers) else Recognizers(recognizer)
     opened = [asked.of(memory).memory for memory in memories or ()]
-    if description is None:
-        description = tool_description(opened or ([recognizer.memory] if recognizer else []))
+    if isinstance(recognizer, Recognizer) and not opened:
+        opened = [recognizer.memory]
 
     def run(
         image: str,
@@ -61,7 +61,7 @@ def make_recognize_image(
         runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
     ) -> tuple[str, dict[str, Any]]:
         try:
-            chosen = asked.of(memory)
+            chosen = asked.of(memory, runtime)
             return _answer(chosen.recognize(find_image(image, runtime, chosen.settings), k=top_k))
         except RarError as error:
             raise ToolException(str(error)) from error
@@ -73,7 +73,7 @@ def make_recognize_image(
         runtime: ToolRuntime = None,  # type: ignore[assignment]
     ) -> tuple[str, dict[str, Any]]:
         try:
-            chosen = asked.of(memory)
+            chosen = await asyncio.to_thread(asked.of, memory, runtime)
             found = await asyncio.to_thread(find_image, image, runtime, chosen.settings)
             return _answer(await chosen.arecognize(found, k=top_k))
         except RarError as error:
@@ -83,37 +83,11 @@ def make_recognize_image(
         run,
         arun,
         name=name,
-        description=description,
+        description=tool_description(opened) if description is None else description,
         args_schema=_schema(None if recognizer and memories is None else memories or ()),
         response_format="content_and_artifact",
         handle_tool_error=True,
     )
-
-
-class _Recognizers:
-    """The recognizer, and others like it for other memories. Thread-safe."""
-
-    def __init__(self, first: Recognizer | None) -> None:
-        self._known: dict[str | None, Recognizer] = {}
-        if first:
-            self._known = {None: first, first.settings.memory: first}
-        self._lock = threading.Lock()
-
-    def of(self, memory: str | None) -> Recognizer:
-        """The one for a memory; None: the first.
-
-        Raises:
-            NotFoundError: There is no such memory.
-            ConfigurationError: A setting is not valid.
-        """
-        with self._lock:
-            if memory not in self._known:
-                first = self._known.get(None)
-                found = Recognizer(memory, settings=first.settings if first else None)
-                if memory is not None:
-                    _ = found.memory  # a name that is no memory's is not kept
-                self._known[memory] = found
-            return self._known[memory]
 
 
 def _schema(memories: Sequence[str] | None) -> type[BaseModel]:

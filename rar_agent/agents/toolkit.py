@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from rar_agent.agents import knowledge
 from rar_agent.agents.conversation import find_image, images_of, is_handle
+from rar_agent.agents.recognizers import Recognizers
 from rar_agent.agents.teaching import (
     MOST_IMAGES,
     Lesson,
@@ -70,7 +71,9 @@ class TeachCategoryInput(BaseModel):
     )
 
 
-def make_toolkit(recognizer: Recognizer | None = None, teach: bool = False) -> list[BaseTool]:
+def make_toolkit(
+    recognizer: Recognizer | Recognizers | None = None, teach: bool = False
+) -> list[BaseTool]:
     """`recognize_image` with the tools beside it, of one recognizer and of other memories by name.
 
     `list_memories` and `describe_category` read; `teach_category`, where it is asked for, writes to
@@ -88,18 +91,18 @@ def make_toolkit(recognizer: Recognizer | None = None, teach: bool = False) -> l
         >>> from langchain.agents import create_agent
         >>> agent = create_agent("openai:gpt-5-mini", make_toolkit())  # doctest: +SKIP
     """
-    recognizer = recognizer or Recognizer()
+    asked = recognizer if isinstance(recognizer, Recognizers) else Recognizers(recognizer)
     tools: list[BaseTool] = [
-        make_recognize_image(recognizer, memories=()),  # any that list_memories lists
-        _list_memories(recognizer),
-        _describe_category(recognizer),
+        make_recognize_image(asked, memories=()),  # any that list_memories lists
+        _list_memories(asked),
+        _describe_category(asked),
     ]
-    return [*tools, _teach_category(recognizer)] if teach else tools
+    return [*tools, _teach_category(asked)] if teach else tools
 
 
-def _list_memories(recognizer: Recognizer) -> BaseTool:
+def _list_memories(asked: Recognizers) -> BaseTool:
     def run() -> tuple[Content, dict[str, Any]]:
-        found = knowledge.memories(recognizer.settings)
+        found = knowledge.memories(asked.of().settings)
         return knowledge.tell_memories(found), found.model_dump(mode="json")
 
     return _tool(
@@ -111,15 +114,16 @@ def _list_memories(recognizer: Recognizer) -> BaseTool:
     )
 
 
-def _describe_category(recognizer: Recognizer) -> BaseTool:
+def _describe_category(asked: Recognizers) -> BaseTool:
     def run(
-        category: str, memory: str | None = None, photos: int = 0
+        category: str,
+        memory: str | None = None,
+        photos: int = 0,
+        runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
     ) -> tuple[Content, dict[str, Any]]:
-        settings = recognizer.settings
         try:
-            recognizer.refresh()
-            own = memory in (None, settings.memory)
-            opened = recognizer.memory if own else knowledge.open_named(settings, memory)
+            recognizer = asked.of(memory, runtime)
+            opened, settings = recognizer.memory, recognizer.settings
             found = knowledge.category(opened, category)
             shown = [
                 to_picture(photo, _SIDE)
@@ -141,7 +145,7 @@ def _describe_category(recognizer: Recognizer) -> BaseTool:
     )
 
 
-def _teach_category(recognizer: Recognizer) -> BaseTool:
+def _teach_category(recognizers: Recognizers) -> BaseTool:
     def run(
         category: str,
         images: list[str],
@@ -149,7 +153,7 @@ def _teach_category(recognizer: Recognizer) -> BaseTool:
         runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
     ) -> tuple[Content, dict[str, Any]]:
         try:
-            recognizer.refresh()
+            recognizer = recognizers.of(None, runtime)
             asked = TeachCategoryInput(category=category, images=images, description=description)
             # Up to the interrupt nothing has any effect: from here the node is run again.
             answer = _ask(asked, _lesson(recognizer, asked, runtime))

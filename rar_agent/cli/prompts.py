@@ -68,7 +68,8 @@ def show(
     prompt = load_prompt(reference, home)
     out.print(f"{reference} {prompt.sha256}: {file}", style="bold", soft_wrap=True)
     variables = ", ".join(sorted(prompt.variables))
-    out.print(f"asks for a {prompt.output}, of {variables}\n", style="dim", soft_wrap=True)
+    what = "an agent's" if prompt.output == "instructions" else "asks for a"
+    out.print(f"{what} {prompt.output}, of {variables}\n", style="dim", soft_wrap=True)
     typer.echo(file.read_text(encoding="utf-8-sig"), nl=False)
 
 
@@ -130,20 +131,28 @@ def render(
         bool, typer.Option("--json", help="The messages as they are sent, pictures in base64.")
     ] = False,
 ) -> None:
-    """Show what a model would get about a photo: its very messages. No model is asked."""
+    """Show what a model would get about a photo: its very messages. No model is asked.
+
+    Of a prompt that instructs an agent, the instructions; no photo is needed.
+    """
+    from rar_agent.agents.instructions import instructions
     from rar_agent.cli import rendered
     from rar_agent.cli.show import out
     from rar_agent.example import example_photo
     from rar_agent.explained import preview_page
     from rar_agent.graph.preview import preview
     from rar_agent.images import Policy, admit
+    from rar_agent.memory import open_memory
     from rar_agent.prompts import load_prompt
     from rar_agent.settings import load_settings
 
-    if (image is None) != example:
-        raise InputError("Which photo is not clear.", "Give --image PHOTO, or --example.")
     settings = load_settings(memory=memory, ranker=ranker, orders=orders)
     prompt = load_prompt(reference, settings.home)
+    if prompt.output == "instructions":
+        typer.echo(instructions(prompt, open_memory(settings.home, settings.memory)))
+        return
+    if (image is None) != example:
+        raise InputError("Which photo is not clear.", "Give --image PHOTO, or --example.")
     photo = admit(image or str(example_photo()), Policy.of(settings))
     shown = preview(settings, photo, prompt, ranker, k)
     if html is not None:
@@ -214,13 +223,15 @@ def new_(
 
 
 def _uses(settings: Settings) -> dict[str, list[str]]:
-    """By which rankers each prompt is used where none is asked for, and which one is now."""
+    """By whom each prompt is used where none is asked for, and which one is now."""
     from rar_agent.graph.services import WAYS
 
     uses: dict[str, list[str]] = {}
     for way in WAYS:
         usual = settings.model_copy(update={"ranker": way, "prompt": None}).ranking_prompt
         uses.setdefault(usual, []).append(way)
+    uses.setdefault(settings.agent_prompt, []).append("agent")
+    uses.setdefault(settings.guide_prompt, []).append("its field guide")
     if settings.prompt:
         uses.setdefault(settings.prompt, []).append("you (RAR_PROMPT)")
     return uses

@@ -104,6 +104,12 @@ def _tags(
 
 def _roles(file: PromptFile, document: Document) -> Iterator[Problem]:
     templates = file.templates()
+    if file.output == "instructions":
+        if [role for _, role, _ in templates] != ["system"]:
+            line = document.line(templates[-1][0][:-1])
+            message = "instructs an agent by other messages than one of the system"
+            yield Problem(line, message, "Write one, of role system.")
+        return
     for number, (place, role, _) in enumerate(templates):
         if role == "system" and number:
             message = "has a system message that is not the first"
@@ -118,7 +124,8 @@ def _variables(
 ) -> Iterator[Problem]:
     """What does not agree: used, declared, required; and pictures where none can be sent."""
     file, keys = form.file, {one.tag.key for one in used}
-    for name in sorted(REQUIRED - keys) if form.whole else ():
+    required = REQUIRED if file.output != "instructions" else frozenset[str]()
+    for name in sorted(required - keys) if form.whole else ():
         line = document.line(("user",) if file.user is not None else ("messages",))
         written = f"{{{{#{name}}}}}…{{{{/{name}}}}}" if name in LISTS else f"{{{{{{{name}}}}}}}"
         yield Problem(line, f"does not use {name}", f"Write {written}.")
@@ -167,7 +174,8 @@ def _advice(form: Form, document: Document, used: Sequence[_Used]) -> Iterator[P
         if word in file.name and key not in keys:
             message = f"is named {file.name} and does not use {key}"
             yield _warning(document.line(("name",)), message, f"Use {key}, or rename it.")
-    if file.output != "letter" and "example" not in keys and "output" not in amiss:
+    sorts = file.output in ("ranking", "described-ranking")
+    if sorts and "example" not in keys and "output" not in amiss:
         message = "does not show the form of the answer"
         yield _warning(last, message, 'Write {"ranking": [{{{example}}}]}.')
     if file.output == "described-ranking" and '"seen"' not in text:

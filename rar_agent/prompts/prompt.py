@@ -16,8 +16,9 @@ from langchain_core.utils.mustache import render
 from rar_agent.images import Picture
 from rar_agent.prompts.message import Message, Role
 
-Output = Literal["ranking", "described-ranking", "letter"]
-"""What a prompt asks for: all letters sorted; the same after what is seen in words; one letter."""
+Output = Literal["ranking", "described-ranking", "letter", "instructions"]
+"""What a prompt asks for: all letters sorted; the same after what is seen in words; one letter; or
+nothing, as it instructs an agent."""
 
 _SUPPLIED = frozenset(
     {"domain", "count", "options", "letter", "name", "aliases", "description", "exemplars"}
@@ -27,12 +28,13 @@ SUPPLIED: Mapping[Output, frozenset[str]] = {
     "ranking": _SUPPLIED | {"example"},
     "described-ranking": _SUPPLIED | {"example"},
     "letter": _SUPPLIED,
+    "instructions": frozenset({"domain", "count"}),
 }
 """Variables that the code supplies to a prompt of an output. `options` is a list; in it are
 `letter`, `name`, `aliases`, `description` and the list `exemplars`, in which is `picture`."""
 
 REQUIRED = frozenset({"options", "letter", "name", "photo"})
-"""What every prompt has to use; `photo` is the image that is asked about."""
+"""What every prompt that asks has to use; `photo` is the image that is asked about."""
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ async def test_async_agents(discs_tool):
 
 @pytest.fixture
 def example(request):
-    path = request.config.rootpath / "examples" / "agent.py"
+    path = request.config.rootpath / "examples" / "one_tool.py"
     spec = importlib.util.spec_from_file_location("example_agent", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

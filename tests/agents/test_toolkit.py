@@ -306,7 +306,7 @@ def test_without_an_agent_nobody_can_be_asked(home):
     tool = make_toolkit(Recognizer("files", home=home, device="cpu"), teach=True)[-1]
     state = {"messages": [HumanMessage(content=[block(draw("purple", 1))])]}
     with pytest.raises(ToolException, match="nobody can be asked here"):
-        tool.func("purple", ["image_1"], runtime=SimpleNamespace(state=state))
+        tool.func("purple", ["image_1"], runtime=SimpleNamespace(state=state, context=None))
 
 
 async def test_teaching_in_an_asynchronous_agent(taught):

@@ -79,7 +79,7 @@ def test_every_problem_is_told_with_its_line(rar, own):
 
 def test_all_prompts_are_checked_without_a_name(rar, own):
     done = rar("prompts", "lint")
-    assert (done.status, done.out) == (0, "7 prompts: 0 errors, 0 warnings\n")
+    assert (done.status, done.out) == (0, "9 prompts: 0 errors, 0 warnings\n")
     stray = write(own, VALID, "latest")
     done = rar("prompts", "lint")
     assert done.status == 0
@@ -175,7 +175,7 @@ def test_everything_else_of_the_file_is_kept(rar, own):
     [
         (["new", "../evil"], 2, "No prompt can be named '../evil'"),
         (["new", "birds", "--from", "rank@9"], 2, "There is no prompt 'rank@9'"),
-        (["show", "rank"], 2, "Write name@version, such as choice@1"),
+        (["show", "rank"], 2, "Write name@version, such as agent@1, choice@1"),
         (["lint", "gone.yaml"], 2, "'gone.yaml' names no prompt"),
         (["diff", "rank@1", "rank@9"], 2, "There is no prompt 'rank@9'"),
         (["render", "rank@1"], 2, "Give --image PHOTO, or --example"),
@@ -247,3 +247,12 @@ def test_a_pair_is_shown_in_both_orders(rar, colours, red):
     assert "pairwise, 2 questions about 2 candidates" in done.out
     first, second = re.findall(r"^A\. (\w+)\nB\. (\w+)$", done.out, re.MULTILINE)
     assert first == second[::-1]
+
+
+def test_an_agent_s_instructions_need_no_photo(rar, colours, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    shown = rar("prompts", "render", "agent@1", "--memory", "colours")
+    assert "Your field guide knows\n6 categories." in shown.out
+    refused = rar("recognize", "--example", "--model", "openai:m", "--prompt", "agent@1")
+    assert refused.status == 3
+    assert "instructions" in refused.err

@@ -246,3 +246,33 @@ def test_no_file_makes_it_fail_and_each_line_is_in_the_file(edits):
 @given(st.binary(max_size=60))
 def test_bytes_are_no_prompt_and_do_not_make_it_fail(data):
     assert check(data, PLACE)[0] is None
+
+
+INSTRUCTIONS = """name: birds
+version: 3
+description: x
+output: instructions
+variables: [count]
+messages:
+  - role: system
+    content: Know {{{count}}} things. Writing is no instruction.
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("know", "know", []),
+        ("role: system", "role: user", ["instructs an agent by other messages"]),
+        ("{{{count}}}", "{{{count}}} {{{photo}}}", ["photo"]),
+        (
+            "  - role: system",
+            "  - {role: system, content: instruction}\n  - role: system",
+            ["other"],
+        ),
+    ],
+)
+def test_instructions_are_one_message_of_the_system(old, new, says):
+    prompt, found = check(INSTRUCTIONS.replace(old, new).encode(), PLACE)
+    assert (prompt is None) == bool(says)
+    assert [word for word in says if any(word in problem.message for problem in found)] == says

@@ -19,8 +19,10 @@ from rar_agent.prompts.prompt import SUPPLIED
 from tests.conftest import draw
 
 SHIPPED = {
+    "agent@1": "ad2eabaed3c8",
     "choice@1": "25144a443ae7",
     "describe@1": "11db4e8dd616",
+    "field-guide@1": "0cfc3f667b14",
     "pairwise@1": "4bf71fc0c2d0",
     "rank-crop@1": "e7c1df58e60a",
     "rank-described@1": "160bb0bf0779",
@@ -28,6 +30,9 @@ SHIPPED = {
     "rank@1": "121d23a0920f",
 }
 """A shipped version never changes: write a new one instead."""
+
+ASKING = sorted(SHIPPED.keys() - {"agent@1", "field-guide@1"})
+"""Those that ask about a photo."""
 
 NOWHERE = Path("/nonexistent")
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -113,7 +118,7 @@ def test_no_snapshot_is_of_nothing():
     assert {file.stem for file in SNAPSHOTS.glob("*.txt")} == set(SHIPPED)
 
 
-@pytest.mark.parametrize("reference", SHIPPED)
+@pytest.mark.parametrize("reference", ASKING)
 def test_they_show_the_photo_once_and_each_option(reference):
     messages = load_prompt(reference, NOWHERE).render(PAIR)
     assert [message.role for message in messages] == ["system", "user"]
@@ -131,7 +136,7 @@ MUSTACHE = st.sampled_from(
 TEXT = st.lists(st.text(max_size=8) | MUSTACHE, min_size=1, max_size=4).map("".join)
 
 
-@given(st.sampled_from(sorted(SHIPPED)), st.lists(TEXT, min_size=7, max_size=7))
+@given(st.sampled_from(ASKING), st.lists(TEXT, min_size=7, max_size=7))
 def test_whatever_is_said_of_candidates_only_fills_its_place(reference, texts):
     """The same as with words in the texts' places, and then the texts in the words' places."""
     fillers = [f"filler{number}" for number in range(7)]

@@ -1,7 +1,7 @@
 """An agent that recognises an attached photo with one tool.
 
-python examples/agent.py PHOTO --model openai:gpt-5-mini
-python examples/agent.py PHOTO --model openai:qwen2.5vl:7b --base-url http://localhost:11434/v1
+python examples/one_tool.py PHOTO --model openai:gpt-5-mini
+python examples/one_tool.py PHOTO --model openai:qwen2.5vl:7b --base-url http://localhost:11434/v1
 """
 
 from __future__ import annotations

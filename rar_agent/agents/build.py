@@ -1,0 +1,228 @@
+"""Agents around `recognize_image`: a field guide, and one that answers people and asks it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain.tools import ToolRuntime
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph.state import CompiledStateGraph
+from pydantic import BaseModel, Field
+
+from rar_agent.agents.conversation import ATTACHED, find_image
+from rar_agent.agents.instructions import instructions
+from rar_agent.agents.kept import image_store
+from rar_agent.agents.middleware import AttachedImagesMiddleware
+from rar_agent.agents.recognizers import AgentContext, Recognizers
+from rar_agent.agents.references import reference
+from rar_agent.agents.toolkit import make_toolkit
+from rar_agent.errors import RarError
+from rar_agent.forks import Once
+from rar_agent.prompts import Live, Prompt
+from rar_agent.recognizer import Recognizer
+from rar_agent.settings import Settings, load_settings
+
+Agent = CompiledStateGraph[Any, Any, Any, Any]
+
+
+class AskFieldGuideInput(BaseModel):
+    """What a model fills in."""
+
+    image: str = Field(description="Which photo: image_1 is the first one attached here.")
+    question: str = Field(
+        default="What exactly is this?", max_length=500, description="What to find out about it."
+    )
+
+
+def build_agent(
+    model: BaseChatModel | str | None = None,
+    recognizer: Recognizer | None = None,
+    teach: bool = False,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+) -> Agent:
+    """An agent that answers people, and asks a field guide what their photos show.
+
+    The field guide is an agent of its own, so the conversation holds its answers alone. Attached
+    images are kept out of the messages, see `AttachedImagesMiddleware`.
+
+    Args:
+        model: Chat model that calls tools, or its `provider:name`; default: the settings'
+            `agent_model`, else their `model`, loaded when it is first called.
+        recognizer: What the tools ask; default: one from the settings.
+        teach: Whether the agent may propose to teach; a person is asked before it does, which
+            takes a checkpointer.
+        checkpointer: Where conversations are kept; a graph server brings its own.
+
+    Raises:
+        ConfigurationError: A setting is not valid.
+    """
+    asked, settings = Recognizers(recognizer), _settings(recognizer)
+    tools = [_field_guide(model, asked, settings)]
+    tools += [tool for tool in make_toolkit(asked, teach) if tool.name == "teach_category"]
+    return _agent("agent", model, tools, asked, settings, settings.agent_prompt, checkpointer)
+
+
+def make_field_guide(
+    model: BaseChatModel | str | None = None, recognizer: Recognizer | None = None
+) -> BaseTool:
+    """The field guide as a tool: an agent that recognises a photo and answers with evidence.
+
+    It calls `recognize_image`, reads the category's description, and answers in a few sentences;
+    the recognitions it had are in the tool message's `artifact`.
+
+    Args:
+        model: See `build_agent`.
+        recognizer: See `build_agent`.
+
+    Raises:
+        ConfigurationError: A setting is not valid.
+    """
+    return _field_guide(model, Recognizers(recognizer), _settings(recognizer))
+
+
+def _field_guide(
+    model: BaseChatModel | str | None, asked: Recognizers, settings: Settings
+) -> BaseTool:
+    tools = make_toolkit(asked)
+    guide = _agent("field_guide", model, tools, asked, settings, settings.guide_prompt, None)
+
+    def given(image: str, question: str, runtime: ToolRuntime | None) -> dict[str, Any]:
+        """What the guide is sent: the photo, as the first of its own conversation."""
+        sha256 = image_store(settings).put(find_image(image, runtime, settings))
+        content: list[str | dict[str, Any]] = [
+            reference("image_1"),
+            {"type": "text", "text": question},
+        ]
+        named = {ATTACHED: {"image_1": {"sha256": sha256}}}
+        return {"messages": [HumanMessage(content=content, additional_kwargs=named)]}
+
+    def run(
+        image: str,
+        question: str = "What exactly is this?",
+        runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
+    ) -> tuple[str, dict[str, Any]]:
+        try:
+            context = runtime.context if runtime else None
+            return _answer(guide.invoke(given(image, question, runtime), context=context))
+        except RarError as error:
+            raise ToolException(str(error)) from error
+
+    async def arun(
+        image: str,
+        question: str = "What exactly is this?",
+        runtime: ToolRuntime = None,  # type: ignore[assignment]
+    ) -> tuple[str, dict[str, Any]]:
+        try:
+            context = runtime.context if runtime else None
+            sent = await asyncio.to_thread(given, image, question, runtime)
+            return _answer(await guide.ainvoke(sent, context=context))
+        except RarError as error:
+            raise ToolException(str(error)) from error
+
+    return StructuredTool.from_function(
+        run,
+        arun,
+        name="ask_field_guide",
+        description="Ask the field guide what exactly an attached photo shows. It compares the "
+        "photo with what it knows, and answers with how sure it is and what speaks for it.",
+        args_schema=AskFieldGuideInput,
+        response_format="content_and_artifact",
+        handle_tool_error=True,
+    )
+
+
+def _agent(
+    name: str,
+    model: BaseChatModel | str | None,
+    tools: list[BaseTool],
+    asked: Recognizers,
+    settings: Settings,
+    prompt: str,
+    checkpointer: BaseCheckpointSaver[Any] | None,
+) -> Agent:
+    chosen = model if isinstance(model, BaseChatModel) else _named_model(model, settings)
+    agent: Agent = create_agent(
+        # Nobody asks this one: the middleware gives each call its model.
+        FakeListChatModel(responses=[]),
+        tools=tools,
+        middleware=[
+            _Instructed(asked, prompt, settings, chosen),
+            AttachedImagesMiddleware(settings=settings),
+        ],
+        context_schema=AgentContext,
+        checkpointer=checkpointer,
+        name=name,
+    )
+    return agent
+
+
+class _Instructed(AgentMiddleware[Any, Any, Any]):
+    """Gives each call of the model its instructions, as their file is now, and the model."""
+
+    def __init__(
+        self,
+        asked: Recognizers,
+        prompt: str,
+        settings: Settings,
+        model: BaseChatModel | Callable[[], BaseChatModel],
+    ) -> None:
+        super().__init__()
+        self._asked = asked
+        self._model = model
+        self._prompt: Live[Prompt] = Live(prompt, settings.home, lambda made: made)
+
+    def wrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
+    ) -> ModelResponse[Any]:
+        return handler(self._told(request))
+
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelResponse[Any]:
+        return await handler(await asyncio.to_thread(self._told, request))
+
+    def _told(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        memory = self._asked.of(None, request.runtime).memory
+        told = SystemMessage(instructions(self._prompt.get(), memory))
+        model = self._model if isinstance(self._model, BaseChatModel) else self._model()
+        return request.override(model=model, system_message=told)
+
+
+def _named_model(name: str | None, settings: Settings) -> Callable[[], BaseChatModel]:
+    """A model by name, loaded when it is first wanted."""
+
+    @Once
+    def load() -> BaseChatModel:
+        from rar_agent.models import load_chat_model  # a second of imports, where it is used
+
+        chosen = name or settings.agent_model
+        return load_chat_model(load_settings(settings, model=chosen)).model
+
+    return load
+
+
+def _settings(recognizer: Recognizer | None) -> Settings:
+    return recognizer.settings if recognizer else load_settings()
+
+
+def _answer(state: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The guide's last words, and the recognitions that it had."""
+    last = state["messages"][-1]
+    found = [
+        message.artifact
+        for message in state["messages"]
+        if isinstance(message, ToolMessage) and message.name == "recognize_image"
+    ]
+    said = last.text if isinstance(last, AIMessage) else ""
+    return said or "The field guide gave no answer.", {"recognitions": [f for f in found if f]}

@@ -1,0 +1,91 @@
+"""What tools ask: one recognizer, and others like it for what a call or a run names."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langchain.tools import ToolRuntime
+from langgraph.runtime import Runtime
+
+from rar_agent.agents.knowledge import require_memory
+from rar_agent.recognizer import Recognizer
+
+_MOST = 32  # kept, of what the users of a server name
+
+
+@dataclass(frozen=True)
+class AgentContext:
+    """Given with an agent's run; every field may be left out.
+
+    Attributes:
+        memory: Name of the memory that the tools ask; None: the settings' one.
+        ranker: How the ranking model ranks, as the setting of that name.
+        prompt: Ranking prompt, as `name@version`.
+    """
+
+    memory: str | None = None
+    ranker: str | None = None
+    prompt: str | None = None
+
+
+class Recognizers:
+    """A recognizer, and others like it. Thread-safe.
+
+    Args:
+        first: What is asked where nothing else is named; default: one from the settings.
+    """
+
+    def __init__(self, first: Recognizer | None = None) -> None:
+        self._first = first
+        self._known: OrderedDict[AgentContext, Recognizer] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(
+        self, memory: str | None = None, runtime: ToolRuntime | Runtime[Any] | None = None
+    ) -> Recognizer:
+        """The recognizer to ask, with the newest generation of its memory.
+
+        Args:
+            memory: Its name; None: the run's.
+            runtime: Of the run, whose context may be an `AgentContext`, or hold its fields.
+
+        Raises:
+            NotFoundError: There is no such memory.
+            ConfigurationError: A setting is not valid.
+        """
+        wanted = _context(runtime)
+        if memory is not None:
+            wanted = AgentContext(memory, wanted.ranker, wanted.prompt)
+        with self._lock:
+            if self._first is None:
+                self._first = Recognizer()
+            found = self._known.get(wanted) or self._new(self._first, wanted)
+            self._known[wanted] = found
+            self._known.move_to_end(wanted)
+            while len(self._known) > _MOST:
+                self._known.popitem(last=False)
+        found.refresh()
+        return found
+
+    @staticmethod
+    def _new(first: Recognizer, wanted: AgentContext) -> Recognizer:
+        own = wanted.memory in (None, first.settings.memory)
+        if own and wanted.ranker is None and wanted.prompt is None:
+            return first
+        memory = require_memory(first.settings, wanted.memory)
+        found = Recognizer(
+            memory, settings=first.settings, ranker=wanted.ranker, prompt=wanted.prompt
+        )
+        _ = found.memory, found.services.ranker  # what cannot be used is not kept
+        return found
+
+
+def _context(runtime: ToolRuntime | Runtime[Any] | None) -> AgentContext:
+    given = runtime.context if runtime else None
+    fields = given if isinstance(given, Mapping) else getattr(given, "__dict__", {})
+    named = {name: fields.get(name) for name in ("memory", "ranker", "prompt")}
+    return AgentContext(**{name: one for name, one in named.items() if isinstance(one, str)})
