@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
+
+from rar_agent.forks import OfProcess
 
 T = TypeVar("T")
 
@@ -25,54 +26,6 @@ _THREADS = 32
 
 _DEEPEST = 16
 """Calls within calls: callbacks that ask a model, whose callbacks ask a model, and so on."""
-
-
-class OfProcess:
-    """What a forked process begins anew.
-
-    A fork has its parent's locks, and what was waited for there, but none of the threads that
-    would ever end that.
-    """
-
-    def __init__(self) -> None:
-        self._begin()
-        _of_process.add(self)
-
-    def _begin(self) -> None:
-        """Set up locks, and what waits or runs; called again in a forked process."""
-
-
-_of_process: WeakSet[OfProcess] = WeakSet()
-
-
-def _forked() -> None:
-    for one in list(_of_process):
-        one._begin()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
-
-
-class Once(OfProcess, Generic[T]):
-    """A function whose results are kept, each made once whoever asks at the same time.
-
-    Args:
-        make: The function; its arguments are hashable.
-    """
-
-    def __init__(self, make: Callable[..., T]) -> None:
-        self._kept = cache(make)
-        self.cache_clear = self._kept.cache_clear
-        super().__init__()
-
-    def _begin(self) -> None:
-        self._lock = threading.RLock()
-
-    def __call__(self, *given: Any) -> T:  # noqa: ANN401
-        """The result for these arguments."""
-        with self._lock:
-            return self._kept(*given)
 
 
 _depth: contextvars.ContextVar[int] = contextvars.ContextVar("depth", default=0)

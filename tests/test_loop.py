@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import threading
 import time
 from contextvars import ContextVar
@@ -10,7 +9,8 @@ from contextvars import ContextVar
 import pytest
 
 from rar_agent import loop
-from rar_agent.loop import Call, Once, Room, Threads, arun, run
+from rar_agent.loop import Call, Room, Threads, arun, run
+from tests.forks import in_fork, needs_fork
 
 NAME = ContextVar("NAME", default="")
 
@@ -63,21 +63,6 @@ def test_whoever_comes_first_at_the_same_time_there_is_one_loop(monkeypatch):
     for thread in threads:
         thread.join()
     assert len(made) == 1
-
-
-def test_a_thing_of_the_process_is_made_once():
-    @Once
-    def thing(name):
-        time.sleep(0.05)
-        return [name]
-
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(thing("x"))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(one is found[0] for one in found)
 
 
 def test_on_the_loop_itself_nobody_can_wait_for_it():
@@ -194,15 +179,8 @@ def test_room_is_for_so_many():
     assert max(most) == 3
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@needs_fork
 def test_a_fork_has_a_loop_of_its_own():
     run(where())
-    child = os.fork()
-    if not child:
-        os._exit(0 if run(where())[0] == "rar-agent-loop" else 1)
-    end = time.monotonic() + 20
-    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    assert os.waitstatus_to_exitcode(ended[1]) == 0
+    assert in_fork(lambda: run(where())[0] == "rar-agent-loop")
     assert run(where())[0] == "rar-agent-loop"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rar_agent.forks import Once
 from rar_agent.images import ImageStore
-from rar_agent.loop import Once
 from rar_agent.settings import Settings
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from rar_agent.encoders.base import Fingerprint, FloatArray
 from rar_agent.encoders.builtin_text import TextBridge
 from rar_agent.encoders.torch_encoder import TorchEncoder
 from rar_agent.errors import ConfigurationError
+from rar_agent.forks import Lock
 
 WEIGHTS_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 DIMENSION = 1280
@@ -68,7 +68,7 @@ class BuiltinEncoder(TorchEncoder):
         # photos) times that of the head's rows (2.0).
         self.text_scale = 21.0
         self._texts: TextBridge | None = None
-        self._texts_lock = threading.Lock()
+        self._texts_lock = Lock()
 
     def _preprocess(self, image: Image.Image) -> torch.Tensor:
         scale = _SHORT_SIDE / min(image.size)

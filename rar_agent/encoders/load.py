@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from rar_agent.encoders.base import Encoder
 from rar_agent.encoders.open_clip_files import canonical, missing_files
 from rar_agent.errors import ConfigurationError, InputError
+from rar_agent.forks import Lock
 from rar_agent.settings import Settings
 
 RECOMMENDED = "open_clip:ViT-B-16-SigLIP/webli"
@@ -16,7 +16,7 @@ RECOMMENDED = "open_clip:ViT-B-16-SigLIP/webli"
 RECOMMENDED_DOWNLOAD = "813 MB"
 
 _loaded: dict[tuple[str, str, str], Encoder] = {}
-_lock = threading.Lock()
+_lock = Lock()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rar_agent.encoders import Encoder, FloatArray, load_encoder
+from rar_agent.forks import Lock
 from rar_agent.graph.cascade import Cascade, load_cascade
 from rar_agent.graph.pictures import exemplar_images
 from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy
@@ -59,7 +59,7 @@ class Services:
         self.settings = settings
         self.policy = Policy.of(settings, authority)
         self.store = store or ImageStore()
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._memory: Memory | None = None
         self._stamp = b""
         self._encoder: Encoder | None = None
@@ -220,7 +220,7 @@ class Services:
 
 _shared: dict[str | None, Services] = {}
 _shared_store = ImageStore()
-_shared_lock = threading.Lock()
+_shared_lock = Lock()
 
 
 def shared_services(memory: str | None) -> Services:

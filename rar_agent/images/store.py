@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 import time
 from collections import OrderedDict
 from contextlib import suppress
@@ -15,6 +14,7 @@ from weakref import WeakValueDictionary
 from PIL import Image
 
 from rar_agent.errors import ImageError, NotFoundError
+from rar_agent.forks import Lock
 from rar_agent.images.admit import AdmittedImage
 from rar_agent.images.decode import decode
 from rar_agent.images.policy import Limits
@@ -49,7 +49,7 @@ class ImageStore:
         self._kept: OrderedDict[str, AdmittedImage] = OrderedDict()
         # An image that somebody still holds, as a running batch does, is found without a copy.
         self._held: WeakValueDictionary[str, AdmittedImage] = WeakValueDictionary()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def put(self, image: AdmittedImage) -> str:
         """Keep an image; returns its hash.

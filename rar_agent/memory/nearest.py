@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from rar_agent.encoders import FloatArray
 from rar_agent.errors import DamagedDataError
+from rar_agent.forks import Lock
 from rar_agent.memory.entries import Entries
 from rar_agent.memory.format.files import DATA
 from rar_agent.memory.index.approximate import ApproximateIndex
@@ -36,7 +36,7 @@ class Nearest:
     def __init__(self, folder: Path, entries: Entries) -> None:
         self._folder = folder
         self._entries = entries
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._indexes: dict[int, ApproximateIndex | None] = {}
         self._live: dict[int, Selection | None] = {}
 

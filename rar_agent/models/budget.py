@@ -6,7 +6,8 @@ import threading
 from concurrent.futures import Future
 
 from rar_agent.errors import BudgetError
-from rar_agent.loop import OfProcess, Once, promise
+from rar_agent.forks import OfProcess, Once
+from rar_agent.loop import promise
 
 MARGIN = 4
 """How much dearer than all before it a call may be, for several at once to be sure of the limit."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock
 
-from rar_agent.loop import OfProcess, Once
+from rar_agent.forks import OfProcess, Once
 from rar_agent.models.flights import Flights
 from rar_agent.telemetry import events
 

@@ -13,7 +13,7 @@ from typing import Literal
 from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import BaseModel, ValidationError
 
-from rar_agent.loop import OfProcess
+from rar_agent.forks import Lock
 
 Feature = Literal["schema", "logprobs", "temperature", "max_tokens"]
 """JSON schema of the answer; log-probabilities of tokens; a temperature other than its own; the
@@ -72,7 +72,7 @@ class Known(BaseModel):
     probed: tuple[Finding, ...] = ()
 
 
-class Capabilities(OfProcess):
+class Capabilities:
     """What a server refuses of a model. Thread-safe; processes may share the file.
 
     Args:
@@ -88,10 +88,7 @@ class Capabilities(OfProcess):
             digest = hashlib.sha256(f"{server}\n{name}".encode()).hexdigest()[:16]
             self._path = folder / f"{digest}.json"
         self._known = self._read()
-        super().__init__()
-
-    def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     @property
     def known(self) -> Known:

@@ -19,7 +19,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_openai._compat import httpx  # what the installed SDK stands on
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from rar_agent.loop import Once, Room
+from rar_agent.forks import Once
+from rar_agent.loop import Room
 from rar_agent.telemetry import without_images
 
 _TELLTALE = {f"x-stainless-{what}" for what in ("os", "arch", "runtime", "runtime-version")}

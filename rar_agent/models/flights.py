@@ -7,7 +7,8 @@ from collections.abc import Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from rar_agent.loop import OfProcess, promise
+from rar_agent.forks import OfProcess
+from rar_agent.loop import promise
 
 T = TypeVar("T")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from rar_agent.errors import RarError
+from rar_agent.forks import Lock
 from rar_agent.prompts.library import find_prompt, load_prompt
 from rar_agent.prompts.prompt import Prompt
 from rar_agent.telemetry import events
@@ -31,7 +31,7 @@ class Live(Generic[T]):
 
     def __init__(self, reference: str, home: Path, make: Callable[[Prompt], T]) -> None:
         self._reference, self._home, self._make = reference, home, make
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._seen: tuple[object, ...] | None = None
         self._made: T | None = None
 

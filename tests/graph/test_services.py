@@ -6,9 +6,12 @@ import shutil
 import pytest
 
 from rar_agent import Recognizer
+from rar_agent.graph import services
+from rar_agent.graph.services import Services
 from rar_agent.memory import create_memory, read_folder
 from rar_agent.prompts import load_prompt
 from tests.conftest import draw
+from tests.forks import Stuck, in_fork, needs_fork
 from tests.openai_server import Reply
 from tests.prompts.test_library import VALID, write
 
@@ -64,3 +67,35 @@ def test_an_edit_that_this_ranker_cannot_read_is_not_used(recognizer, own, serve
     write(own, VALID.replace("version: 2", "version: 2\noutput: letter"))
     assert recognizer.recognize(draw("red", 1)).trace.prompt_hash == before.prompt_hash
     assert "asks for a letter, which ranker 'listwise' cannot read" in caplog.text
+
+
+@needs_fork
+def test_a_fork_in_the_middle_of_a_load_loads_for_itself(taught, builtin, monkeypatch):
+    stuck = Stuck()
+
+    def load(name, settings):
+        stuck()
+        return builtin
+
+    monkeypatch.setattr(services, "load_encoder", load)
+    monkeypatch.setenv("RAR_HOME", str(taught))
+    monkeypatch.setattr(services, "_shared", {})
+    shared = services.shared_services("discs")
+    with stuck.held(lambda: shared.encoder):
+        assert in_fork(lambda: shared.encoder is builtin and len(shared.memory.categories) == 6)
+
+
+@needs_fork
+def test_a_fork_while_shared_services_are_made(taught, monkeypatch):
+    stuck = Stuck()
+
+    class Slow(Services):
+        def __init__(self, *given, **named):
+            stuck()
+            super().__init__(*given, **named)
+
+    monkeypatch.setattr(services, "Services", Slow)
+    monkeypatch.setenv("RAR_HOME", str(taught))
+    monkeypatch.setattr(services, "_shared", {})
+    with stuck.held(lambda: services.shared_services("discs")):
+        assert in_fork(lambda: services.shared_services("discs").memory)

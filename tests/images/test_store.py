@@ -7,6 +7,7 @@ import pytest
 from rar_agent.errors import NotFoundError
 from rar_agent.images import ImageStore, admit
 from tests.conftest import draw
+from tests.forks import Stuck, in_fork, needs_fork
 
 
 def test_what_is_put_is_got():
@@ -78,3 +79,16 @@ def test_what_is_used_stays(tmp_path):
     ImageStore(tmp_path).get(hashes[0])
     ImageStore(tmp_path, expiry_s=100).put(admit(draw("blue", 3)))
     assert [h in ImageStore(tmp_path) for h in hashes] == [True, False]
+
+
+@needs_fork
+def test_a_fork_while_another_thread_looks():
+    store, stuck = ImageStore(), Stuck()
+    known = store.put(admit(draw("red", 1)))
+
+    def look():
+        with store._lock:
+            stuck()
+
+    with stuck.held(look):
+        assert in_fork(lambda: known in store and store.get(known))

@@ -1,7 +1,6 @@
 """Who asks changes nothing: streamed graphs, other loops, forks, others who ask or give up."""
 
 import asyncio
-import os
 import sqlite3
 import threading
 import time
@@ -21,6 +20,7 @@ from rar_agent.models.client import LimitedClient
 from rar_agent.models.prices import FixedPrice
 from rar_agent.prompts import Message
 from rar_agent.settings import TokenPrice, load_settings
+from tests.forks import in_fork, needs_fork
 from tests.openai_server import Reply
 
 PRICES = {"m": {"input": 1, "output": 1}}
@@ -89,7 +89,7 @@ async def test_a_model_that_another_loop_uses_too(server):
     assert [(await asked.aask(question())).text for _ in range(2)] == ["hello"] * 2
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@needs_fork
 @pytest.mark.parametrize("options", [{"cache_mb": 10}, {"max_cost": 100, "prices": PRICES}])
 def test_a_fork_while_a_call_is_on_its_way(server, chat, options):
     server.script = [Reply("late", delay_s=0.5), Reply("ok")]
@@ -97,16 +97,8 @@ def test_a_fork_while_a_call_is_on_its_way(server, chat, options):
     thread = threading.Thread(target=model.ask, args=(question(),))
     thread.start()
     eventually(lambda: server.requests)
-    child = os.fork()
-    if not child:
-        os._exit(0 if model.ask(question()).text == "ok" else 1)
+    assert in_fork(lambda: model.ask(question()).text == "ok")
     thread.join()
-    end = time.monotonic() + 5
-    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
-        if time.monotonic() > end:
-            os.kill(child, 9)
-        time.sleep(0.01)
-    assert os.waitstatus_to_exitcode(ended[1]) == 0
 
 
 async def test_whose_limit_is_reached_stops_nobody_else(server, chat):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from rar_agent.forks import Lock
 from rar_agent.memory.exchange.documents import id_of, record_of
 from rar_agent.memory.format.location import CURRENT, memory_folder
 from rar_agent.memory.memory import Memory
@@ -38,7 +38,7 @@ class CurrentMemory:
     def __init__(self, home: Path, name: str) -> None:
         self._home, self._name = home, name
         self._file = memory_folder(home, name) / CURRENT
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._state: Opened | None = None
 
     def opened(self) -> Opened:

@@ -6,17 +6,17 @@ memory than the file is long, no more.
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 from rar_agent.errors import DamagedDataError
+from rar_agent.forks import Lock
 from rar_agent.images.policy import printable
 from rar_agent.memory.index.untyped import FaissObject, faiss
 
 LOOPS = 64
 """Most rounds of a loop over parts that kinds without lists have."""
 
-_parsing = threading.Lock()  # FAISS's limits are of the whole process
+_parsing = Lock()  # FAISS's limits are of the whole process
 
 
 def read_index(path: Path, flags: int, fix: str, loops: int = LOOPS) -> FaissObject:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from PIL import Image
 
+from rar_agent.forks import Lock
 from rar_agent.models.local.messages import InvalidRequestError
 
 Conversation = list[dict[str, Any]]
@@ -26,7 +26,7 @@ class Backend:
     """
 
     def __init__(self, model: Any, processor: Any) -> None:  # noqa: ANN401
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.model = model
         self.processor = processor
         self.tokenizer = processor.tokenizer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from transformers.utils import logging
 
 from rar_agent.device import pick_device
 from rar_agent.errors import ConfigurationError
+from rar_agent.forks import Lock
 from rar_agent.models.local.backend import Backend
 from rar_agent.models.local.files import resolve
 
@@ -47,7 +47,7 @@ class Key(NamedTuple):
 
 
 _loaded: dict[Key, Backend] = {}
-_lock = threading.Lock()
+_lock = Lock()
 
 
 def load(

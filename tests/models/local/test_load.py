@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from rar_agent.errors import ConfigurationError
 from rar_agent.models import load_chat_model
-from rar_agent.models.local import LocalChatModel
+from rar_agent.models.local import LocalChatModel, load
 from rar_agent.settings import load_settings
+from tests.forks import Stuck, in_fork, needs_fork
 from tests.models.local.conftest import question
 
 
@@ -175,3 +176,18 @@ def test_only_a_question_imports_the_libraries():
         "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+@needs_fork
+def test_a_fork_in_the_middle_of_a_load_loads_for_itself(folders, monkeypatch):
+    stuck, whole = Stuck(), load._load
+
+    def slowly(key, download):
+        stuck()
+        return whole(key, download)
+
+    monkeypatch.setattr(load, "_load", slowly)
+    monkeypatch.setattr(load, "_loaded", {})
+    asked = (str(folders("qwen")), "cpu", "fp32", None, False)
+    with stuck.held(lambda: load.load(*asked)):
+        assert in_fork(lambda: load.load(*asked).model is not None)
