@@ -35,7 +35,7 @@ BELOW = {
     "agents": {"recognizer", "graph", "memory", "models", "prompts", "images", "loop"},
     "ui": {"recognizer", "graph", "memory", "encoders", "images", "prompts", "words", "explained"},
     "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
-    | {"graph", "models", "prompts", "finetune", "words", "explained", "agents"},
+    | {"graph", "models", "prompts", "finetune", "words", "explained", "ui", "agents"},
 }
 
 
@@ -64,6 +64,11 @@ def test_imports_go_down_only():
         assert imported in BELOW[part] | EVERYONE | {"__version__"}, (
             f"{path} ({part}) imports {imported}"
         )
+
+
+def test_only_its_command_imports_the_page():
+    importing = {path.relative_to(PACKAGE).as_posix() for path, _, of in imports() if of == "ui"}
+    assert {path for path in importing if not path.startswith("ui/")} == {"cli/ui.py"}
 
 
 def test_every_part_is_in_the_rule():

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from rar_agent.cli import doctor, finetune, memory, prompts, recognize
+from rar_agent.cli import doctor, finetune, mcp, memory, prompts, recognize, ui
 from rar_agent.errors import RarError
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("recognize")(recognize.recognize)
+app.command("ui")(ui.ui)
+app.command("mcp")(mcp.mcp)
 app.command("doctor")(doctor.doctor)
 app.add_typer(memory.app, name="memory")
 app.add_typer(prompts.app, name="prompts")

@@ -1,0 +1,1 @@
+"""`rar-agent ui`: a page to look at, with Gradio (extra `ui`). Only the command imports it."""
