@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, Literal, get_args
 
+from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Command
 
@@ -78,6 +79,11 @@ def retrieve(
             coverage=coverage,
             within=within,
         )[0]
+    likeliest = [
+        {"name": candidate.category.name, "probability": candidate.probability}
+        for candidate in found.candidates
+    ]
+    runtime.stream_writer({"step": "retrieved", "memory": memory.name, "candidates": likeliest})
     update: dict[str, Any] = {
         "candidates": [candidate.model_dump(mode="json") for candidate in found.candidates],
         "branches": [branch.model_dump(mode="json") for branch in found.branches],
@@ -120,6 +126,7 @@ def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
     try:
         image = _image(state["sha256"], state["image"], services).rgb
         ranker = _ranker(services, state, context)
+        _tell_ranking(ranker, candidates)
         with part("rank"):
             ranking = ranker.rank(image, candidates, order_seed(services, state))
     except ProviderError as error:
@@ -135,6 +142,7 @@ async def arank(state: RecognizeState) -> Command[Literal["conclude"]]:
     try:
         image = _image(state["sha256"], state["image"], services).rgb
         ranker = _ranker(services, state, context)
+        _tell_ranking(ranker, candidates)
         with part("rank"):
             ranking = await ranker.arank(image, candidates, order_seed(services, state))
     except ProviderError as error:
@@ -164,6 +172,14 @@ def _ranker(services: Services, state: RecognizeState, context: Context) -> Rank
     """The ranker, with its liking for letters divided out where what was fitted holds."""
     cascade = services.cascade(services.ranker.prompt_hash)
     return services.ranker_of(cascade.of(len(state["candidates"]), context.method))
+
+
+def _tell_ranking(ranker: Ranker, candidates: Sequence[Candidate]) -> None:
+    """Tell whoever streams the run that a model is asked, which takes a while."""
+    if ranker.asks:
+        get_stream_writer()(
+            {"step": "ranking", "ranker": ranker.name, "candidates": len(candidates)}
+        )
 
 
 def _ranked(ranking: Ranking, start: float) -> Command[Literal["conclude"]]:

@@ -202,3 +202,12 @@ def test_the_examples_everyday_mistakes(
     with pytest.raises(SystemExit) as stop:
         example.main()
     assert says in str(stop.value)
+
+
+def test_progress_goes_through_to_who_streams_the_agent(discs_tool):
+    agent = create_agent(calls(image="image_1"), tools=[discs_tool])
+    given = {"messages": [HumanMessage(content=[block(draw("red", 99))])]}
+    told = list(agent.stream(given, stream_mode="custom", subgraphs=True))
+    [(_, retrieved)] = told
+    assert retrieved["step"] == "retrieved"
+    assert retrieved["candidates"][0]["name"] == "red discs"

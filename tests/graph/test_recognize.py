@@ -241,3 +241,18 @@ def test_one_candidate_is_not_ranked(taught, server):
     )
     assert len(found.categories) == 1
     assert server.requests == []
+
+
+def test_progress_is_streamed(taught, server):
+    parts = services(taught, model="m", base_url=server.url, skip_ranking_at=1.01)
+    server.script = [Reply('{"ranking": ["A", "B"]}')]
+    given = {"image": parts.store.put(admit(draw("red", 98))), "source": "query"}
+    stream = build_recognize().stream(
+        given, context=Context(services=parts, k=2), stream_mode=["custom", "updates"]
+    )
+    told = [(mode, part) for mode, part in stream]
+    steps = [part["step"] if mode == "custom" else next(iter(part)) for mode, part in told]
+    assert steps == ["admit", "retrieved", "retrieve", "ranking", "rank", "conclude"]
+    retrieved, ranking = (part for mode, part in told if mode == "custom")
+    assert retrieved["candidates"][0]["name"] == "red discs"
+    assert ranking == {"step": "ranking", "ranker": "listwise", "candidates": 2}
