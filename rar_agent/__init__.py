@@ -24,6 +24,7 @@ _HOMES = {
     "make_recognize_image": "agents",
     "make_toolkit": "agents",
     "recognize_image": "agents",
+    "trace_without_images": "telemetry",
 }
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "make_recognize_image",
     "make_toolkit",
     "recognize_image",
+    "trace_without_images",
 ]
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from rar_agent.memory import Memory
     from rar_agent.recognizer import Recognizer
     from rar_agent.settings import Settings
+    from rar_agent.telemetry import trace_without_images
     from rar_agent.types import Candidate, Category, Failure, Recognition
 
 

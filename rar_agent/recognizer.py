@@ -294,7 +294,7 @@ def _traced_as(services: Services) -> dict[str, str | int]:
     found: dict[str, str | int] = {
         "rar_memory": memory.name,
         "rar_generation": memory.manifest.generation,
-        "rar_encoder": memory.manifest.encoder.name,
+        "rar_encoder": f"{memory.manifest.encoder.name} {memory.fingerprint.identity}",
     }
     if not ranker.asks:
         return found

@@ -25,11 +25,16 @@ def trace_without_images() -> None:
 
 
 def describe_run(metadata: Mapping[str, Any]) -> None:
-    """Add to the metadata of the LangSmith run around, if there is one, as `rar_<name>`."""
+    """Add to the metadata of the LangSmith run around, if there is one, what it does not have.
+
+    Args:
+        metadata: Added as `rar_<name>`.
+    """
     from langsmith import get_current_run_tree  # LangGraph has imported it already
 
     if run := get_current_run_tree():
-        run.add_metadata({f"rar_{name}": metadata[name] for name in metadata})
+        told = {f"rar_{name}": metadata[name] for name in metadata}
+        run.add_metadata({**told, **run.metadata})
 
 
 def _without(value: Any) -> Any:  # noqa: ANN401 - JSON
