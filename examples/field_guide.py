@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("photo", type=Path)
     parser.add_argument("--model", help="default: RAR_AGENT_MODEL, else RAR_MODEL")
-    parser.add_argument("--base-url")
+    parser.add_argument("--base-url", help="of an OpenAI-compatible server")
     parser.add_argument("--memory", help="what the field guide knows; default: imagenet-1k")
     parser.add_argument("--question", default="What exactly is this, and how can I tell?")
     args = parser.parse_args()

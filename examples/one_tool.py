@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("photo", type=Path)
     parser.add_argument("--model", default="openai:gpt-5-mini")
-    parser.add_argument("--base-url")
+    parser.add_argument("--base-url", help="of an OpenAI-compatible server")
     parser.add_argument("--memory", help="what the tool asks; default: imagenet-1k")
     parser.add_argument("--question", default="What exactly is this?")
     args = parser.parse_args()

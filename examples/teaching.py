@@ -57,7 +57,7 @@ def main() -> None:
     """Talk on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", help="default: RAR_AGENT_MODEL, else RAR_MODEL")
-    parser.add_argument("--base-url")
+    parser.add_argument("--base-url", help="of an OpenAI-compatible server")
     parser.add_argument("--memory", required=True, help="what is asked and taught")
     args = parser.parse_args()
     try:

@@ -116,6 +116,8 @@ class Settings(BaseSettings):
     """Longest side of the photo that a model is shown, in pixels."""
     agent_model: str | None = None
     """Chat model of `graphs/agent.py`, as `provider:name`; default: `model`. It calls tools."""
+    agent_base_url: str | None = None
+    """OpenAI-compatible server of `agent_model`."""
     agent_prompt: str = "agent@1"
     """Its instructions, as `name@version`."""
     guide_prompt: str = "field-guide@1"

@@ -206,8 +206,13 @@ def _named_model(name: str | None, settings: Settings) -> Callable[[], BaseChatM
     def load() -> BaseChatModel:
         from rar_agent.models import load_chat_model  # a second of imports, where it is used
 
-        chosen = name or settings.agent_model
-        return load_chat_model(load_settings(settings, model=chosen)).model
+        chosen = settings
+        if name:
+            chosen = settings.model_copy(update={"model": name})
+        elif settings.agent_model:
+            own = {"model": settings.agent_model, "base_url": settings.agent_base_url}
+            chosen = settings.model_copy(update=own)
+        return load_chat_model(chosen).model
 
     return load
 

@@ -123,7 +123,7 @@ def test_a_model_by_name_is_loaded_when_it_is_called(recognizer, server):
         nameless.invoke({"messages": [HumanMessage("hi")]})
     server.script = [Reply("hello")]
     settings = recognizer.settings.model_copy(
-        update={"agent_model": "some-model", "base_url": server.url}
+        update={"agent_model": "some-model", "agent_base_url": server.url}
     )
     agent = build_agent(None, Recognizer(settings=settings))
     assert agent.invoke({"messages": [HumanMessage("hi")]})["messages"][-1].text == "hello"
