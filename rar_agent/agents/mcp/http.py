@@ -1,0 +1,127 @@
+"""The streamable HTTP transport, on loopback, for who has the token."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import uvicorn
+from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
+from mcp.server.auth.provider import AccessToken
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from rar_agent.errors import ConfigurationError
+
+HOST = "127.0.0.1"
+PATH = "/mcp"
+SHORTEST_TOKEN = 16
+"""Characters."""
+_END_S = 1  # for requests to end in once the server is to end; open streams take all of it
+
+
+class _Token:
+    """Verifies the one token there is."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """Who has it may do everything."""
+        if not secrets.compare_digest(token.encode("utf-8", "replace"), self._token):
+            return None
+        return AccessToken(token=token, client_id="token", scopes=[])
+
+
+class _Endpoint:
+    """The manager of sessions as an ASGI application."""
+
+    def __init__(self, manager: StreamableHTTPSessionManager) -> None:
+        self._manager = manager
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._manager.handle_request(scope, receive, send)
+
+
+def build_app(
+    server: Server[Any, Any],
+    token: str,
+    hosts: Sequence[str],
+    origins: Sequence[str],
+    stateless: bool = False,
+    max_bytes: int = 50_000_000,
+) -> Starlette:
+    """The application: `/mcp` for who has the token, `/health` for load balancers.
+
+    Args:
+        server: What is served.
+        token: That a request has to bear.
+        hosts: Values of the header `Host` that are answered; others may be a web page that had its
+            name resolved to this machine.
+        origins: Values of the header `Origin` that are answered, where there is one.
+        stateless: Whether each request stands alone, so that any process can answer any request.
+        max_bytes: Of an image; a request may hold one in base64.
+    """
+    manager = StreamableHTTPSessionManager(
+        server,
+        stateless=stateless,
+        security_settings=TransportSecuritySettings(
+            allowed_hosts=list(hosts), allowed_origins=list(origins)
+        ),
+        max_request_body_size=max_bytes * 4 // 3 + 100_000,
+    )
+
+    async def health(request: Request) -> PlainTextResponse:
+        del request
+        return PlainTextResponse("ok\n")
+
+    def lifespan(app: Starlette) -> AbstractAsyncContextManager[None]:
+        del app
+        return manager.run()
+
+    return Starlette(
+        routes=[
+            Route(PATH, RequireAuthMiddleware(_Endpoint(manager), [])),
+            Route("/health", health),
+        ],
+        middleware=[Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(_Token(token)))],
+        lifespan=lifespan,
+    )
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket on loopback; port 0 for any that is free.
+
+    Raises:
+        ConfigurationError: The port is taken.
+    """
+    try:
+        return socket.create_server((HOST, port))
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(
+            f"Port {port} of {HOST} cannot be listened on: {error}.",
+            "Choose another with --port, or 0 for any that is free.",
+        ) from error
+
+
+def run_http(app: Starlette, listening: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=_END_S, lifespan="on"
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has ended
+        signal.signal(number, lambda *_: None)
+    asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))

@@ -1,0 +1,280 @@
+"""The tools of the server: what a client is told of them, and what they do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mcp.server.session import ServerSession
+from mcp.shared.context import RequestContext
+from mcp.types import (
+    CallToolResult,
+    ContentBlock,
+    ImageContent,
+    TextContent,
+    Tool,
+    ToolAnnotations,
+)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rar_agent.agents import knowledge, teaching
+from rar_agent.agents.mcp.approval import approve
+from rar_agent.agents.mcp.images import admit_given, client_roots
+from rar_agent.agents.mcp.progress import Progress
+from rar_agent.agents.mcp.recognizers import Recognizers
+from rar_agent.errors import InputError, RarError
+from rar_agent.settings import MOST_CANDIDATES, Settings
+from rar_agent.types import Recognition
+
+Context = RequestContext[ServerSession, Any, Any]
+Said = tuple[Sequence[ContentBlock], BaseModel]
+
+_SIDE = 384  # of a category's photo that a model is shown, in pixels
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RecognizeInput(_Input):
+    """What to recognise."""
+
+    image: str = Field(
+        default="",
+        description="Path of an image file under a root of the client or server, or https URL.",
+    )
+    data: str = Field(
+        default="",
+        description="In place of image: the file's bytes in base64. For programs; a model cannot "
+        "copy image data.",
+    )
+    memory: str = Field(
+        default="", description="Name of the memory to ask, see list_memories; empty: the default."
+    )
+    top_k: int = Field(
+        default=5, ge=1, le=MOST_CANDIDATES, description="How many candidates to return."
+    )
+
+
+class ListInput(_Input):
+    """Nothing is chosen."""
+
+
+class DescribeInput(_Input):
+    """What to describe."""
+
+    category: str = Field(description="Name of the category, as recognize_image gives it.")
+    memory: str = Field(default="", description="Name of the memory; empty: the default.")
+    photos: int = Field(
+        default=0,
+        ge=0,
+        le=knowledge.MOST_PICTURES,
+        description="How many of its photos to show you.",
+    )
+
+
+class TeachInput(_Input):
+    """What to teach."""
+
+    category: str = Field(description="Name of the category, an existing or a new one.")
+    images: list[str] = Field(
+        default_factory=list,
+        max_length=teaching.MOST_IMAGES,
+        description="Paths or https URLs of images that show it, as for recognize_image.",
+    )
+    data: list[str] = Field(
+        default_factory=list,
+        max_length=teaching.MOST_IMAGES,
+        description="More images, as bytes in base64; for programs.",
+    )
+    description: str = Field(
+        default="",
+        max_length=500,
+        description="One sentence that tells a new category from similar ones.",
+    )
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One tool."""
+
+    title: str
+    description: str
+    takes: type[BaseModel]
+    gives: type[BaseModel]
+    run: Callable[[Tools, Any, Context], Awaitable[Said]]
+    writes: bool = False
+
+    def told(self, name: str, description: str) -> Tool:
+        return Tool(
+            name=name,
+            title=self.title,
+            description=description,
+            inputSchema=self.takes.model_json_schema(),
+            outputSchema=self.gives.model_json_schema(mode="serialization"),
+            annotations=ToolAnnotations(
+                readOnlyHint=not self.writes,
+                destructiveHint=False,
+                idempotentHint=True,
+                openWorldHint=False,
+            ),
+        )
+
+
+class Tools:
+    """The tools of one server.
+
+    Args:
+        settings: What to ask, and limits.
+        remote: Whether the client may be on another machine: then its roots mean nothing here.
+        teach: Whether a client may propose to teach the default memory.
+    """
+
+    def __init__(self, settings: Settings, remote: bool = False, teach: bool = False) -> None:
+        self.settings = settings
+        self.recognizers = Recognizers(settings)
+        self._remote = remote
+        self._kinds = {name: kind for name, kind in _KINDS.items() if teach or not kind.writes}
+
+    async def listed(self) -> list[Tool]:
+        """What a client is told of the tools, with what the default memory knows."""
+        described = await asyncio.to_thread(_described, self.settings)
+        return [
+            kind.told(name, described if name == "recognize_image" else kind.description)
+            for name, kind in self._kinds.items()
+        ]
+
+    async def call(self, name: str, arguments: dict[str, Any], context: Context) -> CallToolResult:
+        """Run a tool; what goes wrong is an answer that says what to do."""
+        kind = self._kinds.get(name)
+        try:
+            if kind is None:
+                known = ", ".join(self._kinds)
+                raise InputError(f"There is no tool '{name}'.", f"There is {known}.")
+            content, structured = await kind.run(self, _checked(kind.takes, arguments), context)
+        except RarError as error:
+            return failed(str(error))
+        plain = structured.model_dump(mode="json")
+        return CallToolResult(content=list(content), structuredContent=plain)
+
+    async def _recognize(self, asked: RecognizeInput, context: Context) -> Said:
+        progress = Progress(context, 4)
+        roots = await self._roots(context)
+        await progress.begin("reading the image")
+        image = await asyncio.to_thread(admit_given, asked.image, asked.data, self.settings, roots)
+        await progress.begin(f"loading memory {asked.memory or self.settings.memory}")
+        recognizer = await asyncio.to_thread(self.recognizers.of, asked.memory)
+        await asyncio.to_thread(lambda: recognizer.services.encoder)
+        await progress.begin("encoding the image")
+        await asyncio.to_thread(recognizer.services.embed, image)
+        asks = await asyncio.to_thread(lambda: recognizer.services.ranker.asks)
+        await progress.begin("searching and ranking" if asks else "searching")
+        found = await recognizer.arecognize(image, k=asked.top_k)
+        from rar_agent.agents.answer import describe  # what it imports is there by now
+
+        return [TextContent(type="text", text=describe(found))], found
+
+    async def _list(self, asked: ListInput, context: Context) -> Said:
+        del asked, context
+        found = await asyncio.to_thread(knowledge.memories, self.settings)
+        return [TextContent(type="text", text=knowledge.tell_memories(found))], found
+
+    async def _describe(self, asked: DescribeInput, context: Context) -> Said:
+        del context
+        return await asyncio.to_thread(self._described, asked)
+
+    def _described(self, asked: DescribeInput) -> Said:
+        from rar_agent.images import MIME_TYPE, to_picture
+
+        memory = self.recognizers.of(asked.memory).memory
+        found = knowledge.category(memory, asked.category)
+        photos = knowledge.pictures(memory, asked.category, asked.photos, self.settings)
+        shown = [
+            ImageContent(type="image", data=to_picture(photo, _SIDE).base64, mimeType=MIME_TYPE)
+            for photo in photos
+        ]
+        return [TextContent(type="text", text=knowledge.tell_category(found)), *shown], found
+
+    async def _teach(self, asked: TeachInput, context: Context) -> Said:
+        roots = await self._roots(context)
+        given = [(image, "") for image in asked.images] + [("", data) for data in asked.data]
+        images = [
+            await asyncio.to_thread(admit_given, image, data, self.settings, roots)
+            for image, data in given
+        ]
+        recognizer = await asyncio.to_thread(self.recognizers.of)
+        lesson = teaching.prepare(recognizer, asked.category, images, asked.description)
+        # Up to here nothing has any effect.
+        category, description = await approve(lesson, context)
+        lesson = teaching.prepare(recognizer, category, images, description)
+        taught = await asyncio.to_thread(teaching.teach, recognizer, lesson)
+        return [TextContent(type="text", text=teaching.tell_taught(taught))], taught
+
+    async def _roots(self, context: Context) -> tuple[Any, ...]:
+        own = self.settings.roots
+        return own if self._remote else (*own, *await client_roots(context.session))
+
+
+def failed(said: str) -> CallToolResult:
+    """The answer of a tool that could not do what it was asked."""
+    return CallToolResult(content=[TextContent(type="text", text=said)], isError=True)
+
+
+def _checked(takes: type[BaseModel], arguments: dict[str, Any]) -> BaseModel:
+    try:
+        return takes.model_validate(arguments)
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg'].lower()}"
+            for one in error.errors()
+        ]
+        raise InputError(
+            f"The arguments are not valid: {'; '.join(wrong)}.", "Correct them."
+        ) from (error)
+
+
+def _described(settings: Settings) -> str:
+    """What recognize_image is for, with what the default memory knows, if it can be opened."""
+    from rar_agent.agents.answer import tool_description
+    from rar_agent.memory import list_memories, open_memory
+
+    if settings.memory not in list_memories(settings.home):
+        return tool_description([])  # a ready memory is made when it is asked
+    try:
+        return tool_description([open_memory(settings.home, settings.memory)])
+    except RarError:
+        return tool_description([])
+
+
+_KINDS = {
+    "recognize_image": _Kind(
+        "Recognise an image", "", RecognizeInput, Recognition, Tools._recognize
+    ),
+    "list_memories": _Kind(
+        "List memories",
+        "List the memories of categories that images can be compared with: what kind of things "
+        "each knows, how many, and whether it has photos of them.",
+        ListInput,
+        knowledge.Memories,
+        Tools._list,
+    ),
+    "describe_category": _Kind(
+        "Describe a category",
+        "Look up what a memory knows of a category: other names, description, place in the "
+        "taxonomy, metadata, number of photos, and a few of them.",
+        DescribeInput,
+        knowledge.CategoryDetails,
+        Tools._describe,
+    ),
+    "teach_category": _Kind(
+        "Teach a category",
+        "Propose to teach the default memory what images show, so that it is recognised from then "
+        "on. A person is asked first. Only where the user wants it and says what it is.",
+        TeachInput,
+        teaching.Taught,
+        Tools._teach,
+        writes=True,
+    ),
+}

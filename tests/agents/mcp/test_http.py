@@ -1,0 +1,132 @@
+"""`rar-agent mcp --http`: who is answered, and what over HTTP is not as over stdio."""
+
+import signal
+
+import httpx
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_mcp_adapters.client import MultiServerMCPClient
+from mcp.shared.exceptions import McpError
+
+from rar_agent import Recognition
+from tests.agents.conftest import model, tool_messages
+from tests.agents.mcp.conftest import BEARER, Client, data, http_server, over_http, text, until
+from tests.conftest import draw
+from tests.openai_server import Reply
+
+GREETING = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+
+
+@pytest.fixture(scope="module")
+def url(variables, photos):
+    with http_server({**variables, "RAR_ROOTS": str(photos / "open")}) as (_, url):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def client(url, photos):
+    with Client(over_http(url), roots=[photos.as_uri()]) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"Authorization": "Bearer another"}, 401),
+        ({"Authorization": "Basic eDp5"}, 401),
+        ({"Authorization": BEARER["Authorization"] + "x"}, 401),
+        ({**BEARER, "Host": "rebound.example"}, 421),
+        ({**BEARER, "Origin": "https://page.example"}, 403),
+        (BEARER, 200),
+        ({**BEARER, "Origin": "SELF"}, 200),
+    ],
+)
+def test_who_is_answered(url, headers, status):
+    given = {
+        name: value.replace("SELF", url.removesuffix("/mcp")) for name, value in headers.items()
+    }
+    answer = httpx.post(url, json=GREETING, headers={**ACCEPT, **given})
+    assert answer.status_code == status
+    assert ("rar-agent" in answer.text) == (status == 200)
+    if status == 401:
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_load_balancers_may_ask_for_its_health(url):
+    answer = httpx.get(url.replace("/mcp", "/health"))
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+def test_recognising_with_progress(client, ranker):
+    ranker.script = [Reply("no letter")]
+    told = []
+
+    async def tell(done, total, message):
+        told.append(message)
+
+    result = client.call("recognize_image", progress=tell, data=data(draw("red", 99)))
+    assert Recognition.model_validate(result.structuredContent).label == "red"
+    assert told[-1] == "searching and ranking"
+
+
+def test_only_the_servers_roots_are_open(client, photos):
+    """The client's roots name folders of a machine that may be another."""
+    assert not client.call("recognize_image", image="red.png").isError
+    refused = client.call("recognize_image", image=str(photos / "closed" / "red.png"))
+    assert "not a file under the folders open to models" in text(refused)
+
+
+def test_who_cancels_ends_the_call_of_the_model(client, ranker):
+    ranker.script = [Reply("A", delay_s=30)]
+    left = ranker.left
+    call, number = client.begin("recognize_image", data=data(draw("red", 96)))
+    until(lambda: ranker.open)
+    client.cancel(number)
+    with pytest.raises(McpError, match="cancelled"):
+        call.result(timeout=10)
+    until(lambda: ranker.left == left + 1)
+
+
+def test_nobody_can_teach_where_it_was_not_asked_for(client):
+    assert "There is no tool 'teach_category'" in text(client.call("teach_category", category="x"))
+
+
+async def test_langchain_agents_get_the_tools(url, ranker):
+    ranker.script = [Reply("no letter")]
+    connection = {"transport": "streamable_http", "url": url, "headers": BEARER}
+    tools = await MultiServerMCPClient({"rar": connection}).get_tools()
+    call = {"name": "recognize_image", "args": {"image": "red.png"}, "id": "c", "type": "tool_call"}
+    agent = create_agent(model(AIMessage("", tool_calls=[call]), "It is red."), tools=tools)
+    state = await agent.ainvoke({"messages": [HumanMessage("What is it?")]})
+    [message] = tool_messages(state)
+    assert "Answer: red" in message.text
+    assert message.artifact["structured_content"]["trace"]["memory"] == "colours"
+
+
+def test_bodies_are_bounded(variables):
+    small = {**variables, "RAR_MAX_BYTES": "1000"}
+    with http_server(small, "--stateless", "--allow-host", "rar.example") as (process, url):
+        large = {**GREETING, "params": "x" * 200_000}
+        assert httpx.post(url, json=large, headers={**ACCEPT, **BEARER}).status_code == 413
+        named = {"Host": "rar.example", "Origin": "https://rar.example"}
+        answer = httpx.post(url, json=GREETING, headers={**ACCEPT, **BEARER, **named})
+        assert answer.status_code == 200
+        assert "mcp-session-id" not in answer.headers  # nothing of it is kept
+        asked = {"jsonrpc": "2.0", "id": 2, "method": "tools/call"}
+        asked["params"] = {"name": "list_memories", "arguments": {}}
+        answer = httpx.post(url, json=asked, headers={**ACCEPT, **BEARER})
+        assert "colours (default)" in answer.text
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
