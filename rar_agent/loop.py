@@ -12,7 +12,7 @@ import contextvars
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -201,8 +201,6 @@ async def arun(coroutine: Coroutine[Any, Any, T]) -> T:
 class Room:
     """Room for a number of things at once; a forked process has its own.
 
-    What is waited for in a place has as much room again, and does not wait for that place.
-
     Args:
         size: How many.
     """
@@ -211,16 +209,24 @@ class Room:
         self._size = size
         self._places: WeakKeyDictionary[Any, dict[int, asyncio.Semaphore]] = WeakKeyDictionary()
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    def place(self) -> AbstractAsyncContextManager[None]:
         """Wait for a place, and hold it."""
-        depth, places = _depth.get(), self._places.setdefault(asyncio.get_running_loop(), {})
-        async with places.setdefault(depth, asyncio.Semaphore(self._size)):
+        return self._at(0)
+
+    @asynccontextmanager
+    async def nested(self) -> AsyncIterator[None]:
+        """Likewise; what is asked in it has as much room again, and does not wait for its place."""
+        depth = _depth.get()
+        async with self._at(depth):
             before = _depth.set(depth + 1)
             try:
                 yield
             finally:
                 _depth.reset(before)
+
+    def _at(self, depth: int) -> asyncio.Semaphore:
+        places = self._places.setdefault(asyncio.get_running_loop(), {})
+        return places.setdefault(depth, asyncio.Semaphore(self._size))
 
 
 class Threads(OfProcess):

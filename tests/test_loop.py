@@ -141,7 +141,7 @@ def test_a_place_is_not_waited_for_by_what_is_asked_in_it():
     room, threads = Room(2), Threads(2, "test")
 
     async def asks(deeper):
-        async with room.place():
+        async with room.nested():
             if not deeper:
                 return 1
             here = await asks(deeper - 1)  # as an asynchronous callback

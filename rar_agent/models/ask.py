@@ -279,7 +279,7 @@ class ChatModel:
         """Send one request and its retries, within the limits."""
         if self._limited:  # its client knows the limits, and what was sent
             return await asked.ainvoke(messages, self._config)
-        async with self._room.place():
+        async with self._room.nested():  # callbacks are called in it, and may ask
             bill.requests += 1
             bill.sent += 1
             if type(self.model)._agenerate is BaseChatModel._agenerate:
