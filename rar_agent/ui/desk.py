@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rar_agent.errors import InputError, RarError
 from rar_agent.explained import sent_page
 from rar_agent.graph.preview import watched, way_of
+from rar_agent.graph.services import WAYS
 from rar_agent.images import AdmittedImage, ImageStore, Policy, admit
 from rar_agent.memory import Memory, list_memories, memory_folder, open_memory
 from rar_agent.memory.format.generation import read_manifest
@@ -107,12 +108,13 @@ class Desk:
         return not manifest.fixed and manifest.state == "ready"
 
     def prompts(self) -> list[str]:
-        """References of the prompts that are valid."""
-        return [
-            found.reference
+        """References of the prompts that are valid and ask about a photo."""
+        checked = (
+            (found.reference, check(read_prompt(found.path), found.path)[0])
             for found in find_prompts(self.settings.home)
-            if check(read_prompt(found.path), found.path)[0] is not None
-        ]
+        )
+        outputs = {output for way in WAYS.values() for output in way.outputs}
+        return [name for name, prompt in checked if prompt and prompt.output in outputs]
 
     def prompt(self, reference: object) -> Prompt:
         """A prompt that was chosen.

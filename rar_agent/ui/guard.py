@@ -86,10 +86,10 @@ class Guard:
     def _refusal(self, request: Request) -> Response | None:
         """What is answered in place of the app; None where the request may pass."""
         host = request.headers.get("host", "")
-        if (urlsplit(f"//{host}").hostname or "") not in self._names:
+        if _name(host) not in self._names:
             return _refused(421, f"This page does not answer under the name '{host[:100]}'.")
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return _refused(403, "Another page may not ask this one.")
         if request.method == "GET" and request.url.path == "/":
             given = parse_qs(request.url.query).get("token", [""])[0]
@@ -106,6 +106,14 @@ class Guard:
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, without a port; empty where it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _refused(status: int, why: str) -> Response:
