@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -47,6 +48,11 @@ def _options(
     ] = False,
 ) -> None:
     del version
+    from rar_agent.settings import load_settings
+    from rar_agent.telemetry import start
+
+    with suppress(RarError):  # of settings: the command itself says so, if it has any
+        start(load_settings())
 
 
 def main() -> None:

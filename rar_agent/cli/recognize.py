@@ -214,7 +214,10 @@ def _run(
     recognizer: Recognizer, sources: list[str], asked: Asked, json: bool
 ) -> list[Recognition | Failure]:
     from rar_agent.cli.progress import progress_bar
+    from rar_agent.telemetry import log_no_degraded
 
+    if not json:
+        log_no_degraded()  # the table says it
     if len(sources) == 1 and not json:  # its error is the user's to read, not a row of a table
         return [recognizer.recognize(sources[0], **asked)]
     results: list[Recognition | Failure] = []

@@ -1,6 +1,6 @@
 """How it is seen from outside: spans, metrics, logs, and what of images and keys never is."""
 
-from rar_agent.telemetry.logs import events
+from rar_agent.telemetry.logs import events, log_no_degraded
 from rar_agent.telemetry.recognized import recognized
 from rar_agent.telemetry.redact import redacted, without_images
 from rar_agent.telemetry.spans import model_call, part
@@ -9,6 +9,7 @@ from rar_agent.telemetry.tracing import trace_without_images
 
 __all__ = [
     "events",
+    "log_no_degraded",
     "model_call",
     "part",
     "recognized",

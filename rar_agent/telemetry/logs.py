@@ -13,6 +13,9 @@ from rar_agent.telemetry.spans import current_trace
 
 Form = Literal["text", "json"]
 
+DEGRADED = "the retrieval order is answered, since no ranking could be had"
+"""Event of an answer that a model should have ranked."""
+
 _ROOT = logging.getLogger("rar_agent")
 _ROOT.addHandler(logging.NullHandler())  # whoever uses the library says where its log goes
 
@@ -108,5 +111,11 @@ def log_to_standard_error(form: Form, level: str) -> None:
         level: The least that is written.
     """
     _handler.setFormatter(_Json() if form == "json" else _Text())
+    _handler.filters.clear()
     _ROOT.setLevel(level.upper())
     _ROOT.addHandler(_handler)  # once, however often
+
+
+def log_no_degraded() -> None:
+    """Leave degraded answers out of what is written there: the command shows them itself."""
+    _handler.addFilter(lambda record: getattr(record, "event", "") != DEGRADED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rar_agent.telemetry.logs import events
+from rar_agent.telemetry.logs import DEGRADED, events
 from rar_agent.telemetry.spans import count, described
 from rar_agent.telemetry.tracing import describe_run
 from rar_agent.types import Recognition
@@ -16,7 +16,7 @@ def recognized(found: Recognition) -> None:
     describe_run(described(found))
     if found.trace.degraded:
         _log.warning(
-            "the retrieval order is answered, since no ranking could be had",
+            DEGRADED,
             image=found.source,
             memory=found.trace.memory,
             reason=found.trace.reason,

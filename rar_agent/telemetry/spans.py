@@ -120,7 +120,8 @@ class Part:
             return
         labels = self._labels
         if error is not None:
-            why = type(error.__cause__ or error).__name__
+            cause = error.__cause__ if self._model else None  # the provider's own error
+            why = type(cause or error).__name__
             said = redacted(str(error))
             labels = {**labels, "error.type": why}
             self._span.set_attribute("error.type", why)
