@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +11,9 @@ from langgraph.runtime import Runtime
 from pydantic import InstanceOf
 from pydantic.json_schema import SkipJsonSchema
 
-from rar_agent.graph.services import Services, shared_services
+from rar_agent.errors import InputError
+from rar_agent.graph.services import Services
+from rar_agent.graph.shared import Wanted, shared_services
 from rar_agent.memory.search import Method
 
 
@@ -19,17 +23,21 @@ class Context:
 
     Attributes:
         memory: Name of the memory to ask; None: the settings' one.
+        ranker: How the model ranks, `listwise`, `choice` or `pairwise`; None: as the settings say.
+        prompt: To rank with, as `name@version`; None: the settings' one.
         k: Candidates to retrieve; None: the settings' number.
         method: `fitted`, or the paper's `knn`.
         coverage: Share of images whose category is to be among the candidates, in place of `k`;
             None: the settings' one.
         only: Names of branches or categories that may be answered; empty: all.
         where: Metadata that categories must have to be answered; see `memory.taxonomy.Where`.
-        services: Live objects of a caller in the same process; None: shared ones, which take
-            every string for one that a model chose.
+        services: Live objects of a caller in the same process, which say what memory, ranker and
+            prompt there are; None: shared ones, which take every string for one that a model chose.
     """
 
     memory: str | None = None
+    ranker: str | None = None
+    prompt: str | None = None
     k: int | None = None
     method: Method = "fitted"
     coverage: float | None = None
@@ -43,8 +51,12 @@ def context_of(runtime: Runtime[Context]) -> Context:
     return runtime.context or Context()
 
 
-def services_of(context: Context) -> Services:
+def services_of(context: Context, generation: int | None = None) -> Services:
     """The live objects of a run.
+
+    Args:
+        context: The run's.
+        generation: Of the memory, that the run began with; None where it begins.
 
     Raises:
         ConfigurationError: Settings, encoder or model cannot be loaded.
@@ -52,4 +64,26 @@ def services_of(context: Context) -> Services:
     """
     if isinstance(context.services, Services):  # a server's client could send anything here
         return context.services
-    return shared_services(context.memory)
+    return shared_services(Wanted(context.memory, context.ranker, context.prompt), generation)
+
+
+class RefusedError(InputError, ValueError):
+    """What a graph server's client gave cannot be used.
+
+    Of other errors than Python's own, such a server tells its clients nothing but the name.
+    """
+
+
+@contextmanager
+def refusing(context: Context) -> Iterator[None]:
+    """Tell the client of a graph server what is wrong with what it gave.
+
+    Raises:
+        RefusedError: It cannot be used, and the run has no caller in this process.
+    """
+    try:
+        yield
+    except InputError as error:
+        if isinstance(context.services, Services):
+            raise
+        raise RefusedError(error.message, error.fix) from error

@@ -13,7 +13,7 @@ from langgraph.types import Command
 from rar_agent.errors import InputError, NotFoundError, ProviderError
 from rar_agent.graph.cascade import shown
 from rar_agent.graph.conclusion import conclusion
-from rar_agent.graph.context import Context, context_of, services_of
+from rar_agent.graph.context import Context, context_of, refusing, services_of
 from rar_agent.graph.services import Services
 from rar_agent.graph.state import RecognizeState
 from rar_agent.images import AdmittedImage
@@ -31,12 +31,16 @@ def admit(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
 
     Raises:
         ImageError: It may not be read, or is no image within the limits.
+        RefusedError: The same, or there is no such memory, where a graph server's client asks.
     """
-    services, start = services_of(context_of(runtime)), perf_counter()
-    image = _image(state["image"], state["image"], services)
+    context, start = context_of(runtime), perf_counter()
+    with refusing(context):
+        services = services_of(context)
+        image = _image(state["image"], state["image"], services)
     return {
         "sha256": image.sha256,
         "name": state.get("source") or image.name,
+        "generation": services.memory.manifest.generation,  # that the whole run is answered by
         # A thread's earlier run must not answer for this one.
         "candidates": [],
         "branches": [],
@@ -52,33 +56,32 @@ def admit(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
 def retrieve(
     state: RecognizeState, runtime: Runtime[Context]
 ) -> Command[Literal["rank", "conclude"]]:
-    """Encode the image and search the memory; rank only where that can change the answer."""
+    """Encode the image and search the memory; rank only where that can change the answer.
+
+    Raises:
+        InputError: What the run chooses is not valid.
+        RefusedError: The same, where a graph server's client asks.
+    """
     context = context_of(runtime)
-    services = services_of(context)
-    settings, memory = services.settings, services.memory
-    k = context.k if context.k is not None else settings.k
-    if not isinstance(k, int) or not 1 <= k <= MOST_CANDIDATES:
-        raise InputError(f"k = {k!r} is not valid.", f"Give 1 to {MOST_CANDIDATES}.")
-    if context.method not in get_args(Method):
-        raise InputError(f"Method {context.method!r} is unknown.", "Give fitted or knn.")
-    image = _image(state["sha256"], state["image"], services)
-    start = perf_counter()
-    vector, norm = services.embed(image)
-    encoded = perf_counter()
-    coverage = context.coverage
-    if coverage is None and context.k is None:  # a number that is asked for comes first
-        coverage = settings.coverage
-    within = Filter(tuple(context.only), context.where) if context.only or context.where else None
-    with part("search", k=k):
-        found = memory.search(
-            vector,
-            norm,
-            k,
-            settings.exemplars,
-            context.method,
-            coverage=coverage,
-            within=within,
-        )[0]
+    services = services_of(context, state.get("generation"))
+    memory = services.memory
+    with refusing(context):
+        k, coverage = _asked(context, services)
+        image = _image(state["sha256"], state["image"], services)
+        start = perf_counter()
+        vector, norm = services.embed(image)
+        encoded = perf_counter()
+        within = context.only or context.where
+        with part("search", k=k):
+            found = memory.search(
+                vector,
+                norm,
+                k,
+                services.settings.exemplars,
+                context.method,
+                coverage=coverage,
+                within=Filter(tuple(context.only), context.where) if within else None,
+            )[0]
     likeliest = [
         {"name": candidate.category.name, "probability": candidate.probability}
         for candidate in found.candidates
@@ -89,7 +92,6 @@ def retrieve(
         "branches": [branch.model_dump(mode="json") for branch in found.branches],
         "familiarity": found.familiarity,
         "memory": memory.name,
-        "generation": memory.manifest.generation,
         "timings_ms": {
             "encode": 1000 * (encoded - start),
             **_since(encoded, "search"),
@@ -118,10 +120,22 @@ def retrieve(
     return Command(goto="rank", update=update)
 
 
+def _asked(context: Context, services: Services) -> tuple[int, float | None]:
+    """How many candidates are retrieved, and for what coverage; a number comes first."""
+    k = context.k if context.k is not None else services.settings.k
+    if not isinstance(k, int) or not 1 <= k <= MOST_CANDIDATES:
+        raise InputError(f"k = {k!r} is not valid.", f"Give 1 to {MOST_CANDIDATES}.")
+    if context.method not in get_args(Method):
+        raise InputError(f"Method {context.method!r} is unknown.", "Give fitted or knn.")
+    if context.coverage is None and context.k is None:
+        return k, services.settings.coverage
+    return k, context.coverage
+
+
 def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
     """Order the candidates; where the model fails, the retrieval order stays, degraded."""
     context, start = context_of(get_runtime(Context)), perf_counter()
-    services = services_of(context)
+    services = services_of(context, state.get("generation"))
     candidates = _candidates(state)[: state["shown"]]
     try:
         image = _image(state["sha256"], state["image"], services).rgb
@@ -137,7 +151,7 @@ def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
 async def arank(state: RecognizeState) -> Command[Literal["conclude"]]:
     """Like `rank`, for asynchronous runs."""
     context, start = context_of(get_runtime(Context)), perf_counter()
-    services = services_of(context)
+    services = services_of(context, state.get("generation"))
     candidates = _candidates(state)[: state["shown"]]
     try:
         image = _image(state["sha256"], state["image"], services).rgb
@@ -158,7 +172,7 @@ def conclude(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]
         state,
         _candidates(state),
         ranking,
-        services_of(context),
+        services_of(context, state.get("generation")),
         context.method,
         filtered=bool(context.only or context.where),
     )

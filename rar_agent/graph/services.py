@@ -25,7 +25,7 @@ from rar_agent.ranking import (
     Ranker,
     RetrievalRanker,
 )
-from rar_agent.settings import Settings, load_settings
+from rar_agent.settings import Settings
 from rar_agent.telemetry import events, part
 
 if TYPE_CHECKING:  # the providers' packages take a second to import
@@ -216,25 +216,3 @@ class Services:
             while len(self._embeddings) > max(_REMEMBERED, len(images)):
                 self._embeddings.popitem(last=False)
         return vectors, norms
-
-
-_shared: dict[str | None, Services] = {}
-_shared_store = ImageStore()
-_shared_lock = Lock()
-
-
-def shared_services(memory: str | None) -> Services:
-    """The process's services for a memory, for runs that bring none: a graph server's.
-
-    Every string is taken for one that a model chose, so `RAR_ROOTS` says what may be read.
-
-    Raises:
-        ConfigurationError: A setting is not valid.
-        NotFoundError: There is no such memory.
-    """
-    with _shared_lock:
-        if memory not in _shared:
-            services = Services(load_settings(memory=memory), store=_shared_store)
-            _ = services.memory  # a name that is no memory's is not kept
-            _shared[memory] = services
-        return _shared[memory]

@@ -3,8 +3,9 @@ import json
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
-from rar_agent.errors import ImageError, InputError, NotFoundError
+from rar_agent.errors import ImageError, InputError
 from rar_agent.graph import Context, Services, build_recognize
+from rar_agent.graph.context import RefusedError
 from rar_agent.images import ImageStore, admit
 from rar_agent.memory import create_memory, read_folder
 from rar_agent.settings import load_settings
@@ -157,21 +158,21 @@ async def test_async_gives_the_same(taught, server):
 
 
 def test_strings_in_a_run_without_services_are_a_models(home, tmp_path, monkeypatch):
-    from rar_agent.graph import services as module
+    from rar_agent.graph import shared
 
     draw("red", 1).save(tmp_path / "in.png")
     graph = build_recognize()
-    module._shared.clear()
-    with pytest.raises(ImageError, match="RAR_ROOTS"):
+    shared._newest.clear()
+    with pytest.raises(RefusedError, match="RAR_ROOTS"):
         graph.invoke({"image": str(tmp_path / "in.png")})
     monkeypatch.setenv("RAR_ROOTS", str(tmp_path))
-    module._shared.clear()
+    shared._newest.clear()
     answer = graph.invoke({"image": "in.png"}, context=Context(k=2))
     assert len(answer["recognition"]["categories"]) == 2
     assert answer["recognition"]["trace"]["memory"] == "imagenet-1k"
-    with pytest.raises(NotFoundError, match="no memory 'nosuch'"):
+    with pytest.raises(RefusedError, match="no memory 'nosuch'"):
         graph.invoke({"image": "in.png"}, context=Context(memory="nosuch"))
-    module._shared.clear()
+    shared._newest.clear()
 
 
 def test_services_sent_as_data_are_ignored():

@@ -1,30 +1,44 @@
-"""graphs/recognize.py in the LangGraph CLI's local server, offline."""
+"""graphs/ in the LangGraph CLI's local server, offline."""
 
+import base64
 import os
 import socket
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 from langgraph_sdk import get_sync_client
 
+from tests.openai_server import OpenAIServer, Reply, tool_call
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def url(home, photo, tmp_path):
+@pytest.fixture(scope="module")
+def model():
+    with OpenAIServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def url(home, photo, model, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [Path(sys.executable).parent / "langgraph", "dev", "--no-browser", "--no-reload"]
-    log = tmp_path / "server.log"
+    log = tmp_path_factory.mktemp("server") / "server.log"
+    unset = ("RAR_", "LANGSMITH_", "LANGCHAIN_")
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith(unset)},
         "RAR_HOME": str(home),
         "RAR_ROOTS": str(photo.parent),
+        "RAR_DEVICE": "cpu",
+        "RAR_AGENT_MODEL": "some-model",
+        "RAR_AGENT_BASE_URL": model.url,
         "LANGGRAPH_CLI_NO_ANALYTICS": "1",
         "LANGSMITH_TRACING": "false",
     }
@@ -50,12 +64,27 @@ def url(home, photo, tmp_path):
         server.wait(timeout=30)
 
 
-def test_a_run_is_answered_there(url):
-    client = get_sync_client(url=url)
+@pytest.fixture(scope="module")
+def client(url):
+    return get_sync_client(url=url)
+
+
+def told(refused):
+    assert refused["__error__"]["error"] == "RefusedError"
+    return refused["__error__"]["message"]
+
+
+def names(answer):
+    return [c["category"]["name"] for c in answer["recognition"]["categories"]]
+
+
+def test_a_run_is_answered_there(client):
     [assistant] = client.assistants.search(graph_id="recognize")
     schemas = client.assistants.get_schemas(assistant["assistant_id"])
     assert set(schemas["context_schema"]["properties"]) == {
         "memory",
+        "ranker",
+        "prompt",
         "k",
         "method",
         "coverage",
@@ -63,8 +92,99 @@ def test_a_run_is_answered_there(url):
         "where",
     }
     answer = client.runs.wait(None, "recognize", input={"image": "chelsea.png"}, context={"k": 3})
-    found = answer["recognition"]
-    assert found["categories"][0]["category"]["name"] == "Egyptian cat"
-    assert len(found["categories"]) == 3
+    assert names(answer)[0] == "Egyptian cat"
+    assert len(names(answer)) == 3
     refused = client.runs.wait(None, "recognize", input={"image": "/etc/passwd"}, raise_error=False)
-    assert refused["__error__"]["error"] == "ImageError"
+    assert "'/etc/passwd' is not a file under the folders open to models" in told(refused)
+    for wrong, says in (
+        ({"memory": "nosuch"}, "no memory 'nosuch'"),
+        ({"k": 27}, "Give 1 to 26"),
+        ({"ranker": "dice"}, "Give listwise, choice, pairwise"),
+        ({"prompt": "nosuch@1"}, "nosuch@1"),
+    ):
+        given = {"image": "chelsea.png"}
+        refused = client.runs.wait(None, "recognize", input=given, context=wrong, raise_error=False)
+        assert says in told(refused)
+
+
+def test_nodes_and_progress_are_streamed(client):
+    stream = client.runs.stream(
+        None,
+        "recognize",
+        input={"image": "chelsea.png"},
+        stream_mode=["updates", "custom"],
+    )
+    told = [(part.event, part.data) for part in stream]
+    nodes = [next(iter(data)) for event, data in told if event == "updates"]
+    assert nodes == ["admit", "retrieve", "rank", "conclude"]
+    [progress] = [data for event, data in told if event == "custom"]
+    assert progress["step"] == "retrieved"
+    assert progress["candidates"][0]["name"] == "Egyptian cat"
+
+
+def test_a_thread_holds_no_image(client):
+    thread = client.threads.create()["thread_id"]
+    for file in ("chelsea.png", "coffee.png"):
+        client.runs.wait(thread, "recognize", input={"image": file})
+    state = client.threads.get_state(thread)["values"]
+    assert state["recognition"]["source"] == "coffee.png"
+    assert len(str(state)) < 10_000
+
+
+def test_runs_in_a_batch(client):
+    files = ["chelsea.png", "coffee.png", "rocket.jpg"]
+    threads = [client.threads.create()["thread_id"] for _ in files]
+    runs = [
+        {"assistant_id": "recognize", "input": {"image": file}, "context": {"k": 1}}
+        for file in files
+    ]
+    created = client.runs.create_batch(runs)
+    assert len(created) == 3
+    begun = [
+        client.runs.create(thread, "recognize", input=run["input"], context=run["context"])
+        for thread, run in zip(threads, runs, strict=True)
+    ]
+    for thread, run in zip(threads, begun, strict=True):
+        client.runs.join(thread, run["run_id"])
+    found = [client.threads.get_state(t)["values"]["recognition"]["source"] for t in threads]
+    assert found == files
+
+
+def test_the_agent_asks_its_guide_there(client, model, photo):
+    [assistant] = client.assistants.search(graph_id="agent")
+    schemas = client.assistants.get_schemas(assistant["assistant_id"])
+    assert set(schemas["context_schema"]["properties"]) == {"memory", "ranker", "prompt"}
+    assert "attached_images" not in schemas["input_schema"]["properties"]
+    model.script = [
+        tool_call("ask_field_guide", image="image_1"),
+        tool_call("recognize_image", image="image_1"),
+        Reply("An Egyptian cat."),
+        Reply("It is an Egyptian cat."),
+    ]
+    data = base64.b64encode(photo.read_bytes()).decode()
+    image = {"type": "image", "base64": data, "mime_type": "image/png"}
+    message = {"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}
+    thread = client.threads.create()["thread_id"]
+    state = client.runs.wait(thread, "agent", input={"messages": [message]})
+    assert state["messages"][-1]["content"] == "It is an Egyptian cat."
+    told = [m["content"] for m in model.requests[2]["messages"] if m["role"] == "tool"]
+    assert told[0].startswith("Answer: Egyptian cat")
+    held = [step for step in client.threads.get_history(thread) if step["metadata"]["step"] > 0]
+    assert held
+    assert all(len(str(step["values"])) < 10_000 for step in held)
+
+
+def test_its_image_is_described(tmp_path):
+    """As `langgraph dockerfile` writes it; building it takes a Docker daemon and a network."""
+    file = tmp_path / "Dockerfile"
+    cli = Path(sys.executable).parent / "langgraph"
+    done = subprocess.run(
+        [cli, "dockerfile", "-c", ROOT / "langgraph.json", file], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    text = file.read_text()
+    assert text.startswith("FROM langchain/langgraph-api:3.11")
+    assert "agent.py:graph" in text
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for package in project["optional-dependencies"]["offline"]:
+        assert package in text

@@ -10,6 +10,7 @@ from rar_agent.graph import services
 from rar_agent.graph.services import Services
 from rar_agent.memory import create_memory, read_folder
 from rar_agent.prompts import load_prompt
+from rar_agent.settings import load_settings
 from tests.conftest import draw
 from tests.forks import Stuck, in_fork, needs_fork
 from tests.openai_server import Reply
@@ -79,23 +80,7 @@ def test_a_fork_in_the_middle_of_a_load_loads_for_itself(taught, builtin, monkey
 
     monkeypatch.setattr(services, "load_encoder", load)
     monkeypatch.setenv("RAR_HOME", str(taught))
-    monkeypatch.setattr(services, "_shared", {})
-    shared = services.shared_services("discs")
-    with stuck.held(lambda: shared.encoder):
-        assert in_fork(lambda: shared.encoder is builtin and len(shared.memory.categories) == 6)
-
-
-@needs_fork
-def test_a_fork_while_shared_services_are_made(taught, monkeypatch):
-    stuck = Stuck()
-
-    class Slow(Services):
-        def __init__(self, *given, **named):
-            stuck()
-            super().__init__(*given, **named)
-
-    monkeypatch.setattr(services, "Services", Slow)
-    monkeypatch.setenv("RAR_HOME", str(taught))
-    monkeypatch.setattr(services, "_shared", {})
-    with stuck.held(lambda: services.shared_services("discs")):
-        assert in_fork(lambda: services.shared_services("discs").memory)
+    fresh = Services(load_settings(memory="discs"))
+    _ = fresh.memory
+    with stuck.held(lambda: fresh.encoder):
+        assert in_fork(lambda: fresh.encoder is builtin and len(fresh.memory.categories) == 6)

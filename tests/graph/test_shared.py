@@ -1,0 +1,112 @@
+"""The services of a graph server: what its clients choose, and what is taught meanwhile."""
+
+import shutil
+
+import pytest
+
+from rar_agent.errors import InputError, NotFoundError
+from rar_agent.graph import Context, build_recognize, shared
+from rar_agent.graph.context import services_of
+from rar_agent.graph.services import Services
+from rar_agent.graph.shared import Wanted, shared_services
+from rar_agent.memory import SampleReader, add_to_memory, create_memory, read_folder
+from rar_agent.memory.readers import Sample
+from rar_agent.types import Category
+from tests.conftest import draw
+from tests.forks import Stuck, in_fork, needs_fork
+from tests.openai_server import Reply
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory, builtin, discs):
+    home = tmp_path_factory.mktemp("shared-home")
+    create_memory(home, "discs", builtin, read_folder(discs), domain="discs")
+    return home
+
+
+@pytest.fixture
+def own(taught, tmp_path, monkeypatch):
+    shutil.copytree(taught, tmp_path / "home")
+    monkeypatch.setenv("RAR_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RAR_MEMORY", "discs")
+    monkeypatch.setenv("RAR_ROOTS", str(tmp_path))
+    monkeypatch.setenv("RAR_DEVICE", "cpu")
+    shared._known.clear()
+    shared._newest.clear()
+    return tmp_path / "home"
+
+
+def teach(home, builtin, name):
+    pictures = [Sample(Category(name=name), draw("yellow", seed), "") for seed in range(6)]
+    add_to_memory(home, "discs", builtin, SampleReader(pictures))
+
+
+def test_what_is_taught_meanwhile_is_known_from_the_next_run_on(own, builtin, tmp_path):
+    draw("yellow", 99).save(tmp_path / "new.png")
+    graph = build_recognize()
+    steps = graph.stream({"image": "new.png"}, context=Context(k=6), stream_mode="updates")
+    began = next(steps)["admit"]["generation"]
+    teach(own, builtin, "yellow discs")
+    during = list(steps)[-1]["conclude"]["recognition"]
+    after = graph.invoke({"image": "new.png"}, context=Context(k=6))["recognition"]
+    names = [[c["category"]["name"] for c in found["categories"]] for found in (during, after)]
+    assert "yellow discs" not in names[0]
+    assert names[1][0] == "yellow discs"
+    assert during["trace"]["generation"] == began < after["trace"]["generation"]
+
+
+def test_a_run_chooses_ranker_and_prompt(own, tmp_path, server, monkeypatch):
+    monkeypatch.setenv("RAR_BASE_URL", server.url)
+    monkeypatch.setenv("RAR_MODEL", "m")
+    monkeypatch.setenv("RAR_SKIP_RANKING_AT", "1.01")
+    draw("red", 99).save(tmp_path / "red.png")
+    server.script = [Reply("A", logprobs={"A": -0.1, "B": -3.0})]
+    graph = build_recognize()
+    for context, prompt in (
+        (Context(), "rank@1"),
+        (Context(ranker="choice"), "choice@1"),
+        (Context(prompt="describe@1"), "describe@1"),
+    ):
+        found = graph.invoke({"image": "red.png"}, context=context)["recognition"]
+        assert found["trace"]["prompt"] == prompt
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error"),
+    [
+        (Wanted(memory="nosuch"), NotFoundError),
+        (Wanted(memory="../discs"), InputError),
+        (Wanted(ranker="dice"), InputError),
+    ],
+)
+def test_what_cannot_be_used_is_not_kept(own, wanted, error):
+    with pytest.raises(error):
+        shared_services(wanted)
+    assert not shared._known
+
+
+def test_few_are_kept(own, monkeypatch):
+    monkeypatch.setattr(shared, "_MOST", 2)
+    chosen = [Wanted(ranker=way) for way in ("listwise", "choice", "pairwise")]
+    first, *_ = [shared_services(one) for one in chosen]
+    assert [one for one, _ in shared._known] == chosen[1:]
+    assert set(shared._newest) == set(chosen[1:])
+    assert shared_services(chosen[0]) is not first
+
+
+def test_a_generation_that_is_no_longer_kept_is_answered_by_the_newest(own):
+    assert services_of(Context(), generation=17) is services_of(Context())
+
+
+@needs_fork
+def test_a_fork_while_they_are_made(own, monkeypatch):
+    stuck = Stuck()
+
+    class Slow(Services):
+        def __init__(self, *given, **named):
+            stuck()
+            super().__init__(*given, **named)
+
+    monkeypatch.setattr(shared, "Services", Slow)
+    with stuck.held(lambda: shared_services(Wanted())):
+        assert in_fork(lambda: shared_services(Wanted()).memory)
