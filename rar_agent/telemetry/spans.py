@@ -77,7 +77,7 @@ class _OpenTelemetry:
 def _opentelemetry() -> _OpenTelemetry | None:
     try:
         return _OpenTelemetry()
-    except ImportError:
+    except (ImportError, TypeError):  # there is none, or one from before advised buckets
         return None
 
 
