@@ -23,6 +23,9 @@ from rar_agent.settings import Settings, load_settings
 from rar_agent.telemetry import part
 from rar_agent.types import Failure, Recognition
 
+_BEHIND = 8
+"""Batches of finished results of a stream that may wait for an earlier image."""
+
 
 class Asked(TypedDict, total=False):
     """What may be asked of one image; each may be left out."""
@@ -126,7 +129,8 @@ class Recognizer:
         """Recognise many images, in order, encoding them in batches.
 
         An image that cannot be read is one `Failure`; the others go on. Settings and memory
-        errors are raised, since they would fail every image.
+        errors are raised, since they would fail every image. While one image is waited for, those
+        behind it are recognised and kept, up to eight times `batch_size`; no more are read then.
         """
         waiting: deque[Failure | Call[Recognition]] = deque()
 
@@ -135,19 +139,22 @@ class Recognizer:
             return [one.done for one in waiting if isinstance(one, Call) and not _ended(one)]
 
         try:
-            room, ahead = self._room(), self._ahead()
+            room, ahead, behind = self._room(), self._ahead(), _BEHIND * self.settings.batch_size
             for batch in self._encoded(images, lambda: len(left())):
                 waiting += [
                     image if isinstance(image, Failure) else Call(self._arun(image, asked, room))
                     for image in batch
                 ]
                 # The next batch is encoded while this one is asked about.
-                while len(calls := left()) > ahead or (waiting and _ended(waiting[0])):
+                while waiting:
+                    calls = left()
                     if _ended(waiting[0]):
                         yield _result(waiting[0])
                         waiting.popleft()
-                    else:
+                    elif len(calls) > ahead or len(waiting) - len(calls) > behind:
                         wait(calls, return_when="FIRST_COMPLETED")
+                    else:
+                        break
             while waiting:
                 yield _result(waiting[0])
                 waiting.popleft()

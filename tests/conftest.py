@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell started this in the background
@@ -28,6 +29,14 @@ from tests.openai_server import OpenAIServer
 def pytest_runtest_setup(item):
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a GPU, and torch sees none")
+
+
+def eventually(holds, limit_s=20.0):
+    """Wait until something holds, as long as a busy machine may need for it."""
+    end = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 COLOURS = ("red", "green", "blue", "orange", "purple", "black")

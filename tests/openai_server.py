@@ -29,6 +29,8 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
+    until: threading.Event | None = None
+    """Waited for before the answer."""
     finish: str = "stop"
     refusal: str | None = None
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
@@ -136,6 +138,8 @@ class OpenAIServer:
                         server.open -= 1
 
             def _reply(self, request: dict[str, Any], reply: Reply) -> None:
+                if reply.until:
+                    reply.until.wait(30)
                 self._wait(reply.delay_s)
                 if reply.fault == "reset":
                     self._reset()

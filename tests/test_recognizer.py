@@ -1,16 +1,18 @@
 import asyncio
 import gc
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from rar_agent import Failure, Recognition, Recognizer, models
 from rar_agent.errors import ImageError, NotFoundError
+from rar_agent.images import admit, to_picture
 from rar_agent.loop import Call
 from rar_agent.memory import add_to_memory, create_memory, delete_memory, read_folder
-from tests.conftest import COLOURS, draw
-from tests.openai_server import Reply
+from tests.conftest import COLOURS, draw, eventually
+from tests.openai_server import Reply, pictures_of
 
 
 @pytest.fixture(scope="module")
@@ -165,10 +167,42 @@ def test_calls_begin_before_a_whole_batch_is_encoded(place, server, recognizer):
     assert sizes == [4] * 6  # where nobody is asked, whole batches
 
 
-def test_a_stream_that_is_collected_on_the_loop_stops_nobody(place, server):
-    server.script = [GOOD, Reply("A", delay_s=30)]
+@pytest.fixture
+def held(server):
+    """Asked about the first image of a stream, the server answers when this is set."""
+    free, first = threading.Event(), to_picture(draw("red", 0)).jpeg
+    late = Reply(GOOD.text, until=free)
+    server.answer = lambda asked: late if first in pictures_of(asked) else GOOD
+    yield free
+    free.set()
+
+
+def test_a_stream_reads_not_far_ahead_of_an_image_that_hangs(place, server, held, monkeypatch):
+    one, read = asking(place, server, model_requests=2, batch_size=1), []
+    known = [admit(draw("red", number)) for number in range(4)]
+    one.services.embed_all(known)
+    monkeypatch.setattr(one.services, "embed_all", lambda images: None)
+
+    def images():
+        for number in range(1_000):
+            read.append(number)
+            yield known[number and number % 3 + 1]
+
+    stream = one.stream(images())
+    reader = threading.Thread(target=next, args=(stream,))
+    reader.start()
+    eventually(lambda: len(server.requests) > 8)
+    time.sleep(0.7)  # for more to be read, if it is
+    count = len(read)
+    held.set()
+    reader.join()
+    stream.close()
+    assert count <= 1 + 8 + 2 + 1 + 4  # results, images on their way, a batch, those read at once
+
+
+def test_a_stream_that_is_collected_on_the_loop_stops_nobody(place, server, held):
     one = asking(place, server, model_requests=2, batch_size=2, model_retries=0)
-    stream = one.stream([draw("red", n) for n in range(2)])
+    stream = one.stream([draw("red", n) for n in (1, 0)])
     next(stream)
     left = [stream]
     del stream
@@ -177,7 +211,6 @@ def test_a_stream_that_is_collected_on_the_loop_stops_nobody(place, server):
         left.clear()  # its last reference, as the garbage collector may find it here
 
     Call(collected()).done.result(20)
-    server.script = [GOOD]
     assert one.recognize(draw("red", 9)).trace.parse_status == "exact"
 
 

@@ -20,6 +20,7 @@ from rar_agent.models.client import LimitedClient
 from rar_agent.models.prices import FixedPrice
 from rar_agent.prompts import Message
 from rar_agent.settings import TokenPrice, load_settings
+from tests.conftest import eventually
 from tests.forks import in_fork, needs_fork
 from tests.openai_server import Reply
 
@@ -46,13 +47,6 @@ def chat(server, tmp_path):
 def own(server, **options):
     """A model that somebody made with LangChain."""
     return ChatOpenAI(model="m", base_url=server.url, api_key="x", max_retries=0, **options)
-
-
-def eventually(holds):
-    end = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("given", [False, True])

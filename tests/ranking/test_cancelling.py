@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import threading
-import time
 
 import pytest
 
@@ -12,7 +11,7 @@ from rar_agent.images import to_picture
 from rar_agent.memory import create_memory, read_folder
 from rar_agent.models.budget import of_process
 from rar_agent.models.cache import cache_at
-from tests.conftest import COLOURS, draw
+from tests.conftest import COLOURS, draw, eventually
 from tests.openai_server import Reply, pictures_of
 
 IMAGES = [draw(colour, 99) for colour in COLOURS]
@@ -52,13 +51,6 @@ def recognizer(place, server):
     eventually(lambda: not asyncio.all_tasks(loop._loop()))
     server.script = [QUICK]
     assert found.recognize(draw("blue", 5)).trace.parse_status == "repaired"
-
-
-def eventually(holds):
-    end = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 async def asked(server, count):
