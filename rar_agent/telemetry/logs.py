@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -40,6 +41,11 @@ class Events:
     def warning(self, event: str, **fields: object) -> None:
         """What is not as it should be, and went on."""
         self._tell(logging.WARNING, event, fields)
+
+    def error(self, event: str, error: BaseException, **fields: object) -> None:
+        """What is a bug, with where it happened."""
+        where = "".join(traceback.format_exception(error))
+        self._tell(logging.ERROR, event, {**fields, "traceback": where})
 
     def _tell(self, level: int, event: str, fields: dict[str, object]) -> None:
         if not self._log.isEnabledFor(level):

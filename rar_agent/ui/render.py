@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,11 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rar_agent.errors import RarError
+from rar_agent.telemetry import events
 from rar_agent.types import Exemplar, RankedCategory
 from rar_agent.ui.desk import Answer
 from rar_agent.words import counted, notes, percent
 
-_log = logging.getLogger(__name__)
+_log = events(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def sentence(error: Exception) -> str:
     """What went wrong and what to do, never a traceback; that is for the terminal."""
     if isinstance(error, RarError):
         return render("error", message=error.message, fix=error.fix)
-    _log.error("%s", error, exc_info=error if os.environ.get("RAR_DEBUG") else None)
+    _log.error("a bug", error)
     kind = type(error).__name__
     return render("error", message=f"This is a bug: {kind}: {error}", fix="Please report it.")
 

@@ -16,8 +16,11 @@ import uvicorn
 
 from rar_agent.errors import ConfigurationError
 from rar_agent.settings import Settings
+from rar_agent.telemetry import events
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_log = events(__name__)
+
 _GRADIO = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -60,6 +63,7 @@ def serve(
         )
         shown = f"[{host}]" if ":" in host else host
         server = _Server(config, lambda: ready(f"http://{shown}:{port}/?token={token}"))
+        _log.info("server started", kind="ui", port=port)
         server.run(sockets=[listening])
 
 

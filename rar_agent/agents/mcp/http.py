@@ -25,11 +25,15 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from rar_agent.errors import ConfigurationError
+from rar_agent.telemetry import events
 
 HOST = "127.0.0.1"
 PATH = "/mcp"
 SHORTEST_TOKEN = 16
 """Characters."""
+
+_log = events(__name__)
+
 _END_S = 1  # for requests to end in once the server is to end; open streams take all of it
 
 
@@ -119,6 +123,7 @@ def listen(port: int) -> socket.socket:
 
 def run_http(app: Starlette, listening: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM."""
+    _log.info("server started", kind="mcp", port=listening.getsockname()[1])
     config = uvicorn.Config(
         app, log_config=None, access_log=False, timeout_graceful_shutdown=_END_S, lifespan="on"
     )

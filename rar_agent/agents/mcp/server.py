@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -22,13 +21,14 @@ import rar_agent
 from rar_agent.agents.mcp.resources import listed, read, templates
 from rar_agent.agents.mcp.tools import Tools, failed
 from rar_agent.settings import Settings
+from rar_agent.telemetry import events
 
 _INSTRUCTIONS = (
     "Tells which one exactly an image shows (species, model, dish, part, product) among the "
     "categories of a memory. Call recognize_image with the path of the image file, instead of "
     "guessing from the image. list_memories says what is known."
 )
-_log = logging.getLogger("rar_agent.mcp")
+_log = events(__name__)
 
 
 def build_server(
@@ -55,7 +55,7 @@ def build_server(
             called = tools.call(asked.name, asked.arguments or {}, server.request_context)
             return ServerResult(await called)
         except Exception as error:
-            _log.exception("a bug in %s", asked.name)
+            _log.error("a bug", error, tool=asked.name)
             said = f"A bug in rar-agent: {type(error).__name__}. Its log has more."
             return ServerResult(failed(said))
 
