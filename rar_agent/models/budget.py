@@ -115,7 +115,7 @@ class Budget(OfProcess):
         call = "" if price is None else f", and a call costs up to ${price:.6f}"
         return BudgetError(
             f"The limit of ${self.limit:g} is reached: ${self._spent:.6f} is spent{call}.",
-            "Raise RAR_MAX_COST.",
+            "Raise it where it was set: --max-cost, RAR_MAX_COST, or max_cost in rar.toml or code.",
         )
 
 
