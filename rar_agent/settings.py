@@ -123,8 +123,8 @@ class Settings(BaseSettings):
     guide_prompt: str = "field-guide@1"
     """Instructions of the field guide that it asks, as `name@version`."""
     max_cost: float | None = Field(default=None, gt=0)
-    """US dollars that a process may spend on all its models; then retrieval answers alone. A process
-    has one limit: the one that was set last counts, for models that were loaded before, too."""
+    """US dollars that a process may spend on all its models; then retrieval answers alone. A
+    process has one limit: the last one that was set, for models that were loaded before, too."""
     cache_mb: float = Field(default=200, ge=0)
     """Size in MB of the file of models' answers, so that none is paid for twice; 0: none."""
     prices: dict[str, TokenPrice] = {}

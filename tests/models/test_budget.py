@@ -55,7 +55,7 @@ def test_nothing_is_sent_once_the_limit_is_reached(server, chat):
     assert len(server.requests) == 2
     assert budget.spent == pytest.approx(2 * CALL)
     assert str(outcomes[-1]).startswith("The limit of $0.075 is reached: $0.060000 is spent, and")
-    assert all(where in outcomes[-1].hint for where in ("--max-cost", "RAR_MAX_COST", "rar.toml"))
+    assert all(where in outcomes[-1].fix for where in ("--max-cost", "RAR_MAX_COST", "rar.toml"))
 
 
 def test_many_at_once_spend_all_of_it_and_no_more(server, chat):
