@@ -13,6 +13,7 @@ _TOOL = (
     "categories with probabilities."
 )
 _EXAMPLES = 4
+_EDGES = ("<1", ">99")
 
 
 def plain(name: str) -> str:
@@ -36,9 +37,7 @@ def _knows(memory: Memory, several: bool) -> str:
 
 def describe(recognition: Recognition) -> str:
     """A recognition in a few lines that a model can act on; names come from the memory only."""
-    shares = [
-        f"{plain(c.category.name)} {100 * c.probability:.0f} %" for c in recognition.categories
-    ]
+    shares = [_share(c.category.name, c.probability) for c in recognition.categories]
     trace = recognition.trace
     if recognition.decision == "abstained":
         lines = [f"Not recognised: {trace.abstained}."]
@@ -59,4 +58,6 @@ def describe(recognition: Recognition) -> str:
 
 
 def _share(name: str, probability: float) -> str:
-    return f"{plain(name)} {100 * probability:.0f} %"
+    certain = probability < 0.005 or probability > 0.995  # which none is
+    share = _EDGES[probability > 0.5] if certain else f"{100 * probability:.0f}"
+    return f"{plain(name)} {share} %"

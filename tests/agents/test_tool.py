@@ -7,10 +7,14 @@ import pytest
 from langchain.agents import create_agent
 from langchain.chat_models import init_chat_model
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_tests.integration_tests import ToolsIntegrationTests
+from langchain_tests.unit_tests import ToolsUnitTests
 
-from rar_agent import Recognition, make_recognize_image, recognize_image
+from rar_agent import Recognition, Recognizer, make_recognize_image, recognize_image
 from rar_agent.agents.answer import describe
 from rar_agent.errors import NotFoundError
+from rar_agent.images import admit
 from tests.agents.conftest import block, model, tool_messages
 from tests.conftest import draw
 from tests.openai_server import Reply, tool_call
@@ -133,8 +137,6 @@ def test_names_are_one_line_each(discs_tool):
 
 
 def test_an_abstention_says_what_would_help(discs_tool, photo):
-    from rar_agent.images import admit
-
     message = ask(discs_tool, [block(admit(photo).rgb)], image="image_1")
     assert message.content.startswith("Not recognised: nothing similar enough")
     assert "would help" in message.content
@@ -211,3 +213,38 @@ def test_progress_goes_through_to_who_streams_the_agent(discs_tool):
     [(_, retrieved)] = told
     assert retrieved["step"] == "retrieved"
     assert retrieved["candidates"][0]["name"] == "red discs"
+
+
+def test_it_takes_little_of_a_models_context(discs_tool, photo):
+    empty = [HumanMessage("")]
+    base = count_tokens_approximately(empty)
+    for tool in (recognize_image, discs_tool):
+        assert count_tokens_approximately(empty, tools=[tool]) - base < 400
+    for image in (draw("red", 99), admit(photo).rgb):  # answered, and abstained
+        answered = ask(discs_tool, [block(image)], image="image_1")
+        assert count_tokens_approximately([answered]) < 150
+
+
+class _RecognizeImage:
+    """For langchain-tests' suites; files under the root are what it can be asked about alone."""
+
+    made: dict = {}  # noqa: RUF012
+    tool_invoke_params_example = {"image": "photo.png"}  # noqa: RUF012
+
+    @pytest.fixture(autouse=True)
+    def make(self, place, tmp_path):
+        draw("red", 99).save(tmp_path / "photo.png")
+        recognizer = Recognizer("discs", home=place, device="cpu", roots=(tmp_path,))
+        self.made["tool"] = make_recognize_image(recognizer)
+
+    @property
+    def tool_constructor(self):
+        return self.made["tool"]
+
+
+class TestRecognizeImageUnit(_RecognizeImage, ToolsUnitTests):
+    pass
+
+
+class TestRecognizeImageIntegration(_RecognizeImage, ToolsIntegrationTests):
+    pass
