@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,12 +18,8 @@ _FOLDERS = ("/assets/", "/static/", "/gradio_api/file=", "/gradio_api/heartbeat/
 _CALLS = tuple(
     f"/gradio_api/{name}"
     for name in (
-        "queue/join",
-        "queue/data",
-        "upload",
-        "upload_progress",
-        "cancel",
-        "startup-events",
+        *("queue/join", "queue/data", "cancel", "reset"),
+        *("upload", "upload_progress", "startup-events"),
     )
 )
 _LARGEST_CALL = 1_000_000  # bytes; photos are uploaded, calls name them
@@ -49,13 +46,17 @@ class Guard:
         token: That the address has when it is first opened; a cookie has it from then on.
         names: Host names that the page answers under; any other may be a rebound one.
         cookie: Name of the cookie; cookies do not tell ports apart, so it should.
+        uploads: Folder of what browsers uploaded.
     """
 
-    def __init__(self, app: ASGIApp, token: str, names: frozenset[str], cookie: str) -> None:
+    def __init__(
+        self, app: ASGIApp, token: str, names: frozenset[str], cookie: str, uploads: Path
+    ) -> None:
         self._app = app
         self._token = token
         self._names = names
         self._cookie = cookie
+        self._uploads = uploads.resolve()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -79,7 +80,7 @@ class Guard:
         refused = self._refusal(request)
         if refused is None and request.url.path == "/gradio_api/queue/join":
             body = await _body(receive)
-            refused = _call_refusal(body)
+            refused = self._call_refusal(body)
             receive = _again(body, receive)
         await (refused or self._app)(scope, receive, guarded)
 
@@ -103,6 +104,24 @@ class Guard:
         if path not in (*_ROUTES, *_CALLS) and not path.startswith(_FOLDERS):
             return _refused(404, "There is no such page.")
         return None
+
+    def _call_refusal(self, body: bytes | None) -> Response | None:
+        """Gradio, mounted, would copy any file that a call names, and fetch any URL."""
+        if body is None:
+            return _refused(413, "That is more than a call of this page says.")
+        try:
+            call = json.loads(body)
+        except (ValueError, RecursionError):
+            return _refused(400, "That is no JSON.")
+        if not all(self._is_upload(path) for path in _paths(call)):
+            return _refused(403, "There is no such upload.")
+        return None
+
+    def _is_upload(self, path: str) -> bool:
+        try:
+            return Path(path).resolve().is_relative_to(self._uploads)
+        except (OSError, ValueError, RuntimeError):
+            return False
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
@@ -142,19 +161,6 @@ def _again(body: bytes | None, receive: Receive) -> Receive:
         return await receive()
 
     return once_more
-
-
-def _call_refusal(body: bytes | None) -> Response | None:
-    """Gradio would fetch a file that is named by a URL; this page fetches nothing."""
-    if body is None:
-        return _refused(413, "That is more than a call of this page says.")
-    try:
-        call = json.loads(body)
-    except (ValueError, RecursionError):
-        return _refused(400, "That is no JSON.")
-    if any("://" in path for path in _paths(call)):
-        return _refused(403, "Photos are uploaded; this page fetches none.")
-    return None
 
 
 def _paths(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON

@@ -104,8 +104,7 @@ def application(
         theme=theme(),
         head=head(),
     )
-    page.has_launched = True  # else Gradio does not check that a file was uploaded
-    return Guard(app, token, names, f"rar-agent-ui-{port}")
+    return Guard(app, token, names, f"rar-agent-ui-{port}", place)
 
 
 class _Server(uvicorn.Server):

@@ -100,7 +100,7 @@ def desk(desk_of):
     return desk_of()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ui(taught_home, tmp_path_factory):
     """A running page: its address, its model's server, its home, its temporary folder."""
     pytest.importorskip("gradio", reason="the page needs the extra ui")
@@ -140,9 +140,12 @@ def ui(taught_home, tmp_path_factory):
         assert not list(temporary.iterdir()), "uploads outlive the page"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A headless browser with a camera that shows a test pattern."""
+    """A headless browser with a camera that shows a test pattern.
+
+    Of a module: where Playwright runs, no test can run an event loop.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra ui-test")
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:

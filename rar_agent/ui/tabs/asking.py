@@ -106,7 +106,6 @@ def stoppable(
         None,
         [output, run, stop],
         cancels=[event],
-        queue=False,
         show_progress="hidden",
         api_visibility="private",
     )

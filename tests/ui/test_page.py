@@ -1,0 +1,357 @@
+"""The page as a user has it: a real server, a real browser, a model on loopback."""
+
+import threading
+import time
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import draw
+from tests.openai_server import Reply
+from tests.ui.conftest import HOSTILE, named_first
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def page_of(ui, chromium):
+    """Opens pages, a user each; in the end looks at where they went and what they complained of."""
+    contexts, hosts, complaints = [], set(), []
+
+    def opened(complains=False, **options):
+        context = chromium.new_context(**{"viewport": {"width": 1100, "height": 900}, **options})
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+        if not complains:
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
+        page.goto(ui.address)
+        page.get_by_role("tab", name="Recognise").wait_for()
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert hosts <= {urlsplit(ui.address).netloc, ""}  # no host: data: and blob:
+    assert complaints == []
+
+
+@pytest.fixture
+def page(page_of):
+    return page_of()
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """Saves a drawing; gives its path."""
+
+    def save(colour="green", seed=77, name="photo.png"):
+        draw(colour, seed).save(tmp_path / name)
+        return tmp_path / name
+
+    return save
+
+
+def turn_to(page, tab):
+    page.get_by_role("tab", name=tab).click()
+    return page.get_by_role("tabpanel").filter(visible=True)
+
+
+def add(panel, *paths):
+    """Add photos, and wait until they are uploaded."""
+    panel.locator("input[type=file]").first.set_input_files(paths)
+    panel.locator("img[src*='file=']").or_(panel.locator(".file-preview")).first.wait_for()
+
+
+def recognise(page, path, model=None):
+    panel = turn_to(page, "Recognise")
+    add(panel, path)
+    if model:
+        choose(page, panel, "Ranked by", model)
+    panel.get_by_role("button", name="Recognise").click()
+    return page.locator("#rar-answer")
+
+
+def choose(page, panel, label, value):
+    panel.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=value, exact=True).click()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1100)])
+def test_each_tab_fits_and_can_be_used_by_everybody(page_of, photo, scheme, width):
+    """axe-core finds nothing serious, and nothing scrolls sideways."""
+    axe = pytest.importorskip("axe_playwright_python", reason="needs the extra ui-test")
+    page = page_of(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page.evaluate((files(axe) / "axe.min.js").read_text("utf-8"))
+
+    def look(tab):
+        page.wait_for_timeout(300)  # colours change slowly
+        found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+        bad = [v for v in found if v["impact"] in ("serious", "critical")]
+        assert [(v["id"], node["html"]) for v in bad for node in v["nodes"]] == [], tab
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, tab
+
+    turn_to(page, "Recognise")
+    look("Recognise, empty")
+    answer = recognise(page, photo())
+    answer.locator("table").wait_for()
+    answer.get_by_text("What was sent to the model").click()
+    look("Recognise")
+    turn_to(page, "Teach").get_by_role("button", name="Teach").click()
+    page.locator("#rar-taught").get_by_role("alert").wait_for()
+    look("Teach")
+    turn_to(page, "Browse").get_by_role("button", name="Show").click()
+    page.locator(".rar-cards").wait_for()
+    look("Browse")
+    turn_to(page, "Prompts").get_by_role("button", name="Compare").click()
+    page.locator(".rar-beside").wait_for()
+    look("Prompts")
+
+
+def test_a_photo_is_recognised_with_a_model_and_without(ui, page, photo):
+    ui.model.answer = named_first("blue")
+    answer = recognise(page, photo())
+    answer.locator("table").wait_for()
+    rows = answer.locator("tbody tr")
+    assert rows.count() == 5
+    before, after = rows.first.locator("td.rar-number").all_inner_texts()
+    assert before != after
+    assert rows.first.locator("img[alt^='exemplar ']").count() == 3
+    said = answer.inner_text()
+    assert "ranked by test-model, rank@1, 321+45 tokens, cost unknown, answer exact" in said
+    assert "probability: " in said
+    assert "times: " in said
+    answer.get_by_text("What was sent to the model").click()
+    assert "Which of these 5 options" in answer.inner_text()
+    assert "accepted: " in page.locator(".rar-status").inner_text()
+    asked = len(ui.model.requests)
+    answer = recognise(page, photo("green", 78, "other.png"), "retrieval alone")
+    answer.get_by_text("no model was asked").wait_for()
+    assert len(ui.model.requests) == asked
+
+
+def test_names_that_are_markup_are_text(page, photo):
+    answer = recognise(page, photo("red", 5), "retrieval alone")
+    answer.locator("table").wait_for()
+    assert HOSTILE in answer.locator("tbody tr").first.inner_text()
+    panel = turn_to(page, "Browse")
+    panel.get_by_label("Search").fill("kätzchen")
+    panel.get_by_label("Search").press("Enter")
+    page.locator(".rar-cards").get_by_text(HOSTILE).wait_for()
+    assert page.locator(".rar-cards > li").count() == 1
+    turn_to(page, "Prompts").get_by_role("button", name="Compare").click()
+    page.locator(".rar-beside").get_by_text(HOSTILE).first.wait_for()
+    assert page.evaluate("window.hit") is None
+
+
+def test_a_long_ranking_is_pending_and_can_be_stopped(ui, page, photo):
+    ui.model.answer = lambda request: Reply("A", delay_s=60)
+    left = ui.model.left
+    answer = recognise(page, photo())
+    answer.get_by_text("Recognising, asking test-model").wait_for()
+    wait_until(lambda: ui.model.open)
+    stop = page.get_by_role("button", name="Stop").filter(visible=True)
+    stop.click()
+    answer.get_by_text("Stopped.").wait_for()
+    wait_until(lambda: ui.model.left == left + 1)  # nobody is asked on in vain
+    assert stop.is_disabled()
+    ui.model.answer = named_first("blue")
+    page.get_by_role("button", name="Recognise").click()
+    answer.locator("table").wait_for()
+
+
+def test_two_users_at_once_get_each_their_own(ui, page_of, photo):
+    first, second = page_of(), page_of()
+    hold = threading.Event()
+
+    def slow(request):
+        hold.wait(20)
+        return named_first("blue")(request)
+
+    ui.model.answer = slow
+    waiting = recognise(first, photo("green", 77))
+    waiting.get_by_text("Recognising").wait_for()
+    answered = recognise(second, photo("black", 5, "black.png"), "retrieval alone")
+    answered.locator("table").wait_for()
+    assert "black" in answered.locator("h3").inner_text()
+    assert waiting.get_by_text("Recognising").is_visible()
+    hold.set()
+    waiting.locator("table").wait_for()
+    assert "green" in waiting.locator("h3").inner_text()
+    assert "no model was asked" not in waiting.inner_text()
+
+
+def test_a_category_is_taught_and_the_last_photo_is_answered_anew(page, photo):
+    name = "Gelbe Pünktchen <b>&amp;"
+    before = recognise(page, photo("yellow", 70), "retrieval alone")
+    before.locator("table").wait_for()
+    panel = turn_to(page, "Teach")
+    choose(page, panel, "Into memory", "a new memory")
+    panel.get_by_label("Name of the new memory").fill("neu")
+    choose(page, panel, "Into memory", "colours")
+    add(panel, *(photo("yellow", seed, f"{seed}.png") for seed in range(3)))
+    panel.get_by_label("Name of the category").fill(name)
+    panel.get_by_label("Description (optional)").fill("Gelb.")
+    panel.get_by_role("button", name="Teach").click()
+    taught = page.locator("#rar-taught")
+    taught.get_by_text("3 photos learnt").wait_for()
+    said = taught.inner_text()
+    assert "before " in said
+    assert f"now {name}" in said
+    assert panel.get_by_label("Name of the category").input_value() == ""
+    assert name in page.locator("#rar-answer h3").text_content()
+    panel = turn_to(page, "Browse")
+    panel.get_by_label("Search").fill("pünktchen")
+    panel.get_by_role("button", name="Show").click()
+    page.locator(".rar-cards").get_by_text("3 exemplars").wait_for()
+    assert page.locator(".rar-cards img").count() == 3
+
+
+def test_what_goes_wrong_is_a_sentence(ui, page, tmp_path):
+    panel = turn_to(page, "Recognise")
+    panel.get_by_role("button", name="Recognise").click()
+    alert = page.locator("#rar-answer").get_by_role("alert")
+    alert.wait_for()
+    assert alert.inner_text() == "There is no photo yet. Drop, choose, paste or take one."
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    answer = recognise(page, tmp_path / "broken.png")
+    answer.get_by_text("broken.png").wait_for()
+    assert "Traceback" not in page.content()
+    ui.model.answer = lambda request: Reply(status=500)
+    draw("green", 1).save(tmp_path / "fine.png")
+    panel.get_by_label("Remove Image").click()
+    answer = recognise(page, tmp_path / "fine.png")
+    answer.get_by_text("degraded to the retrieval order").wait_for()
+
+
+def test_a_photo_that_is_too_large_is_refused_when_it_is_uploaded(page_of, chromium, ui, tmp_path):
+    context = chromium.new_context()
+    context.request.get(ui.address)
+    upload = {"files": {"name": "a.png", "mimeType": "image/png", "buffer": bytes(1_000_001)}}
+    refused = context.request.post(f"{root(ui)}/gradio_api/upload", multipart=upload)
+    assert refused.status == 413
+    context.close()
+
+
+def test_everything_can_be_done_from_the_keyboard(page, photo):
+    add(turn_to(page, "Recognise"), photo())
+    page.get_by_role("tab", name="Recognise").focus()
+    reached = []
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            "(document.activeElement.getAttribute('aria-label') || "
+            "document.activeElement.innerText || document.activeElement.id || '').trim()"
+        )
+        reached.append(focused)
+        if focused == "Recognise":
+            break
+    order = [name for name in reached if name in ("Memory", "Ranked by", "Prompt", "Recognise")]
+    assert order == ["Memory", "Ranked by", "Prompt", "Recognise"], reached
+    page.keyboard.press("Enter")
+    page.locator("#rar-answer table").wait_for()
+
+
+def test_a_photo_is_taken_pasted_or_dropped(page_of, photo):
+    page = page_of(permissions=["camera", "clipboard-read", "clipboard-write"])
+    answer = page.locator("#rar-answer")
+    panel = turn_to(page, "Recognise")
+    choose(page, panel, "Ranked by", "retrieval alone")
+    run = panel.get_by_role("button", name="Recognise")
+    shown = panel.locator("img[src*='file=']")
+
+    panel.get_by_label("Capture from camera").click()
+    panel.get_by_text("Access Webcam").or_(panel.get_by_title("grant webcam access")).first.click()
+    page.wait_for_function("document.querySelector('video')?.videoWidth > 0")
+    panel.get_by_label("capture photo").click()
+    shown.wait_for()
+    run.click()
+    answer.locator("table").wait_for()
+    panel.get_by_label("Remove Image").click()
+
+    page.evaluate(IN_CLIPBOARD, photo_as_bytes(photo("black", 5, "black.png")))
+    panel.get_by_label("Paste from clipboard").click()
+    shown.wait_for()
+    run.click()
+    answer.locator("h3").get_by_text("black").wait_for()
+    panel.get_by_label("Remove Image").click()
+
+    panel.get_by_label("Upload file").click()
+    page.evaluate(DROPPED, photo_as_bytes(photo("orange", 5, "orange.png")))
+    shown.wait_for()
+    run.click()
+    answer.locator("h3").get_by_text("orange").wait_for()
+
+
+IN_CLIPBOARD = """async bytes => {
+  const photo = new Blob([new Uint8Array(bytes)], {type: "image/png"});
+  await navigator.clipboard.write([new ClipboardItem({"image/png": photo})]);
+}"""
+DROPPED = """bytes => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([new Uint8Array(bytes)], "dropped.png", {type: "image/png"}));
+  const drop = new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true});
+  document.querySelector("button.upload-container").dispatchEvent(drop);
+}"""
+
+
+def photo_as_bytes(path):
+    return list(path.read_bytes())
+
+
+def test_a_file_that_was_not_uploaded_is_not_read(ui, page_of, photo, tmp_path):
+    """A page that is not ours could ask so."""
+    page = page_of(complains=True)
+    secret = tmp_path / "secret.png"
+    draw("red", 4711).save(secret)
+
+    def swap(route):
+        said = route.request.post_data.replace(uploaded, str(secret))
+        assert str(secret) in said
+        route.continue_(post_data=said)
+
+    panel = turn_to(page, "Recognise")
+    with page.expect_response("**/upload?*") as answered:
+        add(panel, photo())
+    [uploaded] = answered.value.json()
+    page.route("**/queue/join*", swap)
+    with page.expect_response("**/queue/join*") as answered:
+        panel.get_by_role("button", name="Recognise").click()
+    assert answered.value.status == 403
+    assert page.locator("#rar-answer table").count() == 0
+    copies = [file for file in ui.temporary.rglob("*") if file.is_file()]
+    assert secret.read_bytes() not in [file.read_bytes() for file in copies]
+
+
+def test_files_of_others_are_not_had_and_nothing_without_the_token(ui, chromium, tmp_path):
+    secret = tmp_path / "secret.png"
+    draw("red", 5).save(secret)
+    context = chromium.new_context()
+    request = context.request
+    for path in ("", "config", f"gradio_api/file={secret}", "theme.css", "gradio_api/queue/data"):
+        assert request.get(f"{root(ui)}/{path}").status == 401
+    assert request.post(f"{root(ui)}/gradio_api/upload", data="x").status == 401
+    assert request.get(ui.address).ok
+    assert request.get(f"{root(ui)}/gradio_api/file={secret}").status == 403
+    assert (
+        request.get(f"{root(ui)}/gradio_api/file={ui.home}/memories/colours/CURRENT").status == 403
+    )
+    elsewhere = {"origin": "http://evil.example"}
+    assert (
+        request.post(f"{root(ui)}/gradio_api/queue/join", data={}, headers=elsewhere).status == 403
+    )
+    context.close()
+
+
+def root(ui):
+    return ui.address.partition("/?")[0]
+
+
+def wait_until(happened, seconds=20):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)
