@@ -28,6 +28,7 @@ from rar_agent.forks import Once
 from rar_agent.prompts import Live, Prompt
 from rar_agent.recognizer import Recognizer
 from rar_agent.settings import Settings, load_settings
+from rar_agent.telemetry import hide_images
 
 Agent = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -147,6 +148,7 @@ def _agent(
     prompt: str,
     checkpointer: BaseCheckpointSaver[Any] | None,
 ) -> Agent:
+    hide_images(settings)  # those of the conversation, before the middleware sees them
     chosen = model if isinstance(model, BaseChatModel) else _named_model(model, settings)
     agent: Agent = create_agent(
         # Nobody asks this one: the middleware gives each call its model.

@@ -5,10 +5,11 @@ from rar_agent.telemetry.recognized import recognized
 from rar_agent.telemetry.redact import redacted, without_images
 from rar_agent.telemetry.spans import model_call, part
 from rar_agent.telemetry.start import start
-from rar_agent.telemetry.tracing import trace_without_images
+from rar_agent.telemetry.tracing import hide_images, trace_without_images
 
 __all__ = [
     "events",
+    "hide_images",
     "log_no_degraded",
     "model_call",
     "part",

@@ -6,7 +6,7 @@ import os
 
 from rar_agent.settings import Settings
 from rar_agent.telemetry.logs import events, log_to_standard_error
-from rar_agent.telemetry.tracing import trace_without_images
+from rar_agent.telemetry.tracing import hide_images
 
 _log = events(__name__)
 
@@ -29,11 +29,7 @@ def start(settings: Settings) -> None:
                 error=error,
                 fix="pip install 'rar-agent[otel]'",
             )
-    # Importing langsmith takes a while, so its variables are looked at first.
-    if not settings.trace_images and {"LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"} & set(
-        os.environ
-    ):
-        trace_without_images()
+    hide_images(settings)
 
 
 def _exported(signal: str) -> bool:

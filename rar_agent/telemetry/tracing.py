@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
+from rar_agent.settings import Settings
 from rar_agent.telemetry.redact import without_images
 
 
@@ -22,6 +24,19 @@ def trace_without_images() -> None:
     import langsmith
 
     langsmith.configure(client=langsmith.Client(anonymizer=_without))
+
+
+def hide_images(settings: Settings) -> None:
+    """Leave images out where LangSmith's variables ask for traces, and the settings not for images.
+
+    A client that the process has configured already is left as it is.
+    """
+    # Importing langsmith takes a while, so its variables are looked at first.
+    traced = {"LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"} & os.environ.keys()
+    if traced and not settings.trace_images:
+        from langsmith.run_trees import get_cached_client  # which LangChain calls too
+
+        get_cached_client(anonymizer=_without)
 
 
 def describe_run(metadata: Mapping[str, Any]) -> None:

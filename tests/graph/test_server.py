@@ -40,6 +40,7 @@ def url(home, photo, model, tmp_path_factory):
         "RAR_AGENT_MODEL": "some-model",
         "RAR_AGENT_BASE_URL": model.url,
         "LANGGRAPH_CLI_NO_ANALYTICS": "1",
+        "LANGGRAPH_NO_VERSION_CHECK": "1",
         "LANGSMITH_TRACING": "false",
     }
     with log.open("wb") as output:

@@ -12,6 +12,7 @@ from langchain_openai import ChatOpenAI
 from langsmith.utils import get_env_var
 
 from rar_agent import make_recognize_image, trace_without_images
+from rar_agent.agents import build_agent
 from rar_agent.graph import Context, build_recognize
 from rar_agent.telemetry.tracing import _without
 from tests.collector import runs_of
@@ -170,6 +171,33 @@ def test_in_an_agent_nothing_has_images_where_they_are_left_out(
     pictures = [photo.read_bytes(), *pictures_of(server.requests[1])]
     assert leaked(sent_of(collector), pictures) == []
     assert runs[0]["session_name"] == "birds"
+
+
+def ours(asking, server):
+    given = [tool_call("ask_field_guide", image="image_1")]
+    given += [tool_call("recognize_image", image="image_1"), RANKED, Reply("The guide: a cat.")]
+    server.script = [*given, Reply("A cat.")]
+    model = ChatOpenAI(model="m", base_url=server.url, api_key="x", max_retries=0)
+    return lambda **options: build_agent(model, asking(**options))
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_our_own_agent_leaves_images_out_unless_asked(
+    asking, server, collector, traced, photo, images
+):
+    answer = ours(asking, server)(trace_images=images).invoke(conversation(photo))
+    assert answer["messages"][-1].text == "A cat."
+    runs = traced()
+    assert {"agent", "field_guide", "recognize"} <= {run["name"] for run in runs}
+    pictures = [photo.read_bytes()]
+    assert bool(leaked(sent_of(collector), pictures)) == images
+
+
+def test_a_client_of_the_programs_own_stays(asking, server, collector, traced, photo):
+    client = langsmith.Client(hide_inputs=True)
+    langsmith.configure(client=client)
+    ours(asking, server)()
+    assert langsmith.run_trees.get_cached_client() is client
 
 
 def test_images_are_left_out_however_deep():
