@@ -103,7 +103,9 @@ def accept_from(confidence: Array, right: NDArray[np.bool_], error_rate: float) 
 
     The lowest threshold that passes a Clopper-Pearson bound at risk `RISK` (after Geifman &
     El-Yaniv 2017, arXiv 1705.08500, without their correction for trying many thresholds, which
-    costs much where few answers are known).
+    costs much where few answers are known), and over which the probabilities themselves expect no
+    more errors. The risk is that of all calibrations: where few answers are enough for a promise at
+    all, most of those that pass the bound alone are the lucky ones.
 
     Args:
         confidence: (n,) probability of each answer.
@@ -119,8 +121,9 @@ def accept_from(confidence: Array, right: NDArray[np.bool_], error_rate: float) 
     bound = np.where(
         wrong == count, 1.0, beta.ppf(1 - RISK, wrong + 1, np.maximum(count - wrong, 1e-9))
     )
+    expected = np.cumsum(1.0 - confidence) / count
     between = np.append(confidence[1:] < confidence[:-1], True)
-    passing = np.flatnonzero((bound <= error_rate) & between)
+    passing = np.flatnonzero((bound <= error_rate) & (expected <= error_rate) & between)
     return float(confidence[passing[-1]]) if len(passing) else float("inf")
 
 

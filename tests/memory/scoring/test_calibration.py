@@ -6,7 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rar_agent.memory.scoring import record
-from rar_agent.memory.scoring.calibration import Calibration, expected_calibration_error
+from rar_agent.memory.scoring.calibration import (
+    Calibration,
+    accept_from,
+    expected_calibration_error,
+)
 from rar_agent.memory.scoring.fit import fit_exemplars
 from rar_agent.memory.scoring.temper import AS_THEY_ARE, fit_temper
 from tests.memory.arrays import clusters, memory_of, unit
@@ -45,6 +49,19 @@ def test_accepted_answers_err_no_more_than_asked(seed, rate):
     if accepted.sum() > 50:
         wrong = 1 - fresh.right[accepted].mean()
         assert wrong <= rate + 3 * np.sqrt(rate / accepted.sum())
+
+
+def test_few_answers_promise_rather_by_merit_than_by_luck():
+    """Of 170 answers that are right three times in four, hardly ever are enough right for 5 %."""
+    random, promised, broken = np.random.default_rng(0), 0, 0
+    for _ in range(1_000):
+        confidence = random.beta(3, 1, 170)
+        least = accept_from(confidence, random.uniform(size=170) < confidence, 0.05)
+        promised += least < 1
+        # (p^3)' is the density: the mean of p above the threshold is 3/4 (1 - t^4) / (1 - t^3).
+        broken += least < 1 and 0.75 * (1 - least**4) / (1 - least**3) < 0.95
+    assert promised > 10
+    assert broken < 0.5 * promised  # by the bound alone two of three
 
 
 def test_a_rate_that_cannot_be_promised_accepts_nothing():
