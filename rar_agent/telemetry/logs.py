@@ -14,7 +14,7 @@ from rar_agent.telemetry.spans import current_trace
 
 Form = Literal["text", "json"]
 
-DEGRADED = "the retrieval order is answered, since no ranking could be had"
+DEGRADED = "degraded to the retrieval order"
 """Event of an answer that a model should have ranked."""
 
 _ROOT = logging.getLogger("rar_agent")

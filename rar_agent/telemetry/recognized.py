@@ -7,7 +7,7 @@ from rar_agent.telemetry.spans import count, described
 from rar_agent.telemetry.tracing import describe_run
 from rar_agent.types import Recognition
 
-_log = events(__name__)
+_log = events("rar_agent.recognized")
 
 
 def recognized(found: Recognition) -> None:

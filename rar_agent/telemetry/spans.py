@@ -199,7 +199,7 @@ def count(found: Recognition) -> None:
 def described(found: Recognition) -> dict[str, Any]:
     """What a recognition is found by: where it came from and how it ended, not what it says."""
     trace = found.trace
-    return {
+    told = {
         "memory": trace.memory,
         "generation": trace.generation,
         "encoder": trace.encoder,
@@ -212,6 +212,7 @@ def described(found: Recognition) -> dict[str, Any]:
         "probability": found.probability,
         "degraded": trace.degraded,
     }
+    return {name: value for name, value in told.items() if value != ""}
 
 
 def current_trace() -> dict[str, str]:

@@ -41,7 +41,7 @@ def test_a_failing_provider_at_every_level(asking, server, photo, caplog, monkey
     assert told == [
         ("INFO", "memory opened"),
         ("INFO", "a model failed, with all retries"),
-        ("WARNING", "the retrieval order is answered, since no ranking could be had"),
+        ("WARNING", "degraded to the retrieval order"),
     ]
     assert ours[0].fields["categories"] == 1000
     assert ours[1].fields["model"] == "openai:m"

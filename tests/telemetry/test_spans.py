@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from opentelemetry import trace
@@ -20,6 +21,16 @@ RANKED = Reply('{"ranking": ["B", "A", "C", "D", "E"]}')
 PRICES = {"openai:m": {"input": 1, "output": 1}}
 CALL = 312e-6
 """Dollars for the server's usual answer."""
+
+
+METRICS = [
+    "gen_ai.client.operation.duration",
+    "gen_ai.client.token.usage",
+    "rar.answers.kept",
+    "rar.cost",
+    "rar.part.duration",
+    "rar.recognitions",
+]
 
 
 def tree(spans):
@@ -139,7 +150,7 @@ def test_what_is_counted(asking, server, spans, measured, photo, tmp_path):
     server.script = [RANKED]
     recognizer = asking(cache_mb=1, home=tmp_path, max_cost=1, prices=PRICES)
     assert recognizer.recognize(photo).trace.usage.cached == 0
-    spans()
+    first = spans()
     assert recognizer.recognize(photo).trace.usage.cached == 1
     again = spans()
     assert "chat m" not in [span.name for span in again]  # the answer was kept
@@ -163,6 +174,9 @@ def test_what_is_counted(asking, server, spans, measured, photo, tmp_path):
     parts = {
         dict(labels)["rar.part"]: n for labels, (_, n) in measured("rar.part.duration").items()
     }
+    document = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text()
+    told = {name for span in again + first for name in span.attributes} | set(METRICS)
+    assert {name for name in told if f"`{name}`" not in document} == set()
     assert parts == {"recognize": 2, "admit": 2, "encode": 1, "search": 2, "rank": 2}
 
 
