@@ -24,6 +24,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
+import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
@@ -33,6 +34,7 @@ from PIL import Image
 from rar_agent.example import example_photo
 from rar_agent.images import admit
 from rar_agent.recognizer import Recognizer
+from rar_agent.types import Recognition
 
 COMMAND = str(Path(sys.executable).parent / "rar-agent")
 Way = Callable[[Path], Awaitable[object]]
@@ -107,6 +109,18 @@ async def measure(
     return {name: times[3:] for name, times in taken.items()}
 
 
+def checked(found: Recognition, runs: int) -> list[float]:
+    """Milliseconds that the official client takes to check a result against the tool's schema."""
+    schema = Recognition.model_json_schema(mode="serialization")
+    plain = found.model_dump(mode="json")
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        jsonschema.validate(plain, schema)
+        times.append(1000 * (time.perf_counter() - start))
+    return times
+
+
 async def greeted(variables: dict[str, str], runs: int) -> list[float]:
     """Milliseconds from starting a stdio server to its answer to `initialize`."""
     times = []
@@ -148,7 +162,11 @@ async def run(count: int, runs: int) -> dict[str, list[float]]:
                     "HTTP, list_memories": (protocol(http), named),
                 }
             )
-        return {**figures, "stdio, start to initialize": await greeted(variables, runs)}
+        return {
+            **figures,
+            "client's check of the schema": checked(recognizer.recognize(named[0]), count),
+            "stdio, start to initialize": await greeted(variables, runs),
+        }
 
 
 def main() -> None:

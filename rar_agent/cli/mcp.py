@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -50,7 +54,8 @@ def mcp(
     if not http:
         from rar_agent.agents.mcp.stdio import run_stdio
 
-        run_stdio(server)
+        with _leaving_at_once():
+            run_stdio(server)
         return
     from rar_agent.agents.mcp.http import HOST, PATH, build_app, listen, run_http
 
@@ -68,7 +73,21 @@ def mcp(
     typer.echo(f"rar-agent: http://{at[0]}{PATH}", err=True)
     if not os.environ.get(TOKEN):
         typer.echo(f"token: {token} (of this run; {TOKEN} sets one)", err=True)
-    run_http(app, listening)
+    with _leaving_at_once():
+        run_http(app, listening)
+
+
+@contextmanager
+def _leaving_at_once() -> Iterator[None]:
+    """End the process without Python's cleaning up, where all went well.
+
+    Once torch is there that takes two seconds, and clients kill what takes longer. What others want
+    done at exit is done: registered first, this runs last.
+    """
+    ended = threading.Event()
+    atexit.register(lambda: os._exit(0) if ended.is_set() else None)
+    yield
+    ended.set()
 
 
 def _token() -> str:

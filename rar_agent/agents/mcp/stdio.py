@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import signal
 import sys
@@ -19,12 +18,7 @@ from mcp.server.stdio import stdio_server
 
 def run_stdio(server: Server[Any, Any]) -> None:
     """Serve until standard input ends, or SIGINT or SIGTERM."""
-    ended = threading.Event()
-    # Once torch is there, Python takes two seconds to clean up, and clients kill what takes longer.
-    # Registered first, this runs last: what others want done at exit has been done.
-    atexit.register(lambda: os._exit(0) if ended.is_set() else None)
     asyncio.run(_serve(server))
-    ended.set()
 
 
 async def _serve(server: Server[Any, Any]) -> None:

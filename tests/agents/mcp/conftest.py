@@ -45,7 +45,6 @@ class Client:
 
     def __init__(self, connect, roots=None, elicits=False):
         self._connect = connect
-        self._stack = ExitStack()
         self.roots = roots
         self.elicits = elicits
         self.answer = None
@@ -54,9 +53,11 @@ class Client:
         """What a person was asked."""
 
     def __enter__(self):
-        self._portal = self._stack.enter_context(start_blocking_portal())
-        opened = self._portal.wrap_async_context_manager(self._open())
-        self.session, self.info = self._stack.enter_context(opened)
+        with ExitStack() as stack:  # where it fails, its thread must not stay
+            self._portal = stack.enter_context(start_blocking_portal())
+            opened = self._portal.wrap_async_context_manager(self._open())
+            self.session, self.info = stack.enter_context(opened)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error):
@@ -170,7 +171,7 @@ def variables(home, ranker):
 
 def over_stdio(variables, *options, errors=None, command=COMMAND):
     parameters = StdioServerParameters(command=command, args=["mcp", *options], env=variables)
-    return lambda: stdio_client(parameters, errlog=errors or sys.stderr)
+    return lambda: stdio_client(parameters, errlog=errors or sys.__stderr__)
 
 
 def over_http(url, headers=BEARER):

@@ -248,27 +248,48 @@ def test_langchain_agents_get_the_tools(client, photos, red):
     assert state["messages"][-1].text == "It is red."
 
 
+GREETING = {
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+NOISY = """
+import os, pathlib, threading, time
+def speak():
+    while not pathlib.Path({go!r}).exists():
+        time.sleep(0.01)
+    print("printed", flush=True)
+    os.system("echo from a child; cat")
+threading.Thread(target=speak, daemon=True).start()
+"""
+
+
+def ask(process, **message):
+    """One request, and the next line of the answer."""
+    process.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 1, **message}) + "\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
 @pytest.fixture
-def raw(variables):
-    """A server's process, that was greeted."""
-    greeting = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-11-25",
-            "capabilities": {},
-            "clientInfo": {"name": "test", "version": "1"},
-        },
-    }
+def raw(variables, tmp_path):
+    """A server's process that was greeted, and that prints when there is a file `go`."""
+    (tmp_path / "sitecustomize.py").write_text(NOISY.format(go=str(tmp_path / "go")))
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    given = {**os.environ, **variables}
+    given = {**os.environ, **variables, "PYTHONPATH": str(tmp_path)}
     with subprocess.Popen([COMMAND, "mcp"], env=given, text=True, **pipes) as process:
-        process.stdin.write(json.dumps(greeting) + "\n")
-        process.stdin.flush()
-        assert json.loads(process.stdout.readline())["result"]["serverInfo"]["name"] == "rar-agent"
+        assert ask(process, **GREETING)["result"]["serverInfo"]["name"] == "rar-agent"
         yield process
         process.kill()
+
+
+def test_what_prints_does_not_disturb_the_protocol(raw, tmp_path):
+    (tmp_path / "go").touch()
+    assert [raw.stderr.readline() for _ in range(2)] == ["printed\n", "from a child\n"]
+    assert ask(raw, method="ping") == {"jsonrpc": "2.0", "id": 1, "result": {}}
 
 
 @pytest.mark.parametrize("ending", ["end of input", signal.SIGTERM, signal.SIGINT])
