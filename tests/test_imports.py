@@ -27,6 +27,7 @@ BELOW = {
     "ranking": {"loop", "models", "prompts", "images"},
     "graph": {"memory", "ranking", "encoders", "images", "models", "prompts", "loop"},
     "recognizer": {"graph", "memory", "ranking", "images", "loop"},
+    "batch": set(),
     "sheet": {"images"},
     "words": set(),
     "explained": {"graph", "models", "images", "words"},

@@ -1,0 +1,113 @@
+"""The journal: what was written stays, whoever dies in the middle of what."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rar_agent.batch import Entry, Journal
+from rar_agent.errors import ConfigurationError, DamagedDataError, InputError
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=("Cs",))),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab"), inner, max_size=3),
+    max_leaves=5,
+)
+ENTRIES = st.lists(
+    st.builds(
+        Entry,
+        st.text(st.characters(exclude_categories=("Cs",)), max_size=6),
+        st.dictionaries(st.text("xyz\n", max_size=2), PLAIN, max_size=3),
+        st.booleans(),
+    ),
+    max_size=8,
+    unique_by=lambda entry: entry.key,
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run" / "journal.jsonl"
+
+
+@settings(max_examples=60, deadline=None)
+@given(entries=ENTRIES, cut=st.integers(0, 60))
+def test_a_torn_end_costs_the_last_entry_alone(tmp_path_factory, entries, cut):
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    with Journal(path, "c") as journal:
+        for entry in entries:
+            journal.append([entry])
+    data = path.read_bytes()
+    kept = data[: max(len(data) - cut, 0)]
+    path.write_bytes(kept)
+    whole = max(kept.count(b"\n") - 1, 0)
+    with Journal(path, "c") as journal:
+        assert list(journal.entries.values()) == entries[:whole]
+        assert journal.successes == sum(not entry.failed for entry in entries[:whole])
+        journal.append(entries[whole:])
+        assert list(journal.entries.values()) == entries
+    assert path.read_bytes() == data
+
+
+def test_two_who_write_see_each_other(path):
+    with Journal(path, "c") as one, Journal(path, "c") as other:
+        one.append([Entry("a", {"n": 1})])
+        other.append([Entry("b", {"n": 2})])
+        one.refresh()
+        assert set(one.entries) == set(other.entries) == {"a", "b"}
+
+
+def test_an_item_is_done_once_but_may_fail_before(path):
+    with Journal(path, "c") as journal, Journal(path, "c") as other:
+        journal.append([Entry("a", {"error": "x"}, failed=True)])
+        assert not journal.done("a")
+        journal.append([Entry("a", {"n": 1})])
+        assert journal.done("a")
+        assert journal.successes == 1
+        for late in (journal, other):
+            with pytest.raises(InputError, match="'a' is in journal"):
+                late.append([Entry("b", {}), Entry("a", {"n": 2})])
+        with pytest.raises(InputError):
+            journal.append([Entry("c", {}), Entry("c", {})])
+        assert set(journal.entries) == {"a"}  # nothing of these was written
+
+
+def test_another_configuration_is_refused(path):
+    Journal(path, "one").close()
+    with pytest.raises(InputError, match="of another configuration: one, not two"):
+        Journal(path, "two")
+    Journal(path, "one").close()
+
+
+def test_a_damaged_line_is_told_by_its_number(path):
+    with Journal(path, "c") as journal:
+        journal.append([Entry("a", {}), Entry("b", {})])
+    lines = path.read_bytes().splitlines(keepends=True)
+    for line in (b"{}\n", b"x\n", b"[]\n", b'{"key": "a", "result": 3, "failed": false}\n'):
+        path.write_bytes(lines[0] + line + lines[2])
+        with pytest.raises(DamagedDataError, match="line 2"):
+            Journal(path, "c")
+    path.write_bytes(b"something else\n" + lines[1])
+    with pytest.raises(DamagedDataError, match="is no journal"):
+        Journal(path, "c")
+    path.write_bytes(json.dumps({"journal": 9, "configuration": "c"}).encode() + b"\n")
+    with pytest.raises(ConfigurationError, match="format 9"):
+        Journal(path, "c")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        Journal(tmp_path / "file" / "journal.jsonl", "c")
+
+
+def test_a_number_that_json_has_not_is_not_written(path):
+    with Journal(path, "c") as journal:
+        with pytest.raises(ValueError, match="JSON"):
+            journal.append([Entry("a", {"n": float("nan")})])
+        assert journal.entries == {}
