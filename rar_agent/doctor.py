@@ -154,6 +154,8 @@ def _known(known: Known) -> Iterator[Check]:
             if count > 1
             else f"{side} pixels a side"
         )
+    if known.most is not None:
+        learnt.append(f"{known.most} pictures in a request")
     found = f"takes {', '.join(learnt)}" if learnt else "nothing is known that it does not take"
     if known.learnt:
         day = time.strftime("%Y-%m-%d", time.localtime(known.learnt))

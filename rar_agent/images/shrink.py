@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 from PIL import Image
@@ -28,11 +28,13 @@ class Picture:
         jpeg: The file.
         width: In pixels.
         height: In pixels.
+        optional: Whether it may be left out where a server takes fewer pictures.
     """
 
     jpeg: bytes
     width: int
     height: int
+    optional: bool = False
 
     @property
     def base64(self) -> str:
@@ -48,7 +50,8 @@ class Picture:
         """Itself, or a smaller one whose longest side is this, in pixels."""
         if max(self.width, self.height) <= side:
             return self
-        return to_picture(Image.open(BytesIO(self.jpeg)), side)
+        smaller = to_picture(Image.open(BytesIO(self.jpeg)), side)
+        return replace(smaller, optional=self.optional)
 
 
 def to_picture(rgb: Image.Image, max_side: int = MAX_SIDE, max_base64: int = MAX_BASE64) -> Picture:

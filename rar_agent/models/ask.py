@@ -23,22 +23,19 @@ from rar_agent.errors import ConfigurationError, ProviderError, RarError
 from rar_agent.loop import Room, Threads, arun, run
 from rar_agent.models.budget import Budget
 from rar_agent.models.cache import AnswerCache
-from rar_agent.models.capabilities import Capabilities, Feature, is_refusal, names
+from rar_agent.models.capabilities import Capabilities, Feature
 from rar_agent.models.client import BILL, Bill, LimitedClient, asked_whole, may_be_billed
 from rar_agent.models.exchange import Exchange
+from rar_agent.models.features import is_refusal, names, options_with, wanted
+from rar_agent.models.fitting import as_known, learn, refitted
 from rar_agent.models.kept import one_answer
 from rar_agent.models.messages import as_langchain, finish_of, tokens_of
-from rar_agent.models.oversize import largest_side, pictures_of, shrunk, too_large, within
+from rar_agent.models.oversize import too_large
 from rar_agent.models.prices import Price
 from rar_agent.models.question import Answer, Question
+from rar_agent.models.too_many import too_many
 from rar_agent.telemetry import events, model_call, redacted
 from rar_agent.types import Usage
-
-TOP_LOGPROBS = 20
-"""Alternatives asked for at each token; 20 is OpenAI's most, and vLLM's by default."""
-
-FEW_TOKENS = 3
-"""Asked for where a letter's log-probability is read: one, and what some models say before it."""
 
 AT_ONCE = 8
 """Requests to a model at the same time, where nothing else is said."""
@@ -172,7 +169,7 @@ class ChatModel:
     async def _answered(self, question: Question) -> Answer:
         """Take what is kept, or what somebody else is being told, else ask."""
         cache = self._cache
-        question = within(question, self.capabilities.side(len(pictures_of(question))))
+        question = as_known(question, self.capabilities)
         if cache is None or not question.repeatable:
             return await self._paid(question)
         key = question.key(self.name, self._server)
@@ -220,19 +217,15 @@ class ChatModel:
         return answer
 
     async def _fitting(self, question: Question, bill: Bill) -> Answer:
-        """Ask with smaller and smaller pictures, until the server takes them."""
+        """Ask with fewer and smaller pictures, until the server takes them."""
         asked = question
         while True:
             try:
                 answer = await self._asking(asked, bill)
             except ProviderError as error:
-                smaller = shrunk(asked) if too_large(error.__cause__) else None
-                if smaller is None:
-                    raise
-                asked = smaller
+                asked = refitted(asked, error)
             else:
-                if asked is not question:
-                    self.capabilities.limit(len(pictures_of(asked)), largest_side(asked))
+                learn(self.capabilities, question, asked)
                 return answer
 
     async def _asking(self, question: Question, bill: Bill) -> Answer:
@@ -247,22 +240,18 @@ class ChatModel:
                 self._fail(error)
             self._tell(Exchange(question, {"scored": list(question.letters)}, answer))
             return answer
-        wanted: list[Feature] = ["schema"] if question.schema else []
-        wanted += ["logprobs"] if question.letters else []
-        wanted += ["temperature"] if "temperature" in question.settings else []
-        wanted += ["max_tokens"] if question.letters or "max_tokens" in question.settings else []
-        sent = [feature for feature in wanted if self.takes(feature)]
+        sent = [feature for feature in wanted(question) if self.takes(feature)]
         guilty: list[Feature] = []
         certain: list[Feature] = []
         while True:
-            options = self._options(question, sent)
+            options = options_with(sent, question, getattr(self.model, "extra_body", None))
             asked = self.model.bind(**options) if options else self.model
             before = bill.sent
             try:
                 message = await self._sent(asked, messages, bill)
             except Exception as error:  # whatever a provider's package raises
                 self._tell_of(question, options, bill, before, refusal=str(error))
-                if not sent or not is_refusal(error) or too_large(error):
+                if not sent or not is_refusal(error) or too_large(error) or too_many(error):
                     self._fail(error)
                 named = [feature for feature in sent if names(error, feature)]
             else:
@@ -322,24 +311,6 @@ class ChatModel:
             went = bill.options if self._limited else None
             options = options if went is None else went
             self.watch(Exchange(question, options, answer, refusal, bill.sent - before))
-
-    def _options(self, question: Question, sent: Sequence[Feature]) -> dict[str, Any]:
-        """What is sent beside the messages."""
-        options = {k: v for k, v in question.settings.items() if k != "temperature"}
-        extra: dict[str, Any] = {}
-        if "temperature" in sent:
-            options["temperature"] = question.settings["temperature"]
-        if "logprobs" in sent:
-            options |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS, "max_tokens": FEW_TOKENS}
-        if "schema" in sent:
-            form = {"name": "answer", "strict": True, "schema": question.schema}
-            # with_structured_output raises on truncation, refusal and bad JSON; this never does.
-            extra["response_format"] = {"type": "json_schema", "json_schema": form}
-        if "max_tokens" in sent and "max_tokens" in options:
-            extra["max_tokens"] = options.pop("max_tokens")  # LangChain sends the newer name
-        if extra:
-            options["extra_body"] = {**(getattr(self.model, "extra_body", None) or {}), **extra}
-        return options
 
     def _answer(self, message: AIMessage, few: bool) -> Answer:
         finish = finish_of(message)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import BaseModel, ValidationError
 
 from rar_agent.forks import Lock
@@ -26,14 +25,6 @@ FEATURES: Mapping[Feature, str] = {
     "max_tokens": "max_tokens",
 }
 """In words."""
-
-_WORDS: Mapping[Feature, tuple[str, ...]] = {
-    "schema": ("response_format", "json_schema", "schema", "grammar"),
-    "logprobs": ("logprobs", "top_logprobs"),
-    "temperature": ("temperature",),
-    "max_tokens": ("max_tokens",),
-}
-"""By which a refusal is known to speak of them."""
 
 KEPT_DAYS = 30
 """After so long it is found out anew: servers are brought up to date."""
@@ -62,6 +53,7 @@ class Known(BaseModel):
         refused: Features that it was found to refuse.
         sides: Longest side of pictures that it takes, in pixels, by their least number in a
             request. What many pictures are too large for, one may not be.
+        most: Pictures that it takes in a request; None: any number.
         probed: What `probe` found; empty where it was not run.
     """
 
@@ -69,6 +61,7 @@ class Known(BaseModel):
     learnt: float = 0.0
     refused: frozenset[Feature] = frozenset()
     sides: dict[int, int] = {}
+    most: int | None = None
     probed: tuple[Finding, ...] = ()
 
 
@@ -119,6 +112,12 @@ class Capabilities:
             least = min(side, known.sides.get(pictures, side))
             self._keep(known, sides={**known.sides, pictures: least})
 
+    def limit_number(self, pictures: int) -> None:
+        """Remember that so many pictures are taken, and no more."""
+        with self._lock:
+            known = self._merged()
+            self._keep(known, most=min(pictures, known.most or pictures))
+
     def found(self, probed: Sequence[Finding], fresh: Capabilities) -> None:
         """Replace what was known by what a probe found.
 
@@ -136,6 +135,7 @@ class Capabilities:
             update={
                 "refused": known.refused | file.refused,
                 "sides": {**file.sides, **known.sides},
+                "most": min(filter(None, (known.most, file.most)), default=None),
                 "probed": known.probed or file.probed,
             }
         )
@@ -166,15 +166,3 @@ class Capabilities:
             new.replace(self._path)
         except OSError:
             new.unlink(missing_ok=True)  # it costs one refused request a run
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether the request itself was refused, perhaps for a feature."""
-    status = getattr(error, "status_code", None)
-    return isinstance(error, ModelInvalidRequestError) or status in (400, 422, 501)
-
-
-def names(error: Exception, feature: Feature) -> bool:
-    """Whether a refusal speaks of a feature."""
-    text = str(error).casefold()
-    return any(word in text for word in _WORDS[feature])

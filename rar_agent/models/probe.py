@@ -15,8 +15,9 @@ from PIL import Image
 from rar_agent.errors import BudgetError, ProviderError
 from rar_agent.images import to_picture
 from rar_agent.loop import run
-from rar_agent.models.ask import FEW_TOKENS, ChatModel, ScoresOptions
+from rar_agent.models.ask import ChatModel, ScoresOptions
 from rar_agent.models.capabilities import Finding
+from rar_agent.models.features import FEW_TOKENS
 from rar_agent.models.question import Answer, Question
 from rar_agent.prompts import Message
 from rar_agent.types import Usage, sum_usage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -39,7 +40,7 @@ def encoded_once(find: ExemplarImage) -> ExemplarPicture:
     @lru_cache(_KEPT_PICTURES)
     def encoded(entry: int, source: str) -> Picture | None:
         image = find(Exemplar(entry=entry, source=source, similarity=0.0))
-        return to_picture(image, EXEMPLAR_SIDE) if image else None
+        return replace(to_picture(image, EXEMPLAR_SIDE), optional=True) if image else None
 
     return lambda exemplar: encoded(exemplar.entry, exemplar.source)
 
