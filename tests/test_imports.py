@@ -28,6 +28,8 @@ BELOW = {
     "graph": {"memory", "ranking", "encoders", "images", "models", "prompts", "loop"},
     "recognizer": {"graph", "memory", "ranking", "images", "loop"},
     "batch": set(),
+    "evaluation": {"recognizer", "batch", "graph", "memory", "ranking", "encoders", "images"}
+    | {"models", "prompts", "content"},
     "sheet": {"images"},
     "words": set(),
     "explained": {"graph", "models", "images", "words"},

@@ -1,0 +1,1 @@
+"""Evaluation: suites of data set, protocol, memory and ranker; records; metrics; reports."""

@@ -1,0 +1,55 @@
+"""A data set as an evaluation sees it: categories, images to learn from, images to test on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rar_agent.types import Category
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image and what it shows.
+
+    Attributes:
+        key: Its name in the data set, the same on every machine: `train/Wren/1.jpg`.
+        file: Where its bytes are.
+        category: Position of its category.
+    """
+
+    key: str
+    file: Path
+    category: int
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Images of named categories.
+
+    Attributes:
+        name: Such as `cub200`.
+        title: For people.
+        domain: What kind of categories these are, for prompts: `bird species`.
+        categories: With their names as published; see `renamed`.
+        train: To learn from.
+        test: To test on; disjoint from train.
+        templates: What names are put into for a text encoder, with `{}`.
+        checksum: Of names and of the keys of train and test: results belong to it.
+        renamed: Names that were changed, from the published ones.
+        caution: What has to be said beside every figure; empty where nothing.
+        rare: Positions of categories that count as rare; empty where that means nothing.
+    """
+
+    name: str
+    title: str
+    domain: str
+    categories: Sequence[Category]
+    train: Sequence[LabelledImage]
+    test: Sequence[LabelledImage]
+    templates: Sequence[str] = ("a photo of a {}.",)
+    checksum: str = ""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    caution: str = ""
+    rare: frozenset[int] = frozenset()

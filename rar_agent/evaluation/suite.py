@@ -1,0 +1,197 @@
+"""A suite: what is measured on what, as a YAML file that decides every result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rar_agent.content import content_folders
+from rar_agent.errors import ConfigurationError, InputError, NotFoundError
+from rar_agent.settings import MOST_CANDIDATES
+
+Way = Literal["knn", "retrieval", "ranked", "alone"]
+"""How an image is answered: the paper's nearest exemplars; the fitted scoring; the same with a
+model's ranking; a multimodal LLM alone, which reads as many options as fit."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class FewShot(_Part):
+    """The memory knows some exemplars of each category, drawn by the seed."""
+
+    kind: Literal["few-shot"] = "few-shot"
+    shots: tuple[int, ...] = (1, 2, 4, 8, 16)
+    """Exemplars a category; a category that has fewer gives all."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+
+
+class ZeroShot(_Part):
+    """The memory knows names alone."""
+
+    kind: Literal["zero-shot"] = "zero-shot"
+
+
+class VocabularyFree(_Part):
+    """Names are guessed by a multimodal LLM from a few unlabelled images (FineR's protocol)."""
+
+    kind: Literal["vocabulary-free"] = "vocabulary-free"
+    images: int = Field(default=3, ge=1)
+    """Unlabelled images a category, of train."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+
+
+class Categories(_Part):
+    """The paper's claim: the same images among ever more categories."""
+
+    kind: Literal["categories"] = "categories"
+    counts: tuple[int, ...] = (10, 50, 100, 1_000)
+    """Categories that are known; counts past the data set's own are left out."""
+    shots: int = Field(default=4, ge=0)
+    """Exemplars a category; 0: names alone."""
+    seeds: tuple[int, ...] = (1,)
+
+
+Protocol = FewShot | ZeroShot | VocabularyFree | Categories
+
+
+class MemoryRecipe(_Part):
+    """What is learnt of each category, and by which encoder."""
+
+    encoder: str = "auto"
+    """As for `memory create`."""
+    texts: bool | None = None
+    """Whether names are learnt as texts; None: where the protocol has nothing else."""
+    templates: tuple[str, ...] = ()
+    """What names are put into, with `{}`; none: the data set's own."""
+
+
+class RankerRecipe(_Part):
+    """Who ranks, and how."""
+
+    model: str | None = None
+    """`provider:name`; `simulated:0.8` is right about four of five images whose category is among
+    the candidates, and is marked as simulated wherever its figures stand; None: nobody ranks."""
+    base_url: str | None = None
+    """OpenAI-compatible server."""
+    way: Literal["listwise", "choice", "pairwise"] = "listwise"
+    prompt: str | None = None
+    """`name@version`; None: the one of the way, pinned."""
+    orders: int = Field(default=1, ge=0, le=MOST_CANDIDATES)
+    """In how many orders the options are shown; 0: all."""
+    calibrate: int = Field(default=0, ge=0)
+    """Calls on the memory's own exemplars, made before, that fit how far it is believed."""
+    alone: bool = False
+    """Whether the model is also asked alone, with as many of all categories as fit."""
+
+
+class Suite(_Part):
+    """What is measured on what."""
+
+    name: str
+    """As its file."""
+    title: str = ""
+    """For people."""
+    description: str = ""
+    """What its figures say, and what they do not."""
+    dataset: str | dict[str, Any]
+    """Name of a data set's card, or a card: `{images: FOLDER}` is enough."""
+    protocol: FewShot | ZeroShot | VocabularyFree | Categories = Field(
+        default_factory=FewShot, discriminator="kind"
+    )
+    memory: MemoryRecipe = MemoryRecipe()
+    k: int = Field(default=5, ge=1, le=MOST_CANDIDATES)
+    """Candidates, that is distinct categories, that are retrieved and ranked."""
+    ranker: RankerRecipe = RankerRecipe()
+    ways: tuple[Way, ...] = ("knn", "retrieval", "ranked")
+    """Side by side on the same images."""
+    limit: int | None = Field(default=None, ge=1)
+    """Test images of each cell, drawn by its seed, evenly over categories; None: all."""
+    beside: str = ""
+    """Row of the paper that its figures stand beside, of `evals/paper.yaml`."""
+    smoke: bool = False
+    """Whether it only shows that all works."""
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """All that decides results, as plain data; titles do not."""
+        return self.model_dump(
+            mode="json", exclude={"name", "title", "description", "beside", "smoke"}
+        )
+
+
+def configuration_hash(parts: Any) -> str:  # noqa: ANN401 - plain data
+    """First 16 hex digits of the sha256 of plain data, whatever the order of its keys."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def find_suites(home: Path) -> dict[str, Path]:
+    """Files of the suites there are, by name; the user's own come first."""
+    found: dict[str, Path] = {}
+    for folder in content_folders("evals/suites", home):
+        for path in sorted(folder.glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def load_suite(name: str, home: Path, changes: Sequence[str] = ()) -> Suite:
+    """Read a suite.
+
+    Args:
+        name: Of a suite, or the path of a file.
+        home: RAR_HOME; `evals/suites/` there may hold the user's own.
+        changes: `key=value` each, with dots between keys: `ranker.prompt=rank@2`. Values are YAML.
+
+    Raises:
+        NotFoundError: There is no such suite.
+        ConfigurationError: The file is not valid.
+        InputError: A change is not.
+    """
+    suites = find_suites(home)
+    path = Path(name) if name.endswith((".yaml", ".yml")) else suites.get(name)
+    if path is None or not path.is_file():
+        raise NotFoundError(
+            f"There is no suite '{name}'.", f"There is: {', '.join(suites)}; or name a YAML file."
+        )
+    try:
+        data = yaml.safe_load(path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"'{path}' cannot be read: {error}.", "Correct it.") from error
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"'{path}' has no keys.", "Write name: …, dataset: …, and so on.")
+    data.setdefault("name", path.stem)
+    for change in changes:
+        _change(data, change)
+    try:
+        return Suite.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        kind: type[InputError | ConfigurationError] = InputError if changes else ConfigurationError
+        raise kind(
+            f"Suite '{path}': '{where}' = {first.get('input')!r} is not valid: {first['msg']}.",
+            "Correct it; docs/evaluation.md has every key.",
+        ) from error
+
+
+def _change(data: dict[str, Any], change: str) -> None:
+    key, equals, value = change.partition("=")
+    steps = key.strip().split(".")
+    if not equals or not all(steps):
+        raise InputError(f"'{change}' changes nothing.", "Write --set key=value.")
+    for step in steps[:-1]:
+        inner = data.get(step)
+        data[step] = inner = dict(inner) if isinstance(inner, dict) else {}
+        data = inner
+    try:
+        data[steps[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"'{change}' has no value that is YAML: {error}.", "Quote it.") from error
