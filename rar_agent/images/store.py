@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections import OrderedDict
@@ -11,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from PIL import Image
-
-from rar_agent.errors import ImageError, NotFoundError
+from rar_agent.errors import ConfigurationError, ImageError, NotFoundError
 from rar_agent.forks import Lock
 from rar_agent.images.admit import AdmittedImage
 from rar_agent.images.decode import decode
 from rar_agent.images.policy import Limits
 
 _SUFFIX = ".image"
+_DRAFT = ".image-draft"
+_ADMITTED = Limits(sys.maxsize, sys.maxsize, sys.maxsize)  # it was within the limits when it came
 
 
 class ImageStore:
@@ -55,10 +56,19 @@ class ImageStore:
         """Keep an image; returns its hash.
 
         In a folder its bytes are kept as they came, where the image has them, else as PNG.
+
+        Raises:
+            ConfigurationError: The folder cannot be written.
         """
         self._keep(replace(image, encoded=None) if image.encoded else image)
         if self.place is not None:
-            self._write(self.place, image)
+            try:
+                self._write(self.place, image)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"Images cannot be kept in '{self.place}': {error.strerror}.",
+                    "Make room there, or set RAR_HOME to a folder that can be written.",
+                ) from error
         return image.sha256
 
     def get(self, sha256: str) -> AdmittedImage:
@@ -105,42 +115,50 @@ class ImageStore:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = self._file(image.sha256)
         if not self._use(file):
-            with tempfile.NamedTemporaryFile(dir=place, suffix=".tmp", delete=False) as draft:
-                if image.encoded is not None:
-                    draft.write(image.encoded)
-                else:
-                    image.rgb.save(draft, format="PNG", compress_level=1)
-            Path(draft.name).replace(file)
+            opened, draft = tempfile.mkstemp(_DRAFT, dir=place)
+            try:
+                with os.fdopen(opened, "wb") as out:
+                    if image.encoded is not None:
+                        out.write(image.encoded)
+                    else:
+                        image.rgb.save(out, format="PNG", compress_level=1)
+                Path(draft).replace(file)
+            finally:
+                Path(draft).unlink(missing_ok=True)
         self._expire(place)
 
     def _use(self, file: Path) -> bool:
         """Count a use of a file; whether it is there."""
         try:
             os.utime(file)
+            return file.stat().st_size > 0  # none were written where the power failed
         except FileNotFoundError:
             return False
-        return True
 
     def _read(self, sha256: str) -> AdmittedImage | None:
         if self.place is None or not _is_hash(sha256):
             return None
         file = self._file(sha256)
-        try:
+        with suppress(OSError):  # a folder that may only be read
             self._use(file)
-            data = file.read_bytes()
-            rgb = decode(data, sha256[:12], Limits(max_pixels=Image.MAX_IMAGE_PIXELS or 0))
+        try:
+            rgb = decode(file.read_bytes(), sha256[:12], _ADMITTED)
         except (OSError, ImageError):
             return None
         return AdmittedImage(sha256, rgb, sha256[:12])
 
     def _expire(self, place: Path) -> None:
-        """Remove what is old or too much; drafts of writers that died are old one day."""
+        """Remove what is old or too much; drafts of writers that died are old one day.
+
+        The folder may have been there before, with a user's own files: those are left alone.
+        """
         files = []
         with os.scandir(place) as found:
             for file in found:
-                with suppress(FileNotFoundError):  # another process expires them too
-                    seen = file.stat()
-                    files.append((seen.st_mtime, seen.st_size, file.path))
+                if file.name.endswith((_SUFFIX, _DRAFT)):
+                    with suppress(FileNotFoundError):  # another process expires them too
+                        seen = file.stat()
+                        files.append((seen.st_mtime, seen.st_size, file.path))
         total, now = sum(size for _, size, _ in files), time.time()
         for used, size, path in sorted(files)[:-1]:
             if now - used > self._expiry_s or total > self._max_files_bytes:

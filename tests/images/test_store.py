@@ -1,13 +1,31 @@
 import os
+import signal
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from rar_agent.errors import NotFoundError
+from rar_agent.errors import ConfigurationError, NotFoundError
 from rar_agent.images import ImageStore, admit
 from tests.conftest import draw
 from tests.forks import Stuck, in_fork, needs_fork
+
+
+@contextmanager
+def full_disk():
+    """No file may grow beyond 100 bytes."""
+    resource = pytest.importorskip("resource")
+    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_what_is_put_is_got():
@@ -79,6 +97,48 @@ def test_what_is_used_stays(tmp_path):
     ImageStore(tmp_path).get(hashes[0])
     ImageStore(tmp_path, expiry_s=100).put(admit(draw("blue", 3)))
     assert [h in ImageStore(tmp_path) for h in hashes] == [True, False]
+
+
+def test_a_user_s_own_files_are_left_alone(tmp_path):
+    draw("red", 1).save(tmp_path / "holiday.jpg")
+    (tmp_path / "album").mkdir()
+    for one in tmp_path.iterdir():
+        os.utime(one, (1, 1))
+    for seed in (2, 3):
+        ImageStore(tmp_path, max_files_bytes=1, expiry_s=1).put(admit(draw("blue", seed)))
+    assert {"holiday.jpg", "album"} < {one.name for one in tmp_path.iterdir()}
+
+
+def test_a_place_that_cannot_be_written_says_what_to_do(tmp_path):
+    (tmp_path / "images").write_text("")
+    with pytest.raises(ConfigurationError, match=r"cannot be kept in .*RAR_HOME"):
+        ImageStore(tmp_path / "images").put(admit(draw("red", 1)))
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path):
+    image = replace(admit(draw("red", 1)), encoded=b"x" * 10_000)
+    store = ImageStore(tmp_path)
+    with full_disk(), pytest.raises(ConfigurationError, match="Make room"):
+        store.put(image)
+    assert not list(tmp_path.iterdir())
+    store.put(image)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_that_was_never_written_is_written_again(tmp_path):
+    image = admit(draw("red", 1))
+    ImageStore(tmp_path).put(image)
+    [file] = tmp_path.iterdir()
+    file.write_bytes(b"")
+    ImageStore(tmp_path).put(image)
+    assert ImageStore(tmp_path).get(image.sha256)
+
+
+def test_limits_are_for_what_comes_in(tmp_path, monkeypatch):
+    image = admit(draw("red", 1))
+    ImageStore(tmp_path).put(image)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # as programs with large images do
+    assert ImageStore(tmp_path).get(image.sha256)
 
 
 @needs_fork
