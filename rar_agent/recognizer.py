@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from functools import cached_property
 from typing import Any, TypedDict, Unpack
@@ -115,12 +115,28 @@ class Recognizer:
         return Recognition.model_validate(answer["recognition"])
 
     async def arecognize(
-        self, image: ImageSource | AdmittedImage, **asked: Unpack[Asked]
+        self,
+        image: ImageSource | AdmittedImage,
+        tell: Callable[[dict[str, Any]], Awaitable[None]] | None = None,
+        **asked: Unpack[Asked],
     ) -> Recognition:
-        """Like `recognize`, without blocking the event loop."""
+        """Like `recognize`, without blocking the event loop.
+
+        Args:
+            image: As for `recognize`.
+            tell: Told under way of each `step`: `retrieved`, with the candidates, and `ranking`,
+                when a model is asked.
+            **asked: See `Asked`.
+        """
         with part("recognize"):
             given = await asyncio.to_thread(lambda: self._given(self._admit(image), asked))
-            answer = await self._graph.ainvoke(**given)
+            answer: dict[str, Any] = {}
+            modes = ["custom", "values"] if tell else ["values"]
+            async for mode, said in self._graph.astream(**given, stream_mode=modes):
+                if mode == "values":
+                    answer = said
+                elif tell:
+                    await tell(said)
         return Recognition.model_validate(answer["recognition"])
 
     def stream(

@@ -257,3 +257,18 @@ def test_refresh_takes_what_was_taught_meanwhile(tmp_path, builtin):
     taught()  # anew: its generations count from the beginning
     assert recognizer.refresh()
     assert len(recognizer.recognize(draw("blue", 2)).categories) == 1
+
+
+async def test_who_waits_is_told_what_happens(place, server):
+    told = []
+
+    async def tell(said):
+        told.append((said["step"], len(said["candidates"]) if said["step"] == "retrieved" else 0))
+
+    server.script = [Reply("A")]
+    asks = Recognizer(
+        "discs", home=place, device="cpu", base_url=server.url, model="m", skip_ranking_at=1.01
+    )
+    found = await asks.arecognize(draw("red", 99), tell, k=3)
+    assert told == [("retrieved", 3), ("ranking", 0)]
+    assert comparable(found) == comparable(await asks.arecognize(draw("red", 99), k=3))

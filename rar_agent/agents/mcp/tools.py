@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 from mcp.server.session import ServerSession
 from mcp.shared.context import RequestContext
 from mcp.types import (
@@ -104,7 +105,7 @@ class _Kind:
     description: str
     takes: type[BaseModel]
     gives: type[BaseModel]
-    run: Callable[[Tools, Any, Context], Awaitable[Said]]
+    run: Callable[[Tools, Any, Context], Coroutine[Any, Any, Said]]
     writes: bool = False
 
     def told(self, name: str, description: str) -> Tool:
@@ -153,7 +154,8 @@ class Tools:
             if kind is None:
                 known = ", ".join(self._kinds)
                 raise InputError(f"There is no tool '{name}'.", f"There is {known}.")
-            content, structured = await kind.run(self, _checked(kind.takes, arguments), context)
+            said = kind.run(self, _checked(kind.takes, arguments), context)
+            content, structured = await _cancelled_once(said)
         except RarError as error:
             return failed(str(error))
         plain = structured.model_dump(mode="json")
@@ -167,11 +169,13 @@ class Tools:
         await progress.begin(f"loading memory {asked.memory or self.settings.memory}")
         recognizer = await asyncio.to_thread(self.recognizers.of, asked.memory)
         await asyncio.to_thread(lambda: recognizer.services.encoder)
-        await progress.begin("encoding the image")
-        await asyncio.to_thread(recognizer.services.embed, image)
-        asks = await asyncio.to_thread(lambda: recognizer.services.ranker.asks)
-        await progress.begin("searching and ranking" if asks else "searching")
-        found = await recognizer.arecognize(image, k=asked.top_k)
+        await progress.begin("encoding and searching")
+
+        async def tell(said: dict[str, Any]) -> None:
+            if said["step"] == "ranking":
+                await progress.begin(f"ranking {said['candidates']} candidates")
+
+        found = await recognizer.arecognize(image, tell, k=asked.top_k)
         from rar_agent.agents.answer import describe  # what it imports is there by now
 
         return [TextContent(type="text", text=describe(found))], found
@@ -198,7 +202,9 @@ class Tools:
         return [TextContent(type="text", text=knowledge.tell_category(found)), *shown], found
 
     async def _teach(self, asked: TeachInput, context: Context) -> Said:
+        progress = Progress(context, 3)
         roots = await self._roots(context)
+        await progress.begin("reading the images")
         given = [(image, "") for image in asked.images] + [("", data) for data in asked.data]
         images = [
             await asyncio.to_thread(admit_given, image, data, self.settings, roots)
@@ -206,8 +212,10 @@ class Tools:
         ]
         recognizer = await asyncio.to_thread(self.recognizers.of)
         lesson = teaching.prepare(recognizer, asked.category, images, asked.description)
+        await progress.begin("waiting for a person's approval")
         # Up to here nothing has any effect.
         category, description = await approve(lesson, context)
+        await progress.begin("learning")
         lesson = teaching.prepare(recognizer, category, images, description)
         taught = await asyncio.to_thread(teaching.teach, recognizer, lesson)
         return [TextContent(type="text", text=teaching.tell_taught(taught))], taught
@@ -215,6 +223,22 @@ class Tools:
     async def _roots(self, context: Context) -> tuple[Any, ...]:
         own = self.settings.roots
         return own if self._remote else (*own, *await client_roots(context.session))
+
+
+async def _cancelled_once(work: Coroutine[Any, Any, Said]) -> Said:
+    """Run it so that it is cancelled once and has ended then.
+
+    A scope of anyio, as requests run in, cancels again at every step. A graph whose steps are
+    streamed is then kept from ending its calls of a model.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        if not task.done():
+            task.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([task])
 
 
 def failed(said: str) -> CallToolResult:

@@ -78,7 +78,7 @@ def test_recognising_with_progress(client, ranker):
 
     result = client.call("recognize_image", progress=tell, data=data(draw("red", 99)))
     assert Recognition.model_validate(result.structuredContent).label == "red"
-    assert told[-1] == "searching and ranking"
+    assert told[-1] == "ranking 5 candidates"
 
 
 def test_only_the_servers_roots_are_open(client, photos):

@@ -141,8 +141,8 @@ def test_progress_is_told(client, red):
     assert told == [
         (0, 4, "reading the image"),
         (1, 4, "loading memory colours"),
-        (2, 4, "encoding the image"),
-        (3, 4, "searching and ranking"),
+        (2, 4, "encoding and searching"),
+        (3, 4, "ranking 5 candidates"),
     ]
 
 
