@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import secrets
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,10 @@ def mcp(
     if not http:
         from rar_agent.agents.mcp.stdio import run_stdio
 
+        if sys.stdin.isatty():
+            typer.echo(
+                "rar-agent: a client speaks here, as docs/mcp.md says; Ctrl-C ends", err=True
+            )
         with _leaving_at_once():
             run_stdio(server)
         return

@@ -18,15 +18,23 @@ from mcp.types import (
     Tool,
     ToolAnnotations,
 )
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel
 
 from rar_agent.agents import knowledge, teaching
 from rar_agent.agents.mcp.approval import approve
 from rar_agent.agents.mcp.images import admit_given, client_roots
+from rar_agent.agents.mcp.inputs import (
+    DescribeInput,
+    Input,
+    ListInput,
+    RecognizeInput,
+    TeachInput,
+    checked,
+)
 from rar_agent.agents.mcp.progress import Progress
 from rar_agent.agents.mcp.recognizers import Recognizers
 from rar_agent.errors import InputError, RarError
-from rar_agent.settings import MOST_CANDIDATES, Settings
+from rar_agent.settings import Settings
 from rar_agent.types import Recognition
 
 Context = RequestContext[ServerSession, Any, Any]
@@ -35,75 +43,13 @@ Said = tuple[Sequence[ContentBlock], BaseModel]
 _SIDE = 384  # of a category's photo that a model is shown, in pixels
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class RecognizeInput(_Input):
-    """What to recognise."""
-
-    image: str = Field(
-        default="",
-        description="Path of an image file under a root of the client or server, or https URL.",
-    )
-    data: str = Field(
-        default="",
-        description="In place of image: the file's bytes in base64. For programs; a model cannot "
-        "copy image data.",
-    )
-    memory: str = Field(
-        default="", description="Name of the memory to ask, see list_memories; empty: the default."
-    )
-    top_k: int = Field(
-        default=5, ge=1, le=MOST_CANDIDATES, description="How many candidates to return."
-    )
-
-
-class ListInput(_Input):
-    """Nothing is chosen."""
-
-
-class DescribeInput(_Input):
-    """What to describe."""
-
-    category: str = Field(description="Name of the category, as recognize_image gives it.")
-    memory: str = Field(default="", description="Name of the memory; empty: the default.")
-    photos: int = Field(
-        default=0,
-        ge=0,
-        le=knowledge.MOST_PICTURES,
-        description="How many of its photos to show you.",
-    )
-
-
-class TeachInput(_Input):
-    """What to teach."""
-
-    category: str = Field(description="Name of the category, an existing or a new one.")
-    images: list[str] = Field(
-        default_factory=list,
-        max_length=teaching.MOST_IMAGES,
-        description="Paths or https URLs of images that show it, as for recognize_image.",
-    )
-    data: list[str] = Field(
-        default_factory=list,
-        max_length=teaching.MOST_IMAGES,
-        description="More images, as bytes in base64; for programs.",
-    )
-    description: str = Field(
-        default="",
-        max_length=500,
-        description="One sentence that tells a new category from similar ones.",
-    )
-
-
 @dataclass(frozen=True)
 class _Kind:
     """One tool."""
 
     title: str
     description: str
-    takes: type[BaseModel]
+    takes: type[Input]
     gives: type[BaseModel]
     run: Callable[[Tools, Any, Context], Coroutine[Any, Any, Said]]
     writes: bool = False
@@ -154,7 +100,7 @@ class Tools:
             if kind is None:
                 known = ", ".join(self._kinds)
                 raise InputError(f"There is no tool '{name}'.", f"There is {known}.")
-            said = kind.run(self, _checked(kind.takes, arguments), context)
+            said = kind.run(self, checked(kind.takes, arguments), context)
             content, structured = await _cancelled_once(said)
         except RarError as error:
             return failed(str(error))
@@ -244,19 +190,6 @@ async def _cancelled_once(work: Coroutine[Any, Any, Said]) -> Said:
 def failed(said: str) -> CallToolResult:
     """The answer of a tool that could not do what it was asked."""
     return CallToolResult(content=[TextContent(type="text", text=said)], isError=True)
-
-
-def _checked(takes: type[BaseModel], arguments: dict[str, Any]) -> BaseModel:
-    try:
-        return takes.model_validate(arguments)
-    except ValidationError as error:
-        wrong = [
-            f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg'].lower()}"
-            for one in error.errors()
-        ]
-        raise InputError(
-            f"The arguments are not valid: {'; '.join(wrong)}.", "Correct them."
-        ) from (error)
 
 
 def _described(settings: Settings) -> str:

@@ -223,6 +223,13 @@ def test_what_a_person_approves_is_taught(client, ranker):
     assert (best["name"], best["description"]) == ("yellow", "Sunny.")
 
 
+def test_a_client_that_cannot_ask_a_person_teaches_nothing(variables):
+    with Client(over_stdio(variables, "--teach")) as silent:
+        result = silent.call("teach_category", category="pink", data=[data(draw("pink", 1))])
+    assert result.isError
+    assert "cannot ask a person" in text(result)
+
+
 def test_what_may_not_be_read_is_not_taught(client, photos):
     asked = len(client.asked)
     path = str(photos / "closed" / "red.png")
