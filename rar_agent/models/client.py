@@ -7,6 +7,7 @@ timeout of HTTP clients is for each read, so a server that sends a byte a second
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from typing import Any
 
 import openai
 from langchain_core.language_models import BaseChatModel
+from langchain_core.load import dumpd
 from langchain_openai._compat import httpx  # what the installed SDK stands on
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
@@ -139,6 +141,17 @@ def limited_client(
     return LimitedClient(timeout_s, at_once, proxy)
 
 
+def _written(model: BaseChatModel) -> dict[str, Any]:
+    """How tracers write a model down: its options, which may hold keys, are a hash.
+
+    The hash is there for LangChain's own cache, which tells models apart by this.
+    """
+    whole = dumpd(model)
+    hashed = hashlib.sha256(json.dumps(whole, sort_keys=True, default=repr).encode()).hexdigest()
+    named = {name: whole[name] for name in ("lc", "id", "name") if name in whole}
+    return {**named, "type": "constructor", "kwargs": {"sha256": hashed}}
+
+
 def asked_whole(model: BaseChatModel, at_once: int) -> BaseChatModel:
     """A model that never streams, whoever calls, and keeps to the limits where it can.
 
@@ -150,7 +163,7 @@ def asked_whole(model: BaseChatModel, at_once: int) -> BaseChatModel:
         model: Left as it is; one with an HTTP client of its own keeps that.
         at_once: Requests at the same time.
     """
-    changes: dict[str, Any] = {"disable_streaming": True}
+    changes: dict[str, Any] = {"disable_streaming": True, "_serialized": _written(model)}
     if "streaming" in type(model).model_fields:
         changes["streaming"] = False
     if isinstance(model, BaseChatOpenAI) and (

@@ -7,6 +7,8 @@ import json
 import langsmith
 import pytest
 from langchain.agents import create_agent
+from langchain_core.caches import InMemoryCache
+from langchain_core.globals import set_llm_cache
 from langchain_core.tracers.langchain import wait_for_all_tracers
 from langchain_openai import ChatOpenAI
 from langsmith.utils import get_env_var
@@ -16,6 +18,7 @@ from rar_agent.agents import build_agent
 from rar_agent.graph import Context, build_recognize
 from rar_agent.telemetry.tracing import _without
 from tests.collector import runs_of
+from tests.conftest import draw
 from tests.openai_server import Reply, pictures_of, tool_call
 from tests.telemetry.leaks import leaked
 
@@ -130,6 +133,36 @@ def test_a_refusal_that_says_the_image_back(asking, server, collector, traced, p
     runs = traced()
     assert "characters left out" in json.dumps(runs)
     assert leaked(sent_of(collector), pictures_of(server.requests[0])) == []
+
+
+def test_options_that_may_hold_keys_are_not_traced(
+    asking, server, collector, traced, photo, monkeypatch
+):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-own-0123456789")
+    server.script = [RANKED]
+    url = server.url.replace("://", "://me:password@")
+    options = {"default_headers": {"x-key": "sesame"}, "temperature": 0.5}
+    asking(base_url=url, model_options=options).recognize(photo)
+    assert b"sesame" in server.received[0]
+    asked = traced()[5]
+    assert asked["serialized"]["name"] == "ChatOpenAI"
+    assert asked["extra"]["invocation_params"]["temperature"] == 0.5
+    for secret in (b"sk-own-0123456789", b"sesame", b"password"):
+        assert secret not in sent_of(collector)
+
+
+def test_langchains_cache_takes_no_picture_or_model_for_another(asking, server, photo):
+    server.script = [RANKED]
+    set_llm_cache(InMemoryCache())
+    try:
+        asking().recognize(photo)
+        asking().recognize(photo)
+        assert len(server.requests) == 1
+        asking().recognize(draw("red", 1))  # the same candidates or not: another picture
+        asking(model_options={"top_p": 0.5}).recognize(photo)
+        assert len(server.requests) == 3
+    finally:
+        set_llm_cache(None)
 
 
 def conversation(photo):

@@ -146,6 +146,21 @@ def test_a_failed_model_is_an_error_of_its_call_alone(
     assert (dict(labels)["rar.degraded"], count) == (True, 1)
 
 
+async def test_who_is_cancelled_ends_its_spans(asking, server, spans, photo, caplog):
+    server.script = [Reply("late", delay_s=5)]
+    task = asyncio.create_task(asking().arecognize(photo))
+    while not server.requests:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    ended = spans()
+    assert tree(ended) == PARTS
+    for name in ("recognize", "rank", "chat m"):
+        assert only(ended, name).attributes["error.type"] == "CancelledError"
+    assert "detach" not in caplog.text  # OpenTelemetry's word where contexts are mixed up
+
+
 def test_what_is_counted(asking, server, spans, measured, photo, tmp_path):
     server.script = [RANKED]
     recognizer = asking(cache_mb=1, home=tmp_path, max_cost=1, prices=PRICES)
