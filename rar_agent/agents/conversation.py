@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from langchain.tools import ToolRuntime
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import BaseMessage, convert_to_messages
 
 from rar_agent.agents.kept import image_store
 from rar_agent.errors import ImageError, NotFoundError
@@ -21,13 +21,19 @@ Source = Mapping[str, Any]
 """Where an image is, by the first of these keys that is there: `sha256` (in the image store),
 `problem` (why it is not), or, as in LangChain's image blocks, `base64`, `url`, `file_id`."""
 
-_HANDLE = re.compile(r"image_([1-9]\d{0,5})")
+_HANDLE = re.compile(r"image_[1-9][0-9]{0,5}")
+_MEANT = re.compile(r"\[?(?:attached image: )?image[ _-]?0*([0-9]+)\]?", re.IGNORECASE)
 _KEPT = ("sha256", "problem", "url", "file_id")
+_IMAGES = ("image", "image_url", "input_image")
+_FILES = ("file", "media")
+_TWICE = "it is the name of two images here; attach() takes the conversation, to give each its own."
+_AGAIN = "Ask the user to attach the image itself."
 
 
-def is_handle(text: str) -> bool:
-    """Whether a model's argument is a handle, such as `image_1`."""
-    return re.fullmatch(r"image_\d+", text) is not None
+def handle_in(text: str) -> str | None:
+    """The handle that a model's argument is, or nearly is (`Image 1`); None: it is none."""
+    found = _MEANT.fullmatch(text.strip(" '\"`"))
+    return f"image_{found[1]}" if found else None
 
 
 def next_handle(named: Mapping[str, Source]) -> str:
@@ -36,20 +42,25 @@ def next_handle(named: Mapping[str, Source]) -> str:
 
 
 def image_block(item: str | Mapping[str, Any]) -> dict[str, Any] | None:
-    """One item of a message's content as LangChain's image block, or None if it is no image."""
+    """One item of a message's content as LangChain's image block, or None if it is no image.
+
+    All forms count: LangChain's, new and old, OpenAI's, Anthropic's, Google's and MCP's. Of where
+    the image is, the block has the first that is given; none, where the item is malformed.
+    """
     if isinstance(item, str):
         return None
-    kind, url = item.get("type"), item.get("image_url")
-    if kind == "input_image" or (kind == "image_url" and isinstance(url, str)):
-        given = {"type": "image", "url": url, "file_id": item.get("file_id")}
-        return {key: value for key, value in given.items() if value}
-    if kind == "media" and str(item.get("mime_type", "")).startswith("image/"):
-        data, url = item.get("data"), item.get("file_uri")
-        return {"type": "image", "base64": data} if data else {"type": "image", "url": url}
-    for block in HumanMessage(content=[dict(item)]).content_blocks:
-        if block["type"] == "image":
-            return dict(block)
-    return None
+    kind, inner = item.get("type"), item.get("image_url") or item.get("source")
+    mime = str(item.get("mime_type") or item.get("mimeType"))
+    if kind not in _IMAGES and not (kind in _FILES and mime.startswith("image/")):
+        return None
+    given = {**item, **inner} if isinstance(inner, Mapping) else {"url": inner, **item}
+    found = {
+        "base64": given.get("base64") or given.get("data"),
+        "url": given.get("url") or given.get("file_uri"),
+        "file_id": given.get("file_id") or given.get("id"),
+    }
+    there = [(key, value) for key, value in found.items() if value and isinstance(value, str)]
+    return {"type": "image", **dict(there[:1])}
 
 
 def items(message: BaseMessage) -> list[str | dict[str, Any]]:
@@ -58,14 +69,18 @@ def items(message: BaseMessage) -> list[str | dict[str, Any]]:
     return [content] if isinstance(content, str) else list(content)
 
 
-def named_in(message: BaseMessage) -> dict[str, Source]:
-    """Handles that a message itself gives, see `attach`."""
-    given = message.additional_kwargs.get(ATTACHED)
+def sources(given: object) -> dict[str, Source]:
+    """What handles stand for, of what anybody may have written in a message or a state."""
     return {
         handle: {key: source[key] for key in _KEPT if isinstance(source.get(key), str)}
         for handle, source in (given.items() if isinstance(given, Mapping) else ())
         if _HANDLE.fullmatch(str(handle)) and isinstance(source, Mapping)
     }
+
+
+def named_in(message: BaseMessage) -> dict[str, Source]:
+    """Handles that a message itself gives, see `attach`."""
+    return sources(message.additional_kwargs.get(ATTACHED))
 
 
 def images_of(state: object) -> dict[str, Source]:
@@ -77,13 +92,11 @@ def images_of(state: object) -> dict[str, Source]:
     Args:
         state: An agent's state, or its messages, oldest first.
     """
-    messages, named = _of(state)
-    found = dict(named)
+    messages, found = _of(state)
     for message in messages:
         for handle, source in named_in(message).items():
-            twice = f"is the name of two images here: give attach() the conversation, {handle}"
             same = found.get(handle, source) == source
-            found[handle] = source if same else {"problem": twice}
+            found[handle] = source if same else {"problem": _TWICE}
     number = 0
     for block in _blocks(messages):
         number += 1
@@ -108,17 +121,21 @@ def find_image(
         ImageError: There is no such image, it may not be read, or it has no bytes here.
     """
     policy = policy or Policy.of(settings, authority="model")
-    if not is_handle(image):
-        return admit(image, policy)
+    handle = handle_in(image)
     found = images_of(runtime.state if runtime else [])
-    if image not in found:
-        names = sorted(found, key=lambda handle: int(handle[6:]))
-        have = f"It has {', '.join(names[:20])}{' and more' if names[20:] else ''}."
+    if handle in found:
+        return read_image(found[handle], handle, policy, image_store(settings))
+    names = sorted(found, key=lambda one: int(one[6:]))
+    there = f"Attached: {', '.join(names[:20])}{' and more' if names[20:] else ''}."
+    if handle:
         raise ImageError(
-            f"There is no {image} in this conversation.",
-            have if found else "Ask the user to attach the image.",
+            f"There is no {handle} in this conversation.",
+            there if found else "Ask the user to attach the image.",
         )
-    return read_image(found[image], image, policy, image_store(settings))
+    try:
+        return admit(image, policy)
+    except ImageError as error:
+        raise ImageError(error.message, f"{error.fix} {there}" if found else error.fix) from error
 
 
 def read_image(source: Source, handle: str, policy: Policy, store: ImageStore) -> AdmittedImage:
@@ -133,38 +150,30 @@ def read_image(source: Source, handle: str, policy: Policy, store: ImageStore) -
     Raises:
         ImageError: It has no bytes here, or is over a limit.
     """
-    again = "Ask the user to attach the image itself."
-    if sha256 := source.get("sha256"):
-        try:
-            image = store.get(str(sha256))
-        except NotFoundError as error:
-            raise ImageError(f"{handle} is no longer kept.", again) from error
-        return AdmittedImage(image.sha256, image.rgb, handle)
-    if problem := source.get("problem"):
-        raise ImageError(f"{handle} {problem}", again)
-    if data := source.get("base64"):
-        return _own(f"data:;base64,{data}", handle, policy)
-    url = str(source.get("url") or "")
-    if url.startswith("data:"):
-        return _own(url, handle, policy)
-    if url:
-        return admit(url, policy)
-    raise ImageError(f"{handle} was attached as a file id, so its bytes are not here.", again)
+    own = Policy(limits=policy.limits)  # for the user's data, not a string that a model chose
+    data, url = source.get("base64"), source.get("url", "")
+    try:
+        if sha256 := source.get("sha256"):
+            image = store.get(sha256)
+        elif data or url.startswith("data:"):
+            image = admit(f"data:;base64,{data}" if data else url, own)
+        elif url:
+            return admit(url, policy)
+        else:
+            raise ImageError(source.get("problem", "it came without its bytes, as a file id say."))
+    except NotFoundError as error:
+        raise ImageError(f"{handle} is no longer kept.", _AGAIN) from error
+    except ImageError as error:
+        raise ImageError(f"{handle} cannot be used: {error}", _AGAIN) from error
+    return AdmittedImage(image.sha256, image.rgb, handle)
 
 
-def _own(uri: str, handle: str, policy: Policy) -> AdmittedImage:
-    """The user's own data, not a string that a model chose: only the limits apply."""
-    admitted = admit(uri, Policy(limits=policy.limits))
-    return AdmittedImage(admitted.sha256, admitted.rgb, handle)
-
-
-def _of(state: object) -> tuple[Sequence[BaseMessage], Mapping[str, Source]]:
-    if isinstance(state, Mapping):
-        return state.get("messages") or [], state.get(ATTACHED) or {}
+def _of(state: object) -> tuple[list[BaseMessage], dict[str, Source]]:
     if isinstance(state, Sequence):
-        return state, {}
-    messages = getattr(state, "messages", None) or []
-    return cast("Sequence[BaseMessage]", messages), getattr(state, ATTACHED, None) or {}
+        return convert_to_messages(state), {}
+    fields = state if isinstance(state, Mapping) else {}
+    messages, named = (fields.get(key, getattr(state, key, None)) for key in ("messages", ATTACHED))
+    return convert_to_messages(messages or []), sources(named)
 
 
 def _blocks(messages: Sequence[BaseMessage]) -> Iterator[dict[str, Any]]:

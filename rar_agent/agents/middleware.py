@@ -14,14 +14,14 @@ from langchain_core.messages import BaseMessage, ToolMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from rar_agent.agents.conversation import ATTACHED, Source
+from rar_agent.agents.conversation import ATTACHED, sources
 from rar_agent.agents.references import with_images, without_bytes
 from rar_agent.settings import Settings, load_settings
 
 
 def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Reducer of handles: none is lost."""
-    return {**old, **new}
+    return {**sources(old), **sources(new)}  # a server's client may write anything here
 
 
 class AttachedImagesState(AgentState[Any]):
@@ -56,14 +56,14 @@ class AttachedImagesMiddleware(AgentMiddleware[AttachedImagesState, Any, Any]):
         runtime: Runtime[Any],  # noqa: ARG002
     ) -> dict[str, Any] | None:
         """Put references in the place of new images."""
-        named: dict[str, Source] = {**state.get(ATTACHED, {})}
-        changed = []
+        named = sources(state.get(ATTACHED))
+        known, changed = len(named), []
         for message in state["messages"]:
             clean, found = without_bytes(message, named, self._settings)
-            if found:
-                named |= found
+            named |= found
+            if clean is not message:
                 changed.append(clean)
-        return {"messages": changed, ATTACHED: named} if changed else None
+        return {"messages": changed, ATTACHED: named} if changed or len(named) > known else None
 
     async def abefore_model(
         self, state: AttachedImagesState, runtime: Runtime[Any]
@@ -93,7 +93,8 @@ class AttachedImagesMiddleware(AgentMiddleware[AttachedImagesState, Any, Any]):
         handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
     ) -> ToolMessage | Command[Any]:
         """Keep the images of a tool's answer before it is in the state."""
-        return self._kept(request, handler(request))
+        kept: ToolMessage | Command[Any] = self._kept(request, handler(request))
+        return kept
 
     async def awrap_tool_call(
         self,
@@ -106,29 +107,22 @@ class AttachedImagesMiddleware(AgentMiddleware[AttachedImagesState, Any, Any]):
     def _shown(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         if not self._show:
             return request
-        named: dict[str, Source] = {**cast("AttachedImagesState", request.state).get(ATTACHED, {})}
+        named = sources(cast("AttachedImagesState", request.state).get(ATTACHED))
         shown = [with_images(message, named, self._settings) for message in request.messages]
         return request.override(messages=shown)
 
-    def _kept(
-        self, request: ToolCallRequest, answer: ToolMessage | Command[Any]
-    ) -> ToolMessage | Command[Any]:
+    def _kept(self, request: ToolCallRequest, answer: Any) -> Any:  # noqa: ANN401
         """The answer with references; `before_model` takes over what they stand for."""
-        named = request.state.get(ATTACHED, {}) if isinstance(request.state, Mapping) else {}
-
-        def clean(message: Any) -> Any:  # noqa: ANN401 - a command may hold anything
-            if not isinstance(message, BaseMessage):
-                return message
-            swapped, found = without_bytes(message, named, self._settings)
-            if found:
-                swapped.additional_kwargs[ATTACHED] = found
-            return swapped
-
-        if isinstance(answer, ToolMessage):
-            kept: ToolMessage = clean(answer)
-            return kept
+        if isinstance(answer, list):  # of commands and messages
+            return [self._kept(request, one) for one in answer]
+        if isinstance(answer, BaseMessage):
+            state = request.state if isinstance(request.state, Mapping) else {}
+            return without_bytes(answer, sources(state.get(ATTACHED)), self._settings)[0]
         update = answer.update
         if isinstance(update, Mapping) and isinstance(update.get("messages"), list):
-            messages = [clean(message) for message in update["messages"]]
+            messages = [
+                self._kept(request, one) if isinstance(one, BaseMessage) else one
+                for one in update["messages"]
+            ]
             return replace(answer, update={**update, "messages": messages})
         return answer

@@ -87,8 +87,12 @@ def without_bytes(
         settings: Where images are kept, and limits.
 
     Returns:
-        The message, itself where it has no images, and what its handles stand for. Names that it
-        gave and that are taken are changed.
+        The message, itself where nothing changes, and what its handles stand for, which it says as
+        well: so it may go on without its state, as a message of another graph. Names that it gave
+        and that are taken are changed.
+
+    Raises:
+        ConfigurationError: Images cannot be kept.
     """
     own, found, renamed = named_in(message), dict[str, Source](), dict[str, str]()
     for handle, source in own.items():
@@ -104,22 +108,22 @@ def without_bytes(
         else:
             new = renamed.get(referred(item) or "")
             content.append(reference(new) if new else item)
-    if not found:
-        return message, {}
-    others = {key: value for key, value in message.additional_kwargs.items() if key != ATTACHED}
+    if found == own:
+        return message, found
+    others = {**message.additional_kwargs, ATTACHED: found}
     return message.model_copy(update={"content": content, "additional_kwargs": others}), found
 
 
 def _keep(block: Mapping[str, Any], settings: Settings) -> Source:
-    url = str(block.get("url") or "")
-    data = f"data:;base64,{block['base64']}" if block.get("base64") else url
+    url = block.get("url", "")
+    data = f"data:;base64,{block['base64']}" if "base64" in block else url
     if not data.startswith("data:"):
-        return {"url": url} if url else {"file_id": str(block.get("file_id", ""))}
+        return {key: block[key] for key in ("url", "file_id") if key in block}
     policy = Policy(limits=Policy.of(settings).limits)
     try:
         return {"sha256": image_store(settings).put(admit(data, policy, keep_encoded=True))}
     except ImageError as error:
-        return {"problem": f"cannot be used: {error}"}
+        return {"problem": str(error)}
 
 
 def with_images(message: AnyMessage, named: Mapping[str, Source], settings: Settings) -> AnyMessage:
@@ -130,6 +134,8 @@ def with_images(message: AnyMessage, named: Mapping[str, Source], settings: Sett
         named: What handles stand for; an image that is no longer kept stays a reference.
         settings: Where images are kept, and the longest side to show.
     """
+    if message.type not in ("human", "tool"):  # providers refuse images elsewhere
+        return message
     content = list[str | dict[str, Any]]()
     for item in items(message):
         content.append(item)

@@ -16,7 +16,7 @@ from langgraph.types import interrupt
 from pydantic import BaseModel, Field, ValidationError
 
 from rar_agent.agents import knowledge
-from rar_agent.agents.conversation import find_image, images_of, is_handle
+from rar_agent.agents.conversation import find_image, handle_in, images_of
 from rar_agent.agents.recognizers import Recognizers
 from rar_agent.agents.teaching import (
     MOST_IMAGES,
@@ -186,11 +186,13 @@ def _lesson(
     """
     attached = images_of(runtime.state if runtime else [])
     for image in asked.images:
-        if not is_handle(image):
+        handle = handle_in(image)
+        if handle is None:
             raise InputError(
                 f"'{image[:60]}' is no attached image.", "Name them by their handles: image_1."
             )
-        if str(attached.get(image, {}).get("url", "")).startswith("http"):
+        url = attached.get(handle, {}).get("url", "data:")
+        if not url.startswith("data:"):
             raise InputError(
                 f"{image} is a link, and another image could be there once it is approved.",
                 "Ask the user to attach the image itself.",

@@ -12,6 +12,7 @@ from langchain.tools import tool
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 from PIL import Image
 
@@ -106,6 +107,57 @@ def test_a_handle_means_nothing_in_another_thread(agent):
     assert "no image_1 in this conversation" in told.content
 
 
+def test_messages_go_on_without_their_state(agent):
+    """Where the caller keeps them, or a graph whose node the agent is."""
+    first = agent("hello").invoke({"messages": [HumanMessage([block(RED)]), HumanMessage("?")]})
+    messages = [*first["messages"], HumanMessage([block(BLUE)])]
+    chat = agent({"image": "image_1"}, {"image": "image_2"}, "done")
+    assert [text[:16] for text in said(chat.invoke({"messages": messages}))] == [
+        "Answer: red disc",
+        "Answer: blue dis",
+    ]
+    outer = StateGraph(MessagesState)
+    outer.add_node("agent", agent("hello", {"image": "image_1"}, "done"))
+    outer.add_edge(START, "agent")
+    graph = outer.compile(checkpointer=InMemorySaver())
+    graph.invoke({"messages": [HumanMessage([block(GREEN)])]}, THREAD)
+    [told] = said(graph.invoke({"messages": [HumanMessage("Which was it?")]}, THREAD))
+    assert told.startswith("Answer: green discs")
+
+
+@pytest.mark.parametrize(
+    "forged", ["x", ["x"], {"x": {"url": "y"}}, {"image_1": "x"}, {"image_1": {"sha256": 5}}]
+)
+def test_what_clients_write_into_the_state(agent, forged):
+    chat = agent("hello", {"image": "image_1"}, {"image": "image_2"}, "x", saver=InMemorySaver())
+    chat.invoke({"messages": [HumanMessage("hi")]}, THREAD)
+    chat.update_state(THREAD, {"attached_images": forged})
+    told = said(chat.invoke({"messages": [HumanMessage([block(RED)])]}, THREAD))
+    assert any(text.startswith("Answer: red discs") for text in told)
+
+
+def test_a_branch_has_its_own_names(agent):
+    chat = agent("a", "b", "c", *[{"image": "image_2"}, "x"] * 2, saver=InMemorySaver())
+    chat.invoke({"messages": [HumanMessage([block(RED)])]}, THREAD)
+    begun = chat.get_state(THREAD).config
+    for picture, answer in ((GREEN, "green"), (BLUE, "blue")):
+        chat.invoke({"messages": [HumanMessage([block(picture)])]}, begun)
+        if answer == "green":
+            green = chat.get_state(THREAD).config
+    for place, answer in ((THREAD, "blue"), (green, "green")):
+        state = chat.invoke({"messages": [HumanMessage("The second?")]}, place)
+        assert said(state)[-1].startswith(f"Answer: {answer} discs")
+
+
+def test_the_model_s_own_messages_are_left_as_they_are(discs_tool, settings):
+    chat = model("[attached image: image_1]", "done")  # providers take no images of an assistant
+    middleware = [AttachedImagesMiddleware(True, settings)]
+    made = create_agent(chat, tools=[discs_tool], middleware=middleware)
+    state = made.invoke({"messages": [HumanMessage([block(RED)])]})
+    made.invoke({"messages": [*state["messages"], HumanMessage("?")]})
+    assert chat.seen[-1][1].content == "[attached image: image_1]"
+
+
 def test_names_stay_when_messages_go(agent):
     saver = InMemorySaver()
     chat = agent("a", "b", {"image": "image_2"}, "c", {"image": "image_1"}, "d", saver=saver)
@@ -132,17 +184,32 @@ def test_images_in_tool_messages_have_handles_too(agent):
             ),
         ),
     ]
-    calls = [{"name": n, "args": {}, "id": n[0], "type": "tool_call"} for n in ("left", "right")]
-    both = AIMessage("", tool_calls=calls)
+    tools.append(
+        camera(
+            "back",
+            lambda: [
+                Command(
+                    update={
+                        "messages": [
+                            ToolMessage(content=[block(draw("black", 99))], tool_call_id="b")
+                        ]
+                    }
+                )
+            ],
+        )
+    )
+    names = [tool.name for tool in tools]
+    calls = [{"name": n, "args": {}, "id": n[0], "type": "tool_call"} for n in names]
     saver = InMemorySaver()
-    chat = agent(both, {"image": "image_2"}, {"image": "image_3"}, "x", tools=tools, saver=saver)
+    asked = [{"image": f"image_{number}"} for number in (2, 3, 4)]
+    chat = agent(AIMessage("", tool_calls=calls), *asked, "x", tools=tools, saver=saver)
     state = chat.invoke({"messages": [HumanMessage([block(RED)])]}, THREAD)
-    assert [re.findall(r"image_\d", str(text)) for text in said(state)[:2]] == [
+    assert [re.findall(r"image_\d", str(text)) for text in said(state)[:3]] == [
         ["image_2"],
         ["image_3"],
+        ["image_4"],
     ]
-    assert said(state)[2].startswith("Answer: blue discs")
-    assert said(state)[3].startswith("Answer: green discs")
+    assert [text.split()[1] for text in said(state)[3:]] == ["blue", "green", "black"]
     held = [str(s.values) for s in chat.get_state_history(THREAD) if s.metadata["step"] > 0]
     assert not any("iVBOR" in values for values in held)
 

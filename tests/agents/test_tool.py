@@ -72,8 +72,8 @@ def test_openai_blocks_and_images_in_tool_messages_count(discs_tool):
     [
         ("no image", "image_1", "Ask the user to attach"),
         ([{"type": "text", "text": "x"}], "image_1", "Ask the user to attach"),
-        ([block(draw("red", 1))], "image_2", "It has image_1"),
-        ([block(draw("red", 1))], "image_0", "It has image_1"),
+        ([block(draw("red", 1))], "image_2", "Attached: image_1."),
+        ([block(draw("red", 1))], "image_0", "Attached: image_1."),
         ([block(draw("red", 1))], "/etc/passwd", "RAR_ROOTS"),
         ([block(draw("red", 1))], "https://example.com/x.png", "RAR_ALLOW_URLS"),
         ([block(draw("red", 1))], "iVBORw0KGgo" * 200, "image_1"),
