@@ -33,6 +33,8 @@ class Collector:
     def __init__(self) -> None:
         self.posts: list[tuple[str, str, bytes]] = []
         """Path, content type and body of each."""
+        self.gets: list[str] = []
+        """Paths."""
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
 
@@ -56,6 +58,7 @@ class Collector:
                 pass
 
             def do_GET(self) -> None:
+                collector.gets.append(self.path)
                 self._send(json.dumps(_INFO).encode())
 
             def do_POST(self) -> None:

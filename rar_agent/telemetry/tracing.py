@@ -14,8 +14,11 @@ def trace_without_images() -> None:
     """Leave images out of all that this process sends to LangSmith from now on.
 
     What rar-agent itself asks models is traced without images anyway. This is for the rest of the
-    process: an agent's own conversation, in which the images are attached. Each run's inputs and
-    outputs are then gone through before they are sent.
+    process: an agent's own conversation, in which the images are attached. All that a run says is
+    then gone through before it is sent.
+
+    Call it once tracing is on. Where it is off, this does nothing: LangSmith's client asks its
+    server what it can do as soon as there is one.
 
     Example:
         >>> trace_without_images()  # doctest: +SKIP
@@ -23,20 +26,20 @@ def trace_without_images() -> None:
     """
     import langsmith
 
-    langsmith.configure(client=langsmith.Client(anonymizer=_without))
+    if langsmith.utils.tracing_is_enabled():
+        langsmith.configure(client=langsmith.Client(anonymizer=_without))
 
 
 def hide_images(settings: Settings) -> None:
-    """Leave images out where LangSmith's variables ask for traces, and the settings not for images.
-
-    A client that the process has configured already is left as it is.
-    """
+    """Likewise, unless the settings ask for images, or the process has a client of its own."""
     # Importing langsmith takes a while, so its variables are looked at first.
     traced = {"LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"} & os.environ.keys()
     if traced and not settings.trace_images:
         from langsmith.run_trees import get_cached_client  # which LangChain calls too
+        from langsmith.utils import tracing_is_enabled
 
-        get_cached_client(anonymizer=_without)
+        if tracing_is_enabled():
+            get_cached_client(anonymizer=_without)
 
 
 def describe_run(metadata: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Collectors, and what is seen by them."""
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,21 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from rar_agent.recognizer import Recognizer
+from rar_agent.telemetry.logs import _handler
 from tests.collector import Collector
+
+
+@pytest.fixture(autouse=True)
+def nobody_listens():
+    """The log as a library has it, whatever commands ran in this process before."""
+
+    def silence():
+        logging.getLogger("rar_agent").removeHandler(_handler)
+        logging.getLogger("rar_agent").setLevel(logging.NOTSET)
+
+    silence()
+    yield
+    silence()
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from langsmith.utils import get_env_var
 from rar_agent import make_recognize_image, trace_without_images
 from rar_agent.agents import build_agent
 from rar_agent.graph import Context, build_recognize
+from rar_agent.settings import load_settings
+from rar_agent.telemetry import start
 from rar_agent.telemetry.tracing import _without
 from tests.collector import runs_of
 from tests.conftest import draw
@@ -246,8 +248,13 @@ def test_without_its_variables_nothing_is_traced(asking, server, collector, phot
     monkeypatch.setenv("LANGSMITH_ENDPOINT", collector.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", "lsv2_pt_0123456789")
     get_env_var.cache_clear()
+    monkeypatch.setenv("LANGSMITH_TRACING", "false")
+    trace_without_images()  # LangSmith's client would ask its server what it can do
+    start(load_settings())
+    build_agent("openai:m", asking())
     server.script = [RANKED]
     asking().recognize(photo)
     wait_for_all_tracers()
-    assert collector.posts == []
+    assert langsmith.run_trees._CLIENT is None
+    assert (collector.posts, collector.gets) == ([], [])
     get_env_var.cache_clear()

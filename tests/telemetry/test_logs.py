@@ -11,18 +11,11 @@ import rar_agent
 from rar_agent.cli import main
 from rar_agent.errors import ImageError
 from rar_agent.telemetry import events, part
-from rar_agent.telemetry.logs import _handler, log_to_standard_error
+from rar_agent.telemetry.logs import log_to_standard_error
 from tests.openai_server import Reply, pictures_of
 from tests.telemetry.leaks import leaked
 
 KEY = "sk-own-0123456789"
-
-
-@pytest.fixture(autouse=True)
-def no_handler():
-    yield
-    logging.getLogger("rar_agent").removeHandler(_handler)
-    logging.getLogger("rar_agent").setLevel(logging.NOTSET)
 
 
 def test_a_failing_provider_at_every_level(asking, server, photo, caplog, monkeypatch):

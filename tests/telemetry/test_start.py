@@ -1,6 +1,5 @@
 """Our own commands export where OpenTelemetry's variables say so; the library never does."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -12,16 +11,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from rar_agent.settings import load_settings
 from rar_agent.telemetry import start
-from rar_agent.telemetry.logs import _handler
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-
-
-@pytest.fixture(autouse=True)
-def as_before():
-    yield
-    logging.getLogger("rar_agent").removeHandler(_handler)
-    logging.getLogger("rar_agent").setLevel(logging.NOTSET)
 
 
 @pytest.mark.slow
