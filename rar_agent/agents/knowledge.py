@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from rar_agent.errors import NotFoundError, RarError
 from rar_agent.settings import Settings
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from rar_agent.memory import Memory
 
 MOST_PICTURES = 4

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -307,6 +308,16 @@ def test_it_ends_without_a_word(raw, ending):
         raw.send_signal(ending)
     assert raw.wait(timeout=20) == 0
     assert (raw.stdout.read(), raw.stderr.read()) == ("", "")
+
+
+def test_what_the_greeting_takes_is_light():
+    heavy = "'torch', 'faiss', 'numpy', 'PIL', 'langchain_core', 'langgraph'"
+    code = (
+        "import sys, rar_agent.cli, rar_agent.agents.mcp.server, rar_agent.agents.mcp.stdio; "
+        f"print([m for m in ({heavy}) if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n"
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells")
