@@ -60,6 +60,7 @@ def test_what_is_in_the_wheel(wheels):
         assert {top for top in tops if not top.endswith(".dist-info")} == {"rar_agent"}
         assert "rar_agent/_content/prompts/rank/1.yaml" in names
         assert "rar_agent/py.typed" in names
+        assert {f"rar_agent/ui/{name}" for name in ("templates/answer.html", "page.js")} < {*names}
         assert [n for n in names if n.endswith("licenses/LICENSE")]
         assert [n for n in names if n.endswith("licenses/NOTICE")]
 

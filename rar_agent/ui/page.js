@@ -24,11 +24,18 @@
     }
   };
 
+  // Gradio speaks the browser's language, and says so of the whole page; the rest is English.
+  const speak = () => {
+    for (const one of document.querySelectorAll(".prose:not([lang])")) one.lang = "en";
+  };
+
+  const look = () => { tell(); name(); speak(); };
+
   const start = () => {
     document.body.append(status);
-    new MutationObserver(() => { tell(); name(); })
+    new MutationObserver(look)
       .observe(document.body, { childList: true, subtree: true, characterData: true });
-    name();
+    look();
   };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();

@@ -58,13 +58,17 @@ def build(desk: Desk) -> gr.Blocks:
             with gr.Tab("Browse"):
                 browsed = browse.tab(desk, pictures)
             with gr.Tab("Prompts"):
-                compared = prompts.tab(desk, pictures, recognised.asking)
+                compared, *asked = prompts.tab(desk, pictures, recognised.asking)
+
+        memories = [recognised.asking.memory, browsed, compared]
+        references = [recognised.asking.prompt, *asked]
 
         def newest() -> list[object]:
-            """What may be chosen by now: others teach too."""
-            all_of_them, into = gr.update(choices=desk.memories()), [*desk.teachable(), NEW]
-            return [gr.update(choices=into), *[all_of_them] * 3]
+            """What may be chosen by now: others teach and write prompts too."""
+            into = gr.update(choices=[*desk.teachable(), NEW])
+            of, by = gr.update(choices=desk.memories()), gr.update(choices=desk.prompts())
+            return [into, *[of] * len(memories), *[by] * len(references)]
 
-        boxes = [taught, recognised.asking.memory, browsed, compared]
+        boxes = [taught, *memories, *references]
         page.load(newest, None, boxes, show_progress="hidden", api_visibility="private")
     return page

@@ -1,5 +1,6 @@
 """The page as a user has it: a real server, a real browser, a model on loopback."""
 
+import shutil
 import threading
 import time
 from importlib.resources import files
@@ -7,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from rar_agent.prompts import write_next
 from tests.conftest import draw
 from tests.openai_server import Reply
 from tests.ui.conftest import HOSTILE, named_first
@@ -234,6 +236,23 @@ def test_a_photo_that_is_too_large_is_refused_when_it_is_uploaded(page_of, chrom
     refused = context.request.post(f"{root(ui)}/gradio_api/upload", multipart=upload)
     assert refused.status == 413
     context.close()
+
+
+def test_a_page_that_is_opened_anew_offers_what_is_there_by_now(ui, page):
+    shutil.copytree(ui.home / "memories" / "colours", ui.home / "memories" / "colours-2")
+    write_next("mine", "rank@1", ui.home)
+    page.reload()
+    panel = turn_to(page, "Recognise")
+    choose(page, panel, "Memory", "colours-2")
+    choose(page, panel, "Prompt", "mine@1")
+
+
+def test_gradio_may_speak_german_and_the_answer_is_english(page_of, photo):
+    page = page_of(locale="de-DE")
+    answer = recognise(page, photo(), "retrieval alone")
+    answer.locator("table").wait_for()
+    assert page.evaluate("document.documentElement.lang") == "de"
+    assert answer.locator(".prose").get_attribute("lang") == "en"
 
 
 def test_everything_can_be_done_from_the_keyboard(page, photo):

@@ -21,11 +21,13 @@ from rar_agent.ui.tabs.asking import (
 )
 
 
-def tab(desk: Desk, pictures: Pictures, asking: Asking) -> gr.Dropdown:
+def tab(
+    desk: Desk, pictures: Pictures, asking: Asking
+) -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown]:
     """Lay it out.
 
     Returns:
-        The choice of memory.
+        The choices of memory and of both prompts.
     """
     with gr.Row():
         with gr.Column():
@@ -50,4 +52,4 @@ def tab(desk: Desk, pictures: Pictures, asking: Asking) -> gr.Dropdown:
 
     inputs = [photo, asking.photo, memory, k, one, other, asks]
     stoppable(run, stop, inputs, output, [], work, desk.settings.model_requests)
-    return memory
+    return memory, one, other
