@@ -140,7 +140,7 @@ class Recognizer:
         return Recognition.model_validate(answer["recognition"])
 
     def stream(
-        self, images: Iterable[ImageSource], **asked: Unpack[Asked]
+        self, images: Iterable[ImageSource | AdmittedImage], **asked: Unpack[Asked]
     ) -> Iterator[Recognition | Failure]:
         """Recognise many images, in order, encoding them in batches.
 
@@ -178,13 +178,13 @@ class Recognizer:
             end(call for call in waiting if isinstance(call, Call))
 
     def recognize_batch(
-        self, images: Sequence[ImageSource], **asked: Unpack[Asked]
+        self, images: Sequence[ImageSource | AdmittedImage], **asked: Unpack[Asked]
     ) -> list[Recognition | Failure]:
         """Recognise many images; one result each, in order. See `stream`."""
         return list(self.stream(images, **asked))
 
     async def arecognize_batch(
-        self, images: Sequence[ImageSource], **asked: Unpack[Asked]
+        self, images: Sequence[ImageSource | AdmittedImage], **asked: Unpack[Asked]
     ) -> list[Recognition | Failure]:
         """Like `recognize_batch`, without blocking the event loop."""
         found: list[Failure | asyncio.Task[Recognition]] = []
@@ -269,7 +269,7 @@ class Recognizer:
         return self.settings.batch_size if self.services.ranker.asks else 0
 
     def _encoded(
-        self, images: Iterable[ImageSource], going: Callable[[], int]
+        self, images: Iterable[ImageSource | AdmittedImage], going: Callable[[], int]
     ) -> Iterator[list[AdmittedImage | Failure]]:
         """Images in batches, their embeddings known to the services.
 

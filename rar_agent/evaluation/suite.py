@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from rar_agent.content import content_folders
 from rar_agent.errors import ConfigurationError, InputError, NotFoundError
@@ -86,10 +86,6 @@ class RankerRecipe(_Part):
     """`name@version`; None: the one of the way, pinned."""
     orders: int = Field(default=1, ge=0, le=MOST_CANDIDATES)
     """In how many orders the options are shown; 0: all."""
-    calibrate: int = Field(default=0, ge=0)
-    """Calls on the memory's own exemplars, made before, that fit how far it is believed."""
-    alone: bool = False
-    """Whether the model is also asked alone, with as many of all categories as fit."""
 
 
 class Suite(_Part):
@@ -118,6 +114,11 @@ class Suite(_Part):
     """Row of the paper that its figures stand beside, of `evals/paper.yaml`."""
     smoke: bool = False
     """Whether it only shows that all works."""
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _usual_kind(cls, value: object) -> object:
+        return {"kind": "few-shot", **value} if isinstance(value, dict) else value
 
     @property
     def configuration(self) -> dict[str, Any]:

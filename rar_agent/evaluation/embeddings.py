@@ -1,0 +1,121 @@
+"""Embeddings kept on disk: no image is encoded twice, in whatever cell or run it comes again."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rar_agent.encoders import Encoder, Fingerprint, FloatArray
+from rar_agent.forks import Lock
+
+_AT_ONCE = 500  # keys of a query: SQLite takes 32,766
+
+
+class KeptEncoder:
+    """An encoder whose image embeddings are kept, by fingerprint and pixels. Thread-safe.
+
+    Args:
+        encoder: Encodes what is not kept.
+        folder: Where a file for each fingerprint lies; processes share it.
+    """
+
+    def __init__(self, encoder: Encoder, folder: Path) -> None:
+        self._encoder = encoder
+        folder.mkdir(parents=True, exist_ok=True)
+        mark = encoder.fingerprint
+        self._path = folder / f"{mark.identity}-{mark.precision}.sqlite"
+        self._lock = Lock()
+        with self._connected() as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("CREATE TABLE IF NOT EXISTS kept(key BLOB PRIMARY KEY, row BLOB NOT NULL)")
+        self.encoded = 0
+        """Images that were not kept before."""
+
+    @property
+    def name(self) -> str:
+        """The encoder's."""
+        return self._encoder.name
+
+    @property
+    def dimension(self) -> int:
+        """The encoder's."""
+        return self._encoder.dimension
+
+    @property
+    def device(self) -> str:
+        """The encoder's."""
+        return self._encoder.device
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """The encoder's."""
+        return self._encoder.fingerprint
+
+    @property
+    def text_scale(self) -> float:
+        """The encoder's."""
+        return self._encoder.text_scale
+
+    @property
+    def names_help(self) -> bool:
+        """The encoder's."""
+        return self._encoder.names_help
+
+    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
+        """See `Encoder.encode_texts`; texts are not kept."""
+        return self._encoder.encode_texts(texts)
+
+    def encode_images(self, images: Sequence[Image.Image]) -> FloatArray:
+        """See `Encoder.encode_images`."""
+        return self.encode_images_with_norms(images)[0]
+
+    def encode_images_with_norms(
+        self, images: Sequence[Image.Image]
+    ) -> tuple[FloatArray, FloatArray]:
+        """See `Encoder.encode_images_with_norms`."""
+        keys = [_key(image) for image in images]
+        with self._lock:
+            kept = self._read(keys)
+            new = {key: image for key, image in zip(keys, images, strict=True) if key not in kept}
+            if new:
+                rows, norms = self._encoder.encode_images_with_norms(list(new.values()))
+                made = np.column_stack([rows, norms]).astype(np.float32)
+                kept |= dict(zip(new, made, strict=True))
+                self._write({key: kept[key] for key in new})
+                self.encoded += len(new)
+        found = np.stack([kept[key] for key in keys])
+        return np.ascontiguousarray(found[:, :-1]), np.ascontiguousarray(found[:, -1])
+
+    def _read(self, keys: Sequence[bytes]) -> dict[bytes, FloatArray]:
+        found: dict[bytes, FloatArray] = {}
+        with self._connected() as db:
+            for at in range(0, len(keys), _AT_ONCE):
+                some = keys[at : at + _AT_ONCE]
+                marks = ",".join("?" * len(some))
+                rows = db.execute(f"SELECT key, row FROM kept WHERE key IN ({marks})", some)  # noqa: S608 - question marks alone
+                found |= {key: np.frombuffer(row, np.float32) for key, row in rows}
+        return {key: row for key, row in found.items() if len(row) == self.dimension + 1}
+
+    def _write(self, rows: dict[bytes, FloatArray]) -> None:
+        with self._connected() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO kept VALUES (?, ?)",
+                [(key, row.tobytes()) for key, row in rows.items()],
+            )
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path, timeout=60)) as db, db:
+            yield db
+
+
+def _key(image: Image.Image) -> bytes:
+    digest = hashlib.sha256(f"{image.mode}{image.size}".encode())
+    digest.update(image.tobytes())
+    return digest.digest()
