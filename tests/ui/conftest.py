@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -101,7 +102,19 @@ def desk(desk_of):
 
 
 @pytest.fixture(scope="module")
-def ui(taught_home, tmp_path_factory):
+def proxy():
+    """Where all that leaves loopback would go: its address; in the end, nothing was asked."""
+    with socket.socket() as trap:
+        trap.bind(("127.0.0.1", 0))
+        trap.listen()
+        trap.setblocking(False)
+        yield f"http://127.0.0.1:{trap.getsockname()[1]}"
+        with pytest.raises(BlockingIOError):
+            trap.accept()
+
+
+@pytest.fixture(scope="module")
+def ui(taught_home, tmp_path_factory, proxy):
     """A running page: its address, its model's server, its home, its temporary folder."""
     pytest.importorskip("gradio", reason="the page needs the extra ui")
     place = tmp_path_factory.mktemp("ui")
@@ -124,6 +137,9 @@ def ui(taught_home, tmp_path_factory):
             "TMPDIR": str(temporary),
             "RAR_MAX_BYTES": "1000000",
             "HF_HUB_OFFLINE": "1",
+            "HTTP_PROXY": proxy,
+            "HTTPS_PROXY": proxy,
+            "NO_PROXY": "127.0.0.1",
         }
         server = subprocess.Popen(
             command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
