@@ -42,6 +42,9 @@ class Ranked(_Frozen):
     repairs: int = 0
     calls: int = 0
     usage: Usage = Usage()
+    letters: tuple[float, ...] = ()
+    """Share of the orders in which each letter's option came first, where the options were shown in
+    all rotations, so that each stood once at each letter; else empty."""
     raw: str = ""
     """What it wrote, cut at 1,000 characters."""
 

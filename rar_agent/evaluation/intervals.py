@@ -1,0 +1,261 @@
+"""95 % intervals, each with where its formula is from.
+
+Records are not independent: the same image is asked in several cells, and all images of a seed
+share its exemplars. Where a group has several seeds, both count.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LEVEL = 0.95
+RESAMPLES = 5_000
+_Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+
+SHARE = (
+    "Wilson's score interval (1927); over several seeds with the effective number of images and "
+    "Student's t (Korn & Graubard 1998), from the variance over images and seeds (Cameron, "
+    "Gelbach & Miller 2011) with Satterthwaite's degrees of freedom (1946)"
+)
+MEAN = (
+    "Student's t; over several seeds with the variance over images and seeds (Cameron, Gelbach & "
+    "Miller 2011) and Satterthwaite's degrees of freedom (1946)"
+)
+DIFFERENCE = (
+    "paired percentile bootstrap over images and, where there are several, seeds (Owen 2007), one "
+    "seed fewer drawn than there are, so that few do not look alike (Rao & Wu 1988); without any "
+    "difference, Wilson's upper limit of the share that could differ"
+)
+QUANTILE = "order statistics by the binomial distribution (Conover 1999), answers independent"
+NORM = (
+    "Student's t with the signs held, the variance as of a mean; from 0 where even shares would "
+    "show as much in one of twenty samples (simulated from the estimated covariance), because a "
+    "sum of absolute values is never 0 by chance"
+)
+
+
+class Interval(NamedTuple):
+    """Limits of a 95 % interval; nan where one cannot be told."""
+
+    low: float
+    high: float
+
+
+UNKNOWN = Interval(float("nan"), float("nan"))
+
+
+class Spread(NamedTuple):
+    """How far an estimate may be off: its variance, and the degrees of freedom of that."""
+
+    variance: float
+    freedom: float
+
+
+class Clusters(NamedTuple):
+    """What records share: (n,) codes of their images and of their seeds."""
+
+    images: Ints
+    seeds: Ints
+
+    @property
+    def distinct(self) -> int:
+        """Images, each once."""
+        return len(np.unique(self.images))
+
+    @property
+    def draws(self) -> int:
+        """Seeds, each once."""
+        return len(np.unique(self.seeds))
+
+    def take(self, which: NDArray[Any]) -> Clusters:
+        """Those of some records."""
+        return Clusters(self.images[which], self.seeds[which])
+
+
+def _sums(values: Floats, codes: Ints) -> Floats:
+    """(clusters, m) sums of (n, m) values."""
+    found, inverse = np.unique(codes, return_inverse=True)
+    return np.column_stack([np.bincount(inverse, column, len(found)) for column in values.T])
+
+
+def covariance(influence: Floats, clusters: Clusters) -> tuple[Floats, float]:
+    """Of estimates to which each record adds its part of the error.
+
+    With one seed it is that over images. With several, images and seeds are crossed: the sum of
+    both, less what is counted twice (Cameron, Gelbach & Miller 2011), and no less than either.
+
+    Args:
+        influence: (n, m) of m estimates; columns sum to 0.
+        clusters: What the records share.
+
+    Returns:
+        (m, m), and Satterthwaite's degrees of freedom, by the sums of the variances.
+    """
+
+    def over(codes: Ints) -> tuple[Floats, int]:
+        sums = _sums(influence, codes)
+        count = len(sums)
+        if count < 2:
+            return np.full((influence.shape[1],) * 2, np.nan), 0
+        return sums.T @ sums * count / (count - 1), count - 1
+
+    of_images, freedom_images = over(clusters.images)
+    if clusters.draws < 2 or not freedom_images:
+        return of_images, float(freedom_images)
+    of_seeds, freedom_seeds = over(clusters.seeds)
+    _, pairs = np.unique(np.stack([clusters.images, clusters.seeds]), axis=1, return_inverse=True)
+    both = of_images + of_seeds - over(pairs)[0]
+    total = max((both, of_images, of_seeds), key=np.trace)
+    size, a, b = np.trace(total), np.trace(of_images), np.trace(of_seeds)
+    if not size:
+        return total, float(freedom_images)
+    return total, float(size**2 / (a**2 / freedom_images + b**2 / freedom_seeds))
+
+
+def spread(influence: Floats, clusters: Clusters) -> Spread:
+    """Of one estimate; see `covariance`."""
+    found, freedom = covariance(influence[:, None], clusters)
+    return Spread(float(found[0, 0]), freedom)
+
+
+def wilson(share: float, n: float, critical: float = _Z) -> Interval:
+    """Wilson's score interval (1927) of a share of n; n may be an effective number."""
+    if not n > 0:
+        return UNKNOWN
+    square = critical**2 / n
+    middle = (share + square / 2) / (1 + square)
+    half = np.sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
+    return Interval(
+        0.0 if share <= 0 else max(0.0, float(middle - half)),
+        1.0 if share >= 1 else min(1.0, float(middle + half)),
+    )
+
+
+def of_share(right: NDArray[np.bool_], clusters: Clusters) -> Interval:
+    """Of a share of records; see `SHARE`."""
+    n = len(right)
+    if not n:
+        return UNKNOWN
+    share = float(right.mean())
+    if clusters.draws < 2:
+        return wilson(share, n)
+    return of_bounded(share, (right - share) / n, clusters)
+
+
+def of_bounded(value: float, influence: Floats, clusters: Clusters, n: float = np.inf) -> Interval:
+    """Of any estimate between 0 and 1, as Wilson's with an effective number of images.
+
+    Args:
+        value: The estimate.
+        influence: (n,) what each record adds to its error; sums to 0.
+        clusters: What the records share.
+        n: At most this effective number; it counts where the variance is 0.
+    """
+    variance, freedom = spread(influence, clusters)
+    most = min(n, clusters.distinct if not variance > 0 else len(influence))
+    if not variance > 0 or not 0 < value < 1:
+        return wilson(value, most)
+    effective = min(value * (1 - value) / variance, most)
+    return wilson(value, effective, float(stats.t.ppf(0.5 + LEVEL / 2, freedom)))
+
+
+def of_estimate(
+    value: float, influence: Floats, clusters: Clusters, least: float, most: float
+) -> Interval:
+    """Student's t interval of an estimate, within bounds; see `MEAN`."""
+    variance, freedom = spread(influence, clusters)
+    if not freedom > 0:
+        return UNKNOWN
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * np.sqrt(variance)
+    return Interval(max(least, float(value - half)), min(most, float(value + half)))
+
+
+def of_mean(
+    values: Floats, clusters: Clusters, least: float = -np.inf, most: float = np.inf
+) -> Interval:
+    """Of a mean over records; see `MEAN`."""
+    if not len(values):
+        return UNKNOWN
+    mean = float(values.mean())
+    return of_estimate(mean, (values - mean) / len(values), clusters, least, most)
+
+
+def of_quantile(values: Floats, share: float) -> Interval:
+    """Of a quantile; a limit that so few values do not have is nan. See `QUANTILE`."""
+    if not len(values):
+        return UNKNOWN
+    found = stats.quantile_test(values, p=share).confidence_interval(LEVEL)
+    return Interval(float(found.low), float(found.high))
+
+
+def of_norm(parts: Floats, clusters: Clusters) -> tuple[float, Interval]:
+    """A sum of the absolute values of means, and its interval; see `NORM`.
+
+    Args:
+        parts: (n, m) what each record adds to each of m means.
+        clusters: What the records share.
+    """
+    n = len(parts)
+    means = parts.mean(axis=0)
+    value = float(np.abs(means).sum())
+    found = of_estimate(value, (parts @ np.sign(means) - value) / n, clusters, 0.0, 1.0)
+    spreads, _ = covariance((parts - means) / n, clusters)
+    if np.isnan(spreads).any():
+        return value, UNKNOWN
+    scales, axes = np.linalg.eigh(spreads)
+    normal = np.random.default_rng(0).standard_normal((RESAMPLES, len(scales)))
+    chance = np.abs((normal * np.sqrt(np.maximum(scales, 0))) @ axes.T).sum(axis=1)
+    # A hair of room: what is 0 but for rounding is 0.
+    low = 0.0 if value <= np.quantile(chance, LEVEL) + 1e-12 else found.low
+    return value, Interval(low, found.high)
+
+
+def of_difference(values: Floats, clusters: Clusters) -> tuple[Interval, float]:
+    """Of a mean difference over records, -1 to 1 each, and its standard error; see `DIFFERENCE`.
+
+    Images with the same differences are drawn together, which is the same and faster.
+    """
+    if not len(values):
+        return UNKNOWN, float("nan")
+    images = clusters.distinct
+    if not np.any(values):
+        most = wilson(0.0, images).high
+        return Interval(-most, most), most / _Z
+    if images < 2:
+        return UNKNOWN, float("nan")
+    _, seed_of = np.unique(clusters.seeds, return_inverse=True)
+    draws = clusters.draws
+    by_seed = np.arange(draws) == seed_of[:, None]
+    table = _sums(np.hstack([values[:, None] * by_seed, by_seed]), clusters.images)
+    kinds, counts = np.unique(table, axis=0, return_counts=True)
+    random = np.random.default_rng(0)
+    total, number = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
+    step = max(1, 5_000_000 // len(kinds))
+    for at in range(0, RESAMPLES, step):
+        some = slice(at, min(at + step, RESAMPLES))
+        size = some.stop - at
+        drawn = random.multinomial(images, counts / images, size) @ kinds
+        seeds = (
+            random.multinomial(draws - 1, np.full(draws, 1 / draws), size)
+            if draws > 1
+            else np.ones((size, 1))
+        )
+        total[some] = (drawn[:, :draws] * seeds).sum(axis=1)
+        number[some] = (drawn[:, draws:] * seeds).sum(axis=1)
+    means = total[number > 0] / number[number > 0]
+    low, high = np.quantile(means, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    return Interval(float(low), float(high)), float(means.std(ddof=1))
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Exact two-sided p of McNemar's test (1947): discordant pairs fall evenly either way."""
+    if not only_a + only_b:
+        return 1.0
+    return float(stats.binomtest(only_b, only_a + only_b).pvalue)
