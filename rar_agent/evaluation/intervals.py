@@ -217,17 +217,25 @@ def of_norm(parts: Floats, clusters: Clusters) -> tuple[float, Interval]:
     return value, Interval(low, found.high)
 
 
-def of_difference(values: Floats, clusters: Clusters) -> tuple[Interval, float]:
-    """Of a mean difference over records, -1 to 1 each, and its standard error; see `DIFFERENCE`.
+def of_difference(
+    values: Floats, clusters: Clusters, level: float = LEVEL
+) -> tuple[Interval, float]:
+    """Of a mean difference over records, and its standard error; see `DIFFERENCE`.
 
     Images with the same differences are drawn together, which is the same and faster.
+
+    Args:
+        values: (n,) differences, -1 to 1.
+        clusters: What the records share.
+        level: Of the interval; more than 0.95 where several are compared.
     """
     if not len(values):
         return UNKNOWN, float("nan")
     images = clusters.distinct
     if not np.any(values):
-        most = wilson(0.0, images).high
-        return Interval(-most, most), most / _Z
+        critical = float(stats.norm.ppf(0.5 + level / 2))
+        most = wilson(0.0, images, critical).high
+        return Interval(-most, most), most / critical
     if images < 2:
         return UNKNOWN, float("nan")
     _, seed_of = np.unique(clusters.seeds, return_inverse=True)
@@ -250,7 +258,7 @@ def of_difference(values: Floats, clusters: Clusters) -> tuple[Interval, float]:
         total[some] = (drawn[:, :draws] * seeds).sum(axis=1)
         number[some] = (drawn[:, draws:] * seeds).sum(axis=1)
     means = total[number > 0] / number[number > 0]
-    low, high = np.quantile(means, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    low, high = np.quantile(means, [0.5 - level / 2, 0.5 + level / 2])
     return Interval(float(low), float(high)), float(means.std(ddof=1))
 
 
