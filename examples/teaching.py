@@ -46,10 +46,11 @@ def converse(
             *([Path(photo)] if photo else []), text=text, to=said, settings=recognizer.settings
         )
         state = agent.invoke({"messages": [message]}, thread)
-        while asked := state.get("__interrupt__"):
+        while asked := state.get("__interrupt__"):  # several, where it proposes several
             say(asked[0].value["action_requests"][0]["description"])
             decision = "approve" if read("approve? [y/N] ").strip() in ("y", "yes") else "reject"
-            state = agent.invoke(Command(resume={"decisions": [{"type": decision}]}), thread)
+            answer = {asked[0].id: {"decisions": [{"type": decision}]}}
+            state = agent.invoke(Command(resume=answer), thread)
         say(state["messages"][-1].text)
 
 

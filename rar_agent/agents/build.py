@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.tools import ToolRuntime
+from langchain_core.exceptions import ModelError
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Checkpointer
 from pydantic import BaseModel, Field
 
 from rar_agent.agents.conversation import ATTACHED, find_image
 from rar_agent.agents.instructions import instructions
 from rar_agent.agents.kept import image_store
 from rar_agent.agents.middleware import AttachedImagesMiddleware
-from rar_agent.agents.recognizers import AgentContext, Recognizers
+from rar_agent.agents.recognizers import AgentContext, Recognizers, context_of
 from rar_agent.agents.references import reference
+from rar_agent.agents.tool import telling
 from rar_agent.agents.toolkit import make_toolkit
-from rar_agent.errors import RarError
+from rar_agent.errors import InputError, ProviderError
 from rar_agent.forks import Once
+from rar_agent.graph.context import RefusedError
 from rar_agent.prompts import Live, Prompt
 from rar_agent.recognizer import Recognizer
 from rar_agent.settings import Settings, load_settings
 from rar_agent.telemetry import hide_images
 
 Agent = CompiledStateGraph[Any, Any, Any, Any]
+
+_MOST_STEPS = 50
+"""Of a guide that is asked once: some 16 calls of its model, where it needs 3 or 4."""
 
 
 class AskFieldGuideInput(BaseModel):
@@ -92,7 +101,9 @@ def _field_guide(
     model: BaseChatModel | str | None, asked: Recognizers, settings: Settings
 ) -> BaseTool:
     tools = make_toolkit(asked)
-    guide = _agent("field_guide", model, tools, asked, settings, settings.guide_prompt, None)
+    # False: the conversation's checkpointer would keep the guide's steps as well.
+    guide = _agent("field_guide", model, tools, asked, settings, settings.guide_prompt, False)
+    guide = guide.with_config(recursion_limit=_MOST_STEPS)
 
     def given(image: str, question: str, runtime: ToolRuntime | None) -> dict[str, Any]:
         """What the guide is sent: the photo, as the first of its own conversation."""
@@ -109,23 +120,18 @@ def _field_guide(
         question: str = "What exactly is this?",
         runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
     ) -> tuple[str, dict[str, Any]]:
-        try:
-            context = runtime.context if runtime else None
-            return _answer(guide.invoke(given(image, question, runtime), context=context))
-        except RarError as error:
-            raise ToolException(str(error)) from error
+        with telling(), _trying():
+            sent = given(image, question, runtime)
+            return _answer(guide.invoke(sent, context=context_of(runtime)))
 
     async def arun(
         image: str,
         question: str = "What exactly is this?",
         runtime: ToolRuntime = None,  # type: ignore[assignment]
     ) -> tuple[str, dict[str, Any]]:
-        try:
-            context = runtime.context if runtime else None
+        with telling(), _trying():
             sent = await asyncio.to_thread(given, image, question, runtime)
-            return _answer(await guide.ainvoke(sent, context=context))
-        except RarError as error:
-            raise ToolException(str(error)) from error
+            return _answer(await guide.ainvoke(sent, context=context_of(runtime)))
 
     return StructuredTool.from_function(
         run,
@@ -139,6 +145,25 @@ def _field_guide(
     )
 
 
+@contextmanager
+def _trying() -> Iterator[None]:
+    """What else may go wrong with the guide.
+
+    Raises:
+        ProviderError: Its model failed, or came to no end.
+    """
+    try:
+        yield
+    except ModelError as error:
+        raise ProviderError(
+            f"The field guide's model failed: {error}", "Say so; a later try may help."
+        ) from error
+    except GraphRecursionError as error:
+        raise ProviderError(
+            "The field guide came to no answer.", "Ask it something simpler."
+        ) from error
+
+
 def _agent(
     name: str,
     model: BaseChatModel | str | None,
@@ -146,7 +171,7 @@ def _agent(
     asked: Recognizers,
     settings: Settings,
     prompt: str,
-    checkpointer: BaseCheckpointSaver[Any] | None,
+    checkpointer: Checkpointer,
 ) -> Agent:
     hide_images(settings)  # those of the conversation, before the middleware sees them
     chosen = model if isinstance(model, BaseChatModel) else _named_model(model, settings)
@@ -195,7 +220,10 @@ class _Instructed(AgentMiddleware[Any, Any, Any]):
         return await handler(await asyncio.to_thread(self._told, request))
 
     def _told(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        memory = self._asked.of(None, request.runtime).memory
+        try:
+            memory = self._asked.of(None, request.runtime).memory
+        except InputError as error:  # of what the run chose
+            raise RefusedError(error.message, error.fix) from error
         told = SystemMessage(instructions(self._prompt.get(), memory))
         model = self._model if isinstance(self._model, BaseChatModel) else self._model()
         return request.override(model=model, system_message=told)

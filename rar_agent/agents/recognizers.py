@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,9 @@ from langchain.tools import ToolRuntime
 from langgraph.runtime import Runtime
 
 from rar_agent.agents.knowledge import require_memory
+from rar_agent.errors import InputError
+from rar_agent.graph.services import WAYS
+from rar_agent.prompts import find_prompt
 from rar_agent.recognizer import Recognizer
 
 _MOST = 32  # kept, of what the users of a server name
@@ -19,7 +21,7 @@ _MOST = 32  # kept, of what the users of a server name
 
 @dataclass(frozen=True)
 class AgentContext:
-    """Given with an agent's run; every field may be left out.
+    """Given with an agent's run; every field may be left out. Yours may be a dataclass below it.
 
     Attributes:
         memory: Name of the memory that the tools ask; None: the settings' one.
@@ -51,13 +53,13 @@ class Recognizers:
 
         Args:
             memory: Its name; None: the run's.
-            runtime: Of the run, whose context may be an `AgentContext`, or hold its fields.
+            runtime: Of the run, whose context may be an `AgentContext`.
 
         Raises:
-            NotFoundError: There is no such memory.
+            InputError: There is no such memory, ranker or prompt.
             ConfigurationError: A setting is not valid.
         """
-        wanted = _context(runtime)
+        wanted = context_of(runtime)
         if memory is not None:
             wanted = AgentContext(memory, wanted.ranker, wanted.prompt)
         with self._lock:
@@ -77,6 +79,10 @@ class Recognizers:
         if own and wanted.ranker is None and wanted.prompt is None:
             return first
         memory = require_memory(first.settings, wanted.memory)
+        if wanted.ranker is not None and wanted.ranker not in WAYS:
+            raise InputError(f"Ranker {wanted.ranker!r} is unknown.", f"Give {', '.join(WAYS)}.")
+        if wanted.prompt is not None:
+            find_prompt(wanted.prompt, first.settings.home)
         found = Recognizer(
             memory, settings=first.settings, ranker=wanted.ranker, prompt=wanted.prompt
         )
@@ -84,8 +90,10 @@ class Recognizers:
         return found
 
 
-def _context(runtime: ToolRuntime | Runtime[Any] | None) -> AgentContext:
+def context_of(runtime: ToolRuntime | Runtime[Any] | None) -> AgentContext:
+    """What a run chooses; nothing, where its context is its program's own."""
     given = runtime.context if runtime else None
-    fields = given if isinstance(given, Mapping) else getattr(given, "__dict__", {})
-    named = {name: fields.get(name) for name in ("memory", "ranker", "prompt")}
-    return AgentContext(**{name: one for name, one in named.items() if isinstance(one, str)})
+    if not isinstance(given, AgentContext):
+        return AgentContext()
+    chosen = (given.memory, given.ranker, given.prompt)  # a server's client may send anything
+    return AgentContext(*(one if isinstance(one, str) else None for one in chosen))

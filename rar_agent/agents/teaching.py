@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from rar_agent.errors import InputError
+from rar_agent.forks import Lock
 
 if TYPE_CHECKING:
     from rar_agent.images import AdmittedImage
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_IMAGES = 16
 """That are taught at once."""
+
+_writing = Lock()  # a person approves several lessons at once, and none is to find another busy
 
 
 class Taught(BaseModel):
@@ -131,13 +134,14 @@ def teach(recognizer: Recognizer, lesson: Lesson) -> Taught:
         Sample(lesson.category, image, f"taught by an agent: {image.name}")
         for image in lesson.images
     ]
-    report = add_to_memory(
-        settings.home,
-        lesson.memory,
-        recognizer.services.encoder,
-        samples,
-        policy=Policy.of(settings),
-    )
+    with _writing:
+        report = add_to_memory(
+            settings.home,
+            lesson.memory,
+            recognizer.services.encoder,
+            samples,
+            policy=Policy.of(settings),
+        )
     recognizer.refresh()
     return Taught(
         memory=lesson.memory,

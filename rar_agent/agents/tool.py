@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from langchain.tools import ToolRuntime
@@ -13,9 +14,12 @@ from pydantic import BaseModel, Field, create_model
 from rar_agent.agents.answer import describe, tool_description
 from rar_agent.agents.conversation import find_image
 from rar_agent.agents.recognizers import Recognizers
-from rar_agent.errors import RarError
+from rar_agent.errors import InputError, RarError
 from rar_agent.recognizer import Recognizer
+from rar_agent.telemetry import events
 from rar_agent.types import Recognition
+
+_log = events(__name__)
 
 
 class RecognizeImageInput(BaseModel):
@@ -26,6 +30,22 @@ class RecognizeImageInput(BaseModel):
         "the second. Never image data."
     )
     top_k: int = Field(default=5, ge=1, le=26, description="How many candidates to return.")
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Tell the model of errors; those that it and its user cannot mend are in the log, too.
+
+    Raises:
+        ToolException: In place of the error.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise ToolException(str(error)) from error
+    except RarError as error:
+        _log.warning("a tool failed", error=error)
+        raise ToolException(str(error)) from error
 
 
 def make_recognize_image(
@@ -60,11 +80,9 @@ def make_recognize_image(
         memory: str | None = None,
         runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
     ) -> tuple[str, dict[str, Any]]:
-        try:
+        with telling():
             chosen = asked.of(memory, runtime)
             return _answer(chosen.recognize(find_image(image, runtime, chosen.settings), k=top_k))
-        except RarError as error:
-            raise ToolException(str(error)) from error
 
     async def arun(
         image: str,
@@ -72,12 +90,10 @@ def make_recognize_image(
         memory: str | None = None,
         runtime: ToolRuntime = None,  # type: ignore[assignment]
     ) -> tuple[str, dict[str, Any]]:
-        try:
+        with telling():
             chosen = await asyncio.to_thread(asked.of, memory, runtime)
             found = await asyncio.to_thread(find_image, image, runtime, chosen.settings)
             return _answer(await chosen.arecognize(found, k=top_k))
-        except RarError as error:
-            raise ToolException(str(error)) from error
 
     return StructuredTool.from_function(
         run,

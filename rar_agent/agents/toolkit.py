@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from langchain.agents.middleware.human_in_the_loop import (
@@ -12,6 +13,7 @@ from langchain.agents.middleware.human_in_the_loop import (
 )
 from langchain.tools import ToolRuntime
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from langgraph.runtime import get_runtime
 from langgraph.types import interrupt
 from pydantic import BaseModel, Field, ValidationError
 
@@ -25,8 +27,8 @@ from rar_agent.agents.teaching import (
     teach,
     tell_taught,
 )
-from rar_agent.agents.tool import make_recognize_image
-from rar_agent.errors import InputError, RarError
+from rar_agent.agents.tool import make_recognize_image, telling
+from rar_agent.errors import InputError
 from rar_agent.images import MIME_TYPE, to_picture
 from rar_agent.recognizer import Recognizer
 
@@ -102,8 +104,12 @@ def make_toolkit(
 
 def _list_memories(asked: Recognizers) -> BaseTool:
     def run() -> tuple[Content, dict[str, Any]]:
-        found = knowledge.memories(asked.of().settings)
-        return knowledge.tell_memories(found), found.model_dump(mode="json")
+        runtime = None  # is not injected into a tool without arguments
+        with suppress(KeyError, RuntimeError):  # there is no graph around it
+            runtime = get_runtime()
+        with telling():
+            found = knowledge.memories(asked.of(None, runtime).settings)
+            return knowledge.tell_memories(found), found.model_dump(mode="json")
 
     return _tool(
         run,
@@ -121,7 +127,7 @@ def _describe_category(asked: Recognizers) -> BaseTool:
         photos: int = 0,
         runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
     ) -> tuple[Content, dict[str, Any]]:
-        try:
+        with telling():
             recognizer = asked.of(memory, runtime)
             opened, settings = recognizer.memory, recognizer.settings
             found = knowledge.category(opened, category)
@@ -129,8 +135,6 @@ def _describe_category(asked: Recognizers) -> BaseTool:
                 to_picture(photo, _SIDE)
                 for photo in knowledge.pictures(opened, category, photos, settings)
             ]
-        except RarError as error:
-            raise ToolException(str(error)) from error
         said = knowledge.tell_category(found)
         blocks = [{"type": "image", "base64": p.base64, "mime_type": MIME_TYPE} for p in shown]
         content: Content = [{"type": "text", "text": said}, *blocks] if blocks else said
@@ -152,7 +156,7 @@ def _teach_category(recognizers: Recognizers) -> BaseTool:
         description: str = "",
         runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
     ) -> tuple[Content, dict[str, Any]]:
-        try:
+        with telling():
             recognizer = recognizers.of(None, runtime)
             asked = TeachCategoryInput(category=category, images=images, description=description)
             # Up to the interrupt nothing has any effect: from here the node is run again.
@@ -163,8 +167,6 @@ def _teach_category(recognizers: Recognizers) -> BaseTool:
             if answer["type"] == "edit":
                 asked = _edited(asked, answer)
             taught = teach(recognizer, _lesson(recognizer, asked, runtime))
-        except RarError as error:
-            raise ToolException(str(error)) from error
         return tell_taught(taught), {"taught": True, **taught.model_dump(mode="json")}
 
     return _tool(

@@ -6,14 +6,16 @@ import os
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from rar_agent import Recognizer, attach
 from rar_agent.agents import build_agent, make_field_guide
 from rar_agent.errors import ConfigurationError
+from rar_agent.graph.context import RefusedError
 from rar_agent.memory import create_memory, read_folder
-from tests.agents.conftest import block, encoded, model, tool_messages
+from tests.agents.conftest import ScriptedModel, block, encoded, model, tool_messages
 from tests.conftest import draw
 from tests.openai_server import Reply, tool_call
 
@@ -102,6 +104,71 @@ def test_the_run_chooses_the_memory(recognizer):
     assert "6 shapes" in chat.seen[1][0].text
 
 
+@pytest.mark.parametrize(
+    ("context", "says"),
+    [
+        ({"memory": "nosuch"}, "There is: discs, other"),
+        ({"ranker": "dice"}, "Give listwise"),
+        ({"prompt": "nosuch@1"}, "nosuch@1"),
+    ],
+)
+def test_a_run_that_chooses_what_is_not_there(recognizer, context, says):
+    agent = build_agent(model("hello"), recognizer)
+    with pytest.raises(RefusedError, match=says) as refused:
+        agent.invoke({"messages": [HumanMessage("hi")]}, context=context)
+    assert isinstance(refused.value, ValueError)  # or a server's client is not told
+
+
+def test_a_guide_in_an_agent_with_a_context_of_its_own(recognizer):
+    guide = make_field_guide(model({"image": "image_1"}, "Red."), recognizer)
+    agent = create_agent(model(call("ask_field_guide", image="image_1"), "x"), tools=[guide])
+    message = HumanMessage([block(draw("red", 9))])
+    [told] = tool_messages(agent.invoke({"messages": [message]}, context={"user": "me"}))
+    assert told.content == "Red."
+
+
+class Looping(ScriptedModel):
+    """Calls its tool for ever."""
+
+    def _generate(self, messages, *args, **kwargs):
+        self.seen.append(messages)
+        again = call("recognize_image", image="image_1")
+        return ChatResult(generations=[ChatGeneration(message=again)])
+
+
+def test_a_guide_that_comes_to_no_end(recognizer):
+    looping = Looping(messages=iter([]), seen=[])
+    guide = make_field_guide(looping, recognizer)
+    agent = create_agent(model(call("ask_field_guide", image="image_1"), "x"), tools=[guide])
+    message = HumanMessage([block(draw("red", 9))])
+    [told] = tool_messages(agent.invoke({"messages": [message]}))
+    assert told.status == "error"
+    assert "no answer" in told.content
+    assert len(looping.seen) < 20
+
+
+def test_a_guide_whose_model_fails(recognizer, server):
+    server.script = [Reply("no", status=500)]
+    settings = recognizer.settings.model_copy(
+        update={"agent_model": "m", "agent_base_url": server.url, "model_retries": 0}
+    )
+    guide = make_field_guide(None, Recognizer(settings=settings))
+    agent = create_agent(model(call("ask_field_guide", image="image_1"), "x"), tools=[guide])
+    message = HumanMessage([block(draw("red", 9))])
+    [told] = tool_messages(agent.invoke({"messages": [message]}))
+    assert told.status == "error"
+    assert "model failed" in told.content
+
+
+def test_the_guides_steps_are_not_in_the_conversation(recognizer):
+    saver = InMemorySaver()
+    message = HumanMessage([block(draw(colour, 99)) for colour in ("red", "blue")])
+    build_agent(model(*GUIDED), recognizer, checkpointer=saver).invoke(
+        {"messages": [message]}, THREAD
+    )
+    assert [*saver.storage["1"]] == [""]  # no namespace of another graph
+
+
 def test_a_guide_that_cannot_see_the_photo_says_so(recognizer):
     guide = make_field_guide(model(), recognizer)
     agent = create_agent(model(call("ask_field_guide", image="image_1"), "x"), tools=[guide])
@@ -163,24 +230,28 @@ def test_the_example_that_is_taught(request, own, tmp_path):
     def propose():
         return call("teach_category", category="yellow discs", images=["image_1"])
 
+    both = propose()
+    both.tool_calls.append({**both.tool_calls[0], "id": "again"})
     chat = model(
         propose(),
         "As you like.",
-        propose(),
+        both,
         "Learnt.",
         call("ask_field_guide", image="image_2"),
         call("recognize_image", image="image_1"),
         "Yellow discs.",
         "Yellow discs!",
     )
-    lines = iter([f"@{photos[0]} yellow discs", "n", "do", "y", f"@{photos[1]} what?", ""])
+    lines = iter([f"@{photos[0]} yellow discs", "n", "do", "y", "n", f"@{photos[1]} what?", ""])
     said = []
     example(request, "teaching").converse(chat, own, lambda _: next(lines), said.append)
     proposal = "Teach memory 'discs' 1 photo of 'yellow discs', a new category."
-    assert said == [proposal, "As you like.", proposal, "Learnt.", "Yellow discs!"]
-    rejected, taught, recognised = (seen[-1].text for seen in (chat.seen[i] for i in (1, 3, 6)))
+    assert said == [proposal, "As you like.", proposal, proposal, "Learnt.", "Yellow discs!"]
+    rejected, recognised = (chat.seen[i][-1].text for i in (1, 6))
     assert "rejected" in rejected
-    assert "learnt 1 of 'yellow discs'" in taught
+    one, other = sorted(message.text for message in chat.seen[3][-2:])
+    assert "learnt 1 of 'yellow discs'" in one
+    assert "rejected" in other
     assert recognised.startswith("Answer: yellow discs")
 
 

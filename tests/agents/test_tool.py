@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import dataclass
 
 import pytest
 from langchain.agents import create_agent
@@ -12,6 +13,7 @@ from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
 from rar_agent import Recognition, Recognizer, make_recognize_image, recognize_image
+from rar_agent.agents import AgentContext
 from rar_agent.agents.answer import describe
 from rar_agent.errors import NotFoundError
 from rar_agent.images import admit
@@ -119,6 +121,46 @@ def test_a_choice_of_memories(recognizer):
     assert ask(tool, content, image="image_1", memory="imagenet-1k").status == "error"
     with pytest.raises(NotFoundError, match="birds"):
         make_recognize_image(recognizer, memories=("discs", "birds"))
+
+
+@dataclass
+class Hosts:
+    """A program's own context, whose fields are its own business."""
+
+    memory: str = "long-term"
+    prompt: str = "You are helpful."
+
+
+@dataclass(frozen=True)
+class Extended(AgentContext):
+    user: str = "me"
+
+
+@pytest.mark.parametrize(
+    ("context", "memory"),
+    [
+        (Hosts(), "discs"),
+        ({"memory": "long-term"}, "discs"),
+        (AgentContext(memory="other"), "other"),
+        (Extended(memory="other"), "other"),
+        (AgentContext(memory=5), "discs"),
+    ],
+)
+def test_only_our_context_chooses(discs_tool, context, memory):
+    agent = create_agent(calls(image="image_1"), tools=[discs_tool], context_schema=type(context))
+    message = HumanMessage(content=[block(draw("red", 99))])
+    found = tool_message(agent.invoke({"messages": [message]}, context=context))
+    assert found.artifact["trace"]["memory"] == memory
+
+
+def test_what_only_an_operator_can_mend_is_in_the_log(caplog, monkeypatch):
+    monkeypatch.setenv("RAR_K", "99")
+    found = ask(make_recognize_image(), [block(draw("red", 1))], image="image_1")
+    assert found.status == "error"
+    assert "RAR_K" in found.content
+    assert "RAR_K" in caplog.text
+    ask(make_recognize_image(), "no image", image="image_1")
+    assert "image_1" not in caplog.text
 
 
 @pytest.mark.parametrize("memory", ["birds", "../discs", "/etc", ""])

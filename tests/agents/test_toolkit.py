@@ -16,8 +16,10 @@ from langgraph.types import Command
 from PIL import Image
 
 from rar_agent import Category, Recognizer
+from rar_agent.agents import AgentContext
 from rar_agent.agents.toolkit import make_toolkit
 from rar_agent.memory import create_memory, open_memory
+from rar_agent.memory.format.lock import writer_lock
 from tests.agents.conftest import block, model, tool_messages
 from tests.conftest import COLOURS, draw
 
@@ -102,6 +104,17 @@ def test_memories_are_listed_with_what_is_wrong_with_them(tools):
         "default": True,
         "problem": "",
     }
+
+
+def test_the_memory_that_a_run_chose_is_the_default(tools):
+    call = {"name": "list_memories", "args": {}, "id": "c", "type": "tool_call"}
+    agent = create_agent(
+        model(AIMessage("", tool_calls=[call]), "x"), tools=[tools["list_memories"]]
+    )
+    given = {"messages": [HumanMessage("?")]}
+    [told] = tool_messages(agent.invoke(given, context=AgentContext(memory="thumbnails")))
+    assert "thumbnails (default): " in told.content
+    assert told.content.count("(default)") == 1
 
 
 def test_a_category_is_described(tools):
@@ -241,6 +254,28 @@ def test_a_lesson_that_is_taught_twice_changes_nothing(taught):
     rows = memory.entries.rows_of("image", [memory.categories.find("purple")])
     contents = {bytes(row["content"]).hex() for row in memory.entries.fields(rows)}
     assert contents == set(hashes)  # the files', so that one learnt from a folder is known too
+
+
+def test_lessons_that_are_approved_together_are_all_taught(taught, monkeypatch):
+    monkeypatch.setattr(writer_lock.__wrapped__, "__defaults__", (0.0,))  # the next writer does not wait
+    lessons = [{"category": f"new {i}", "images": ["image_1"]} for i in range(4)]
+    calls = [
+        {"name": "teach_category", "args": lesson, "id": lesson["category"], "type": "tool_call"}
+        for lesson in lessons
+    ]
+    agent = create_agent(
+        model(AIMessage("", tool_calls=calls), "done"),
+        tools=make_toolkit(taught, teach=True),
+        checkpointer=InMemorySaver(),
+    )
+    config = {"configurable": {"thread_id": "1"}}
+    message = HumanMessage(content=[block(draw("purple", 1))])
+    asked = agent.invoke({"messages": [message]}, config)["__interrupt__"]
+    answers = {one.id: {"decisions": [{"type": "approve"}]} for one in asked}
+    state = agent.invoke(Command(resume=answers), config)
+    assert [m.content for m in tool_messages(state)] == [
+        f"Memory 'files' learnt 1 of 'new {i}'." for i in range(4)
+    ]
 
 
 def test_what_is_edited_is_taught_as_edited(taught):
