@@ -69,7 +69,10 @@ class Settings(BaseSettings):
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Images encoded at once."""
     download: bool = False
-    """Whether open_clip and local models may download weights, and `datasets` data sets."""
+    """Whether open_clip and local models may download weights, `datasets` and torchvision data
+    sets."""
+    evals_data: Path | None = None
+    """Folder of the data sets that `eval` reads; default: `evals/data` in `home`."""
 
     k: int = Field(default=5, ge=1, le=MOST_CANDIDATES)
     """Candidates, that is distinct categories, to retrieve and rank."""

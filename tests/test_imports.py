@@ -38,7 +38,8 @@ BELOW = {
     "agents": {"recognizer", "graph", "memory", "models", "prompts", "images", "loop"},
     "ui": {"recognizer", "graph", "memory", "encoders", "images", "prompts", "words", "explained"},
     "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
-    | {"graph", "models", "prompts", "finetune", "words", "explained", "ui", "agents"},
+    | {"graph", "models", "prompts", "finetune", "words", "explained", "ui", "agents"}
+    | {"evaluation"},
 }
 
 

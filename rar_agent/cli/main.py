@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from rar_agent.cli import doctor, finetune, mcp, memory, prompts, recognize, ui
+from rar_agent.cli import doctor, evaluate, finetune, mcp, memory, prompts, recognize, ui
 from rar_agent.errors import RarError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(memory.app, name="memory")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(finetune.app, name="finetune")
+app.add_typer(evaluate.app, name="eval")
 
 
 def _version(asked: bool) -> None:

@@ -1,0 +1,67 @@
+"""Which images are learnt and which are asked, drawn by a seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+from rar_agent.evaluation.dataset import LabelledImage
+
+
+def few_shot(train: Sequence[LabelledImage], shots: int, seed: int) -> list[LabelledImage]:
+    """Some images of each category, drawn as CoOp draws them.
+
+    One generator is seeded, and of each category, in the order in which categories first appear,
+    `shots` images are drawn without replacement from those it has, in their order: what
+    `generate_fewshot_dataset` of Dassl does, so that CoOp's split files and seeds 1 to 3 give
+    CoOp's images. Draws of different sizes are independent, not nested, as CoOp's are.
+
+    A category that has fewer images gives each of them once; CoOp repeats some, which would teach
+    a memory nothing.
+
+    Args:
+        train: To draw from; its order counts.
+        shots: Images a category, at least 1.
+        seed: Of the draw.
+    """
+    drawn: list[LabelledImage] = []
+    generator = random.Random(seed)
+    for images in _by_category(train).values():
+        if len(images) >= shots:
+            drawn += generator.sample(images, shots)
+        else:
+            generator.choices(images, k=shots)  # CoOp's draw: the categories after it stay CoOp's
+            drawn += images
+    return drawn
+
+
+def evenly(test: Sequence[LabelledImage], limit: int, seed: int) -> list[LabelledImage]:
+    """At most `limit` images, as evenly over categories as they allow.
+
+    A larger limit with the same seed draws the same images and more.
+
+    Args:
+        test: To draw from.
+        limit: At least 1.
+        seed: Of the draw.
+
+    Returns:
+        What was drawn, in the order of `test`.
+    """
+    generator = random.Random(seed)
+    groups = list(_by_category(test).values())
+    for images in groups:
+        generator.shuffle(images)
+    generator.shuffle(groups)
+    most = max(map(len, groups), default=0)
+    turns = (images[turn] for turn in range(most) for images in groups if turn < len(images))
+    kept = {image.key for image, _ in zip(turns, range(limit), strict=False)}
+    return [image for image in test if image.key in kept]
+
+
+def _by_category(images: Iterable[LabelledImage]) -> dict[int, list[LabelledImage]]:
+    """In the order in which categories first appear."""
+    groups: dict[int, list[LabelledImage]] = {}
+    for image in images:
+        groups.setdefault(image.category, []).append(image)
+    return groups
