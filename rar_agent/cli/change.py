@@ -13,7 +13,7 @@ from rar_agent.errors import InputError, RarError
 if TYPE_CHECKING:
     from rar_agent.memory import Memory
     from rar_agent.memory.format.manifest import Manifest
-    from rar_agent.memory.teaching.change import LoadEncoder
+    from rar_agent.memory.teaching.update import LoadEncoder
     from rar_agent.settings import Settings
 
 

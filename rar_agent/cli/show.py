@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +22,20 @@ MOST_BRANCHES = 5
 MOST_REASONS = 5
 _STYLES: Mapping[Tone, str] = {"plain": "dim", "warning": "yellow", "answer": "bold"}
 
-# Names and paths are the user's: nothing in them is markup, nor worth colouring.
-out = Console(markup=False, highlight=False, emoji=False)
-err = Console(stderr=True, markup=False, highlight=False, emoji=False)
+_ANY_WIDTH = 100_000
+
+
+def _console(stderr: bool = False) -> Console:
+    """Breaks lines for terminals only: who reads a pipe or a file wants them whole."""
+    # Names and paths are the user's: nothing in them is markup, nor worth colouring.
+    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _ANY_WIDTH
+    return console
+
+
+out = _console()
+err = _console(stderr=True)
 
 
 def grid(*columns: str, title: str = "") -> Table:

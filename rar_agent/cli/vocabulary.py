@@ -11,7 +11,6 @@ from rich.text import Text
 from rich.tree import Tree
 
 from rar_agent.cli.show import grid
-from rar_agent.errors import NotFoundError
 from rar_agent.words import counted
 
 if TYPE_CHECKING:
@@ -82,15 +81,11 @@ def known_of(memory: Memory, name: str, limit: int) -> Group:
 
 def _find(memory: Memory, name: str) -> tuple[int | None, int]:
     """Position of what is on record, None of a mere name, and how many categories are below it."""
-    from rar_agent.memory.taxonomy import alike
+    from rar_agent.memory.unknown import unknown
 
     column, below = memory.categories.find(name), memory.taxonomy.below(name)
     if not len(below):
-        known = (category.name for category in memory.categories)
-        close = alike(name, [*known, *memory.taxonomy.branches()])
-        see = f"See rar-agent memory show {memory.name}"
-        hint = f"Did you mean {', '.join(close)}?" if close else see
-        raise NotFoundError(f"Memory '{memory.name}' has no category '{name}'.", hint)
+        raise unknown(memory, name, branches=True)
     return column, int(memory.entries.known[below[below != column]].sum())
 
 

@@ -17,16 +17,11 @@ from rar_agent.memory.readers import (
 )
 from rar_agent.memory.search import SearchResult
 from rar_agent.memory.taxonomy import Filter
-from rar_agent.memory.teaching.change import (
-    merge_categories,
-    move_entries,
-    remove_from_memory,
-    rename_category,
-    update_category,
-)
 from rar_agent.memory.teaching.compact import compact_memory
 from rar_agent.memory.teaching.estimate import Estimate, estimate_build
+from rar_agent.memory.teaching.forget import remove_from_memory
 from rar_agent.memory.teaching.learn import Report
+from rar_agent.memory.teaching.regroup import merge_categories, move_entries
 from rar_agent.memory.teaching.teach import (
     add_to_memory,
     create_memory,
@@ -34,6 +29,7 @@ from rar_agent.memory.teaching.teach import (
     fit_memory_again,
     require_new,
 )
+from rar_agent.memory.teaching.update import rename_category, update_category
 
 __all__ = [
     "DatasetReader",

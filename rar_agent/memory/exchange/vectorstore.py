@@ -26,8 +26,8 @@ from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.format.manifest import encoder_record
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.open import open_memory
-from rar_agent.memory.teaching.change import forget_categories
 from rar_agent.memory.teaching.draft import Draft
+from rar_agent.memory.teaching.forget import forget_categories
 from rar_agent.memory.teaching.learn import with_entries
 from rar_agent.memory.teaching.teach import changing, require_encoder
 from rar_agent.memory.teaching.texts import default_templates
