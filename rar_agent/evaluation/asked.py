@@ -1,0 +1,256 @@
+"""A cell's memory, and how its images are asked about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from PIL import Image
+
+from rar_agent.batch import Entry
+from rar_agent.encoders import Encoder
+from rar_agent.errors import ImageError
+from rar_agent.evaluation.cells import Cell
+from rar_agent.evaluation.dataset import DataSet
+from rar_agent.evaluation.record import Answer, Ranked, Record, Seen
+from rar_agent.evaluation.simulated import PREFIX, SimulatedRanker
+from rar_agent.evaluation.suite import Suite
+from rar_agent.graph import Services
+from rar_agent.graph.nodes import order_seed
+from rar_agent.graph.state import RecognizeState
+from rar_agent.images import AdmittedImage, ImageStore, Policy, admit
+from rar_agent.memory import Memory, SampleReader, create_memory, list_memories, open_memory
+from rar_agent.memory.readers import Sample
+from rar_agent.ranking import Ranker, RetrievalRanker
+from rar_agent.recognizer import Recognizer
+from rar_agent.settings import Settings, load_settings
+from rar_agent.types import Candidate, Failure, Ranking, Recognition
+
+
+def learn(cell: Cell, suite: Suite, data: DataSet, encoder: Encoder, home: Path) -> None:
+    """Build a cell's memory, unless it was built before; an interrupted build goes on."""
+    if cell.slug in list_memories(home):
+        return
+    known = [data.categories[position] for position in cell.known]
+    samples = [Sample(data.categories[one.category], one.file, one.key) for one in cell.learnt]
+    create_memory(
+        home,
+        cell.slug,
+        encoder,
+        SampleReader(samples) if samples else (),
+        names=known if cell.texts else (),
+        domain=data.domain,
+        templates=suite.memory.templates or tuple(data.templates),
+    )
+
+
+class Asked:
+    """A cell that is asked.
+
+    Args:
+        cell: Its name, and what is asked.
+        suite: How.
+        data: Whose categories these are.
+        encoder: Of images; what it made is kept.
+        home: Where the cell's memory is.
+        settings: Limits, caches, how models are asked.
+
+    Raises:
+        ConfigurationError: A model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        suite: Suite,
+        data: DataSet,
+        encoder: Encoder,
+        home: Path,
+        settings: Settings,
+    ) -> None:
+        self._cell, self._suite, self._data = cell, suite, data
+        recipe = suite.ranker
+        simulated = bool(recipe.model and recipe.model.startswith(PREFIX))
+        named = {} if simulated else {"model": recipe.model, "base_url": recipe.base_url}
+        own = settings.model_copy(
+            update={
+                "memory": cell.slug,
+                "model": None,
+                "base_url": None,
+                "k": suite.k,
+                "coverage": None,
+                "ranker": recipe.way,
+                "prompt": recipe.prompt,
+                "orders": recipe.orders,
+                **named,
+            }
+        )
+        own = load_settings(own)
+        self._simulated = SimulatedRanker(str(recipe.model)) if simulated else None
+        store = ImageStore()
+
+        def recognizer(ranker: Ranker | None) -> Recognizer:
+            found = Recognizer(settings=own)
+            found.services = _Services(own, open_memory(home, cell.slug), encoder, store, ranker)
+            return found
+
+        self._plain = recognizer(RetrievalRanker())
+        self._ranked = recognizer(self._simulated) if recipe.model else None
+        self._policy = Policy.of(own)
+
+    def entries(self, prefix: str, samples: Sequence[str]) -> Iterator[Entry]:
+        """Ask about images, and tell what became of each, as soon as it is known.
+
+        Args:
+            prefix: Of the entries' keys.
+            samples: The images' keys.
+        """
+        wanted = {one.key: one for one in self._cell.test}
+        images: dict[str, AdmittedImage] = {}
+        for sample in samples:
+            try:
+                images[sample] = admit(wanted[sample].file, self._policy)
+            except ImageError as error:
+                yield _failed(prefix + sample, str(error), type(error).__name__)
+        if not images:
+            return
+        given = list(images.values())
+        truths = [self._data.categories[wanted[sample].category].name for sample in images]
+        near = self._plain.recognize_batch(given, method="knn") if self._has_exemplars else []
+        plain = self._plain.recognize_batch(given)
+        ranked: Iterable[Recognition | Failure] = self._asked(given, truths) if self._ranked else []
+        for sample, truth, *found in zip_longest(images, truths, near, plain, ranked):
+            failure = next((one for one in found if isinstance(one, Failure)), None)
+            if failure:
+                yield _failed(prefix + sample, failure.error, failure.kind)
+                continue
+            knn, retrieval, fused = (one for one in found if not isinstance(one, Failure))
+            record = self._record(sample, truth, knn, retrieval, fused)
+            yield Entry(prefix + sample, record.model_dump(mode="json"))
+
+    @property
+    def _has_exemplars(self) -> bool:
+        return "knn" in self._suite.ways and bool(self._cell.learnt)
+
+    def _asked(
+        self, images: Sequence[AdmittedImage], truths: Sequence[str]
+    ) -> Iterator[Recognition | Failure]:
+        """Ranked, in order."""
+        assert self._ranked  # noqa: S101 - the caller looked
+        if self._simulated:
+            for image, truth in zip(images, truths, strict=True):
+                self._simulated.truths[self._seed(image.sha256)] = truth
+        return self._ranked.stream(images)
+
+    def _seed(self, sha256: str) -> int:
+        """That an image's options are shuffled with."""
+        state: RecognizeState = {"sha256": sha256}
+        return order_seed(self._plain.services, state)
+
+    def _record(
+        self,
+        sample: str,
+        truth: str,
+        near: Recognition | None,
+        plain: Recognition,
+        ranked: Recognition | None,
+    ) -> Record:
+        trace = (ranked or plain).trace
+        return Record(
+            cell=self._cell.name,
+            sample=sample,
+            truth=truth,
+            sha256=plain.image,
+            knn=_answer(near) if near else None,
+            retrieval=_answer(plain),
+            ranked=_answer(ranked) if ranked else None,
+            ranking=self._ranking(ranked) if ranked else None,
+            seen=tuple(
+                Seen(name=c.category.name, source=e.source, similarity=e.similarity)
+                for c in plain.categories
+                for e in c.exemplars[:1]
+            ),
+            familiarity=plain.familiarity,
+            timings_ms={**trace.timings_ms, "total": sum(trace.timings_ms.values())},
+        )
+
+    def _ranking(self, found: Recognition) -> Ranked:
+        """What the model said, with what the trace says of it; none where it was not asked."""
+        assert self._ranked  # noqa: S101 - the caller looked
+        trace, heard = found.trace, self._heard(found.image)
+        return Ranked(
+            model=trace.model,
+            ranker=trace.ranker,
+            prompt=trace.prompt,
+            prompt_hash=trace.prompt_hash,
+            parse_status=trace.parse_status,
+            degraded=trace.degraded,
+            reason=trace.reason,
+            order=heard[0] if heard else (),
+            repairs=heard[1].repairs if heard else 0,
+            calls=heard[1].calls if heard else 0,
+            usage=trace.usage,
+            raw=heard[1].raw if heard else "",
+        )
+
+    def _heard(self, sha256: str) -> tuple[tuple[str, ...], Ranking] | None:
+        assert self._ranked and isinstance(self._ranked.services, _Services)  # noqa: S101, PT018
+        return self._ranked.services.heard.pop(self._seed(sha256), None)
+
+
+def _answer(found: Recognition) -> Answer:
+    return Answer(
+        names=tuple(c.category.name for c in found.categories),
+        probabilities=tuple(c.probability for c in found.categories),
+        accepted=found.decision == "accepted",
+        calibrated=found.trace.calibrated,
+    )
+
+
+def _failed(key: str, error: str, kind: str) -> Entry:
+    return Entry(key, {"error": error, "kind": kind}, failed=True)
+
+
+class _Services(Services):
+    """Services of a run's own memory, whose ranker is listened to."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        memory: Memory,
+        encoder: Encoder,
+        store: ImageStore,
+        ranker: Ranker | None,
+    ) -> None:
+        super().__init__(settings, "caller", store)
+        self._memory, self._encoder = memory, encoder
+        self._own = ranker
+        self.heard: dict[int, tuple[tuple[str, ...], Ranking]] = {}
+
+    def _by_prior(self, divided: bool) -> Ranker:
+        return _Heard(self._own or super()._by_prior(divided), self.heard)
+
+
+class _Heard:
+    """A ranker, and what it said by the seed that it was asked with."""
+
+    def __init__(self, ranker: Ranker, heard: dict[int, tuple[tuple[str, ...], Ranking]]) -> None:
+        self._ranker, self._heard = ranker, heard
+        self.name, self.prompt_hash, self.asks = ranker.name, ranker.prompt_hash, ranker.asks
+
+    def rank(self, image: Image.Image, candidates: Sequence[Candidate], seed: int) -> Ranking:
+        """See `Ranker.rank`."""
+        return self._keep(candidates, seed, self._ranker.rank(image, candidates, seed))
+
+    async def arank(
+        self, image: Image.Image, candidates: Sequence[Candidate], seed: int
+    ) -> Ranking:
+        """See `Ranker.arank`."""
+        return self._keep(candidates, seed, await self._ranker.arank(image, candidates, seed))
+
+    def _keep(self, candidates: Sequence[Candidate], seed: int, said: Ranking) -> Ranking:
+        if self.asks:
+            order = tuple(candidates[position].category.name for position in said.order)
+            self._heard[seed] = order, said
+        return said

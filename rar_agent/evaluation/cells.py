@@ -1,0 +1,108 @@
+"""From a suite and a data set to cells: what each one's memory learns, and what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from rar_agent.errors import InputError
+from rar_agent.evaluation.dataset import DataSet, LabelledImage
+from rar_agent.evaluation.sampling import evenly, few_shot
+from rar_agent.evaluation.suite import Categories, FewShot, Suite, VocabularyFree, ZeroShot
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A setting that shares a memory.
+
+    Attributes:
+        name: Such as `4-shot, seed 1`; unique in a run.
+        group: Cells that differ by their seed alone share it: `4-shot`.
+        seed: Of its draws.
+        learnt: Exemplars that its memory learns.
+        texts: Whether names are learnt as texts.
+        known: Positions of the categories that its memory knows.
+        test: What it is asked.
+    """
+
+    name: str
+    group: str
+    seed: int
+    learnt: Sequence[LabelledImage]
+    texts: bool
+    known: Sequence[int]
+    test: Sequence[LabelledImage]
+
+    @property
+    def slug(self) -> str:
+        """Its name as that of a memory."""
+        return self.name.replace(", ", "-").replace(" ", "").lower()
+
+
+def cells_of(suite: Suite, data: DataSet) -> list[Cell]:
+    """The cells of a suite, in order.
+
+    Raises:
+        InputError: The data set has too little for the protocol.
+    """
+    if not data.test:
+        raise InputError(f"Data set '{data.name}' has no test images.", "Name their folder.")
+    return list(_cells(suite, data))
+
+
+def _cells(suite: Suite, data: DataSet) -> Iterator[Cell]:
+    protocol, everything = suite.protocol, range(len(data.categories))
+    match protocol:
+        case FewShot():
+            for shots in protocol.shots:
+                for seed in protocol.seeds:
+                    yield Cell(
+                        f"{shots}-shot, seed {seed}",
+                        f"{shots}-shot",
+                        seed,
+                        few_shot(data.train, shots, seed),
+                        bool(suite.memory.texts),
+                        everything,
+                        _asked(data.test, suite.limit, seed),
+                    )
+        case ZeroShot():
+            test = _asked(data.test, suite.limit, 1)
+            yield Cell("zero-shot", "zero-shot", 1, (), True, everything, test)
+        case Categories():
+            yield from _growing(suite, protocol, data)
+        case VocabularyFree():
+            raise InputError(
+                "The protocol vocabulary-free is not built yet.", "Take few-shot or zero-shot."
+            )
+
+
+def _growing(suite: Suite, protocol: Categories, data: DataSet) -> Iterator[Cell]:
+    """The same test images, of the fewest categories, among ever more of them."""
+    counts = sorted({count for count in protocol.counts if count <= len(data.categories)})
+    if not counts:
+        raise InputError(
+            f"Data set '{data.name}' has {len(data.categories)} categories, fewer than each of "
+            f"{', '.join(map(str, protocol.counts))}.",
+            "Give smaller protocol.counts.",
+        )
+    for seed in protocol.seeds:
+        order = Random(seed).sample(range(len(data.categories)), len(data.categories))
+        first = set(order[: counts[0]])
+        test = _asked([one for one in data.test if one.category in first], suite.limit, seed)
+        for count in counts:
+            known = sorted(order[:count])
+            train = [one for one in data.train if one.category in set(known)]
+            yield Cell(
+                f"{count} categories, seed {seed}",
+                f"{count} categories",
+                seed,
+                few_shot(train, protocol.shots, seed) if protocol.shots else (),
+                bool(suite.memory.texts) or not protocol.shots,
+                known,
+                test,
+            )
+
+
+def _asked(test: Sequence[LabelledImage], limit: int | None, seed: int) -> Sequence[LabelledImage]:
+    return test if limit is None else evenly(test, limit, seed)

@@ -1,0 +1,180 @@
+"""Running a suite: every image of every cell once, whoever takes part and however often it ends."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from rar_agent.batch import Entry, Journal, Outcome
+from rar_agent.batch import run as run_batch
+from rar_agent.batch.runner import Progress
+from rar_agent.encoders import Encoder, load_encoder
+from rar_agent.encoders.load import choose_encoder
+from rar_agent.errors import ConfigurationError, NotFoundError
+from rar_agent.evaluation.asked import Asked, learn
+from rar_agent.evaluation.cells import Cell, cells_of
+from rar_agent.evaluation.dataset import DataSet
+from rar_agent.evaluation.datasets import load_dataset
+from rar_agent.evaluation.embeddings import KeptEncoder
+from rar_agent.evaluation.record import Record
+from rar_agent.evaluation.simulated import PREFIX
+from rar_agent.evaluation.suite import Suite, configuration_hash
+from rar_agent.graph.conclusion import versions
+from rar_agent.prompts import load_prompt
+from rar_agent.settings import Settings
+
+DESCRIPTION = "run.json"
+JOURNAL = "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, and what is in it.
+
+    Attributes:
+        folder: With `run.json`, the journal, and the report.
+        outcome: How it went, this time.
+    """
+
+    folder: Path
+    outcome: Outcome
+
+
+def run_suite(
+    suite: Suite, settings: Settings, out: Path | None = None, progress: Progress | None = None
+) -> Run:
+    """Run a suite, or go on with it.
+
+    Args:
+        suite: What is measured.
+        settings: Where data, memories, models and kept answers are.
+        out: The run's folder; default: `rar-evals/` in the working directory, and in it one named
+            after the suite and what decides its results, so that the same goes on.
+        progress: Told after each image.
+
+    Raises:
+        NotFoundError: The data set is not there; the message says how to get it.
+        InputError: The data set has too little for the protocol, or `out` is another run's.
+        ConfigurationError: Encoder or model cannot be loaded.
+    """
+    data = load_dataset(suite.dataset, settings)
+    loaded = load_encoder(choose_encoder(suite.memory.encoder).name, settings)
+    encoder = KeptEncoder(loaded, settings.home.expanduser() / "cache" / "embeddings")
+    described = describe(suite, data, encoder, settings)
+    name = described["configuration_hash"]
+    folder = out or Path("rar-evals") / f"{suite.name}-{name[:8]}"
+    cells = cells_of(suite, data)
+    work = _Work(cells, suite, data, encoder, folder / "memories", settings)
+    with Journal(folder / JOURNAL, name) as journal:
+        place = folder / DESCRIPTION
+        if not place.exists():
+            place.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+        return Run(folder, run_batch(journal, work.keys, work, progress))
+
+
+def describe(suite: Suite, data: DataSet, encoder: Encoder, settings: Settings) -> dict[str, Any]:
+    """What a run is of, as plain data: with its configuration, all that decides results."""
+    prompt = ""
+    if suite.ranker.model and not suite.ranker.model.startswith(PREFIX):
+        own = {"ranker": suite.ranker.way, "prompt": suite.ranker.prompt}
+        reference = settings.model_copy(update=own).ranking_prompt
+        prompt = f"{reference} {load_prompt(reference, settings.home).sha256}"
+    configuration = {
+        "suite": suite.configuration,
+        "dataset": data.checksum,
+        "encoder": encoder.fingerprint.identity,
+        "precision": encoder.fingerprint.precision,
+        "prompt": prompt,
+        "seed": settings.seed,
+        "rar-agent": versions()["rar-agent"],
+    }
+    return {
+        "suite": suite.model_dump(mode="json"),
+        "configuration": configuration,
+        "configuration_hash": configuration_hash(configuration),
+        "dataset": {
+            "name": data.name,
+            "title": data.title,
+            "checksum": data.checksum,
+            "categories": len(data.categories),
+            "train": len(data.train),
+            "test": len(data.test),
+            "caution": data.caution,
+            "renamed": dict(data.renamed),
+            "rare": [data.categories[position].name for position in sorted(data.rare)],
+        },
+        "encoder": {"name": encoder.name, "fingerprint": dict(encoder.fingerprint.details)},
+        "versions": versions(),
+        "machine": f"{platform.platform()}, Python {platform.python_version()}",
+        "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def read_run(folder: Path) -> tuple[dict[str, Any], list[Record], list[Entry]]:
+    """What a run's folder holds.
+
+    Returns:
+        Its description, the records, and what failed.
+
+    Raises:
+        NotFoundError: It is no run's folder.
+        DamagedDataError: The journal cannot be read.
+    """
+    try:
+        described = json.loads((folder / DESCRIPTION).read_bytes())
+        name = described["configuration_hash"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NotFoundError(
+            f"'{folder}' holds no run: {error}.", "Name the folder that eval run printed."
+        ) from error
+    with Journal(folder / JOURNAL, name) as journal:
+        entries = list(journal.entries.values())
+    records = [Record.model_validate(entry.result) for entry in entries if not entry.failed]
+    return described, records, [entry for entry in entries if entry.failed]
+
+
+class _Work:
+    """Does a run's items: memories are built when they are first asked."""
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        suite: Suite,
+        data: DataSet,
+        encoder: Encoder,
+        home: Path,
+        settings: Settings,
+    ) -> None:
+        self._cells = {cell.slug: cell for cell in cells}
+        self._suite, self._data, self._encoder = suite, data, encoder
+        self._home, self._settings = home, settings
+        self._open: tuple[str, Asked] | None = None
+        self.keys = [f"{cell.slug}/{one.key}" for cell in cells for one in cell.test]
+        if len(set(self.keys)) < len(self.keys):
+            raise ConfigurationError(
+                f"Data set '{data.name}' has two images of one key.", "Correct its card."
+            )
+
+    def __call__(self, keys: Sequence[str]) -> Iterator[Entry]:
+        for slug, some in groupby(keys, lambda key: key.partition("/")[0]):
+            samples = [key.partition("/")[2] for key in some]
+            yield from self._asked(slug).entries(f"{slug}/", samples)
+
+    def _asked(self, slug: str) -> Asked:
+        """The cell, with its memory; one is open at a time."""
+        if self._open is None or self._open[0] != slug:
+            cell = self._cells[slug]
+            self._home.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._home / f"{slug}.lock"):  # another process may be building it
+                learn(cell, self._suite, self._data, self._encoder, self._home)
+            asked = Asked(cell, self._suite, self._data, self._encoder, self._home, self._settings)
+            self._open = slug, asked
+        return self._open[1]

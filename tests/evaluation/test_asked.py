@@ -1,0 +1,108 @@
+"""A cell that is asked: records that say what a user would have got."""
+
+import pytest
+
+from rar_agent.evaluation.asked import Asked, learn
+from rar_agent.evaluation.cells import cells_of
+from rar_agent.evaluation.embeddings import KeptEncoder
+from rar_agent.evaluation.record import Record
+from rar_agent.evaluation.suite import Suite
+from rar_agent.recognizer import Recognizer
+from rar_agent.settings import load_settings
+from tests.openai_server import Reply
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("asked")
+
+
+@pytest.fixture
+def cell_of(place, builtin, drawings):
+    """A cell of 4 shots, and how a suite asks it."""
+
+    def make(**options):
+        suite = Suite(name="x", dataset="x", protocol={"shots": [4], "seeds": [1]}, **options)
+        [cell] = cells_of(suite, drawings)
+        encoder = KeptEncoder(builtin, place / "kept")
+        settings = load_settings(home=place / "home", device="cpu")
+        learn(cell, suite, drawings, encoder, place / "memories")
+        asked = Asked(cell, suite, drawings, encoder, place / "memories", settings)
+        return cell, asked
+
+    return make
+
+
+def records(asked, samples):
+    entries = list(asked.entries("cell/", samples))
+    assert [entry.key for entry in entries] == [f"cell/{sample}" for sample in samples]
+    return [Record.model_validate(entry.result) for entry in entries]
+
+
+def test_retrieval_and_the_papers_neighbours_side_by_side(cell_of, place, drawings):
+    cell, asked = cell_of()
+    samples = [one.key for one in cell.test]
+    found = records(asked, samples)
+    own = Recognizer(cell.slug, home=place / "memories", device="cpu")
+    for record, one in zip(found, cell.test, strict=True):
+        assert record.truth == drawings.categories[one.category].name
+        assert (record.cell, record.sample) == ("4-shot, seed 1", one.key)
+        assert len(record.knn.names) == len(record.retrieval.names) == 5
+        assert record.ranked is record.ranking is record.alone is None
+    for record, one in list(zip(found, cell.test, strict=True))[::9]:
+        same = own.recognize(one.file)  # as a user would ask
+        assert record.sha256 == same.image
+        assert record.retrieval.names == tuple(c.category.name for c in same.categories)
+        assert record.retrieval.probabilities == pytest.approx(
+            [c.probability for c in same.categories], abs=1e-6
+        )
+        assert record.retrieval.accepted == (same.decision == "accepted")
+        near = own.recognize(one.file, method="knn")
+        assert record.knn.names == tuple(c.category.name for c in near.categories)
+        assert record.seen[0].source == same.categories[0].exemplars[0].source
+
+
+def test_a_model_ranks_and_is_quoted(cell_of, server):
+    server.script = [Reply('{"ranking": ["B", "A", "C", "D", "E"]}')]
+    cell, asked = cell_of(ranker={"model": "m", "base_url": server.url})
+    [record] = records(asked, [cell.test[0].key])
+    ranking = record.ranking
+    assert ranking.model == "m"
+    assert (ranking.prompt, ranking.parse_status) == ("rank@1", "exact")
+    assert ranking.calls == 1
+    assert ranking.raw == '{"ranking": ["B", "A", "C", "D", "E"]}'
+    assert sorted(ranking.order) == sorted(record.retrieval.names)
+    assert ranking.usage.input_tokens == 300
+    assert set(record.ranked.names) == set(record.retrieval.names)
+
+
+def test_a_model_that_fails_is_a_degraded_record(cell_of, server):
+    server.script = [Reply(status=400)]
+    cell, asked = cell_of(ranker={"model": "m", "base_url": server.url})
+    [record] = records(asked, [cell.test[1].key])
+    assert record.ranking.degraded
+    assert "400" in record.ranking.reason
+    assert record.ranked.names == record.retrieval.names
+
+
+def test_a_simulated_ranker_knows_the_truth(cell_of):
+    cell, asked = cell_of(ranker={"model": "simulated:1"})
+    for record in records(asked, [one.key for one in cell.test]):
+        if record.ranking.order and record.truth in record.retrieval.names:
+            assert record.ranking.order[0] == record.truth
+            assert record.ranking.model == "simulated:1"
+
+
+def test_a_file_that_is_no_image_is_one_failure(cell_of, drawings, tmp_path, monkeypatch):
+    cell, asked = cell_of()
+    broken = cell.test[2].file
+    data = broken.read_bytes()
+    broken.write_bytes(b"not an image")
+    try:
+        first, second, third = asked.entries("cell/", [one.key for one in cell.test[1:4]])
+    finally:
+        broken.write_bytes(data)
+    failed = next(entry for entry in (first, second, third) if entry.failed)
+    assert failed.key == f"cell/{cell.test[2].key}"
+    assert failed.result["kind"] == "ImageError"
+    assert sum(entry.failed for entry in (first, second, third)) == 1

@@ -1,0 +1,61 @@
+"""Cells: what is learnt, and what is asked."""
+
+from dataclasses import replace
+
+import pytest
+
+from rar_agent.errors import InputError
+from rar_agent.evaluation.cells import cells_of
+from rar_agent.evaluation.suite import Suite
+
+
+def suite(**options):
+    return Suite(name="x", dataset="x", **options)
+
+
+def test_few_shot_is_every_shot_with_every_seed(drawings):
+    cells = cells_of(suite(protocol={"shots": [1, 4], "seeds": [1, 2]}), drawings)
+    assert [cell.name for cell in cells] == [
+        "1-shot, seed 1",
+        "1-shot, seed 2",
+        "4-shot, seed 1",
+        "4-shot, seed 2",
+    ]
+    assert cells[0].slug == "1-shot-seed1"
+    assert [cell.group for cell in cells] == ["1-shot", "1-shot", "4-shot", "4-shot"]
+    assert [len(cell.learnt) for cell in cells] == [6, 6, 24, 24]
+    assert cells[0].learnt != cells[1].learnt
+    for cell in cells:
+        assert {one.category for one in cell.learnt} == set(range(6))
+        assert list(cell.test) == list(drawings.test)  # nothing of it is learnt
+        assert not {one.key for one in cell.learnt} & {one.key for one in cell.test}
+        assert not cell.texts
+
+
+def test_a_limit_is_spread_over_categories(drawings):
+    [cell] = cells_of(suite(protocol={"shots": [1], "seeds": [1]}, limit=12), drawings)
+    assert sorted(one.category for one in cell.test) == sorted([*range(6)] * 2)
+
+
+def test_zero_shot_learns_names_alone(drawings):
+    [cell] = cells_of(suite(protocol={"kind": "zero-shot"}), drawings)
+    assert cell.texts
+    assert cell.learnt == ()
+
+
+def test_the_same_images_among_ever_more_categories(drawings):
+    asked = {"kind": "categories", "counts": [2, 4, 100], "shots": 2, "seeds": [1]}
+    few, more = cells_of(suite(protocol=asked), drawings)
+    assert (len(few.known), len(more.known)) == (2, 4)
+    assert set(few.known) < set(more.known)
+    assert few.test == more.test
+    assert {one.category for one in few.test} == set(few.known)
+    assert {one.category for one in more.learnt} == set(more.known)
+    assert len(more.learnt) == 8
+
+
+def test_what_a_data_set_is_too_small_for(drawings):
+    with pytest.raises(InputError, match="6 categories, fewer than each of 10"):
+        cells_of(suite(protocol={"kind": "categories", "counts": [10]}), drawings)
+    with pytest.raises(InputError, match="no test images"):
+        cells_of(suite(), replace(drawings, test=[]))

@@ -1,0 +1,126 @@
+"""A run: what it writes, and that it goes on as if nothing had happened."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from random import Random
+
+import pytest
+
+from rar_agent.errors import InputError, NotFoundError
+from rar_agent.evaluation.run import read_run, run_suite
+from rar_agent.evaluation.suite import load_suite
+from rar_agent.settings import load_settings
+
+SUITE = """
+title: Drawings
+description: A test.
+dataset: {{images: {images}, name: drawings, domain: coloured discs}}
+protocol: {{shots: [1, 2], seeds: [1]}}
+memory: {{encoder: builtin}}
+k: 3
+ranker: {{model: "simulated:0.8"}}
+"""
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def suite_file(tmp_path, drawings):
+    images = drawings.test[0].file.parents[2]
+    file = tmp_path / "drawings.yaml"
+    file.write_text(SUITE.format(images=images))
+    return file
+
+
+def run(suite_file, home, out, changes=(), progress=None):
+    settings = load_settings(home=home, device="cpu")
+    return run_suite(load_suite(str(suite_file), home, changes), settings, out, progress)
+
+
+def told(folder):
+    """All that a run says, but for its timings."""
+    described, records, failed = read_run(folder)
+    plain = [record.model_dump(exclude={"timings_ms"}) for record in records]
+    described.pop("began")
+    return described, sorted(plain, key=lambda r: (r["cell"], r["sample"])), failed
+
+
+def test_every_image_of_every_cell_once(suite_file, home, tmp_path, drawings):
+    seen = []
+    done = run(suite_file, home, tmp_path / "out", progress=lambda *n: seen.append(n))
+    assert (done.outcome.done, done.outcome.failed) == (72, 0)
+    assert seen[-1] == (72, 72)
+    described, records, failed = read_run(done.folder)
+    assert failed == []
+    assert described["dataset"]["categories"] == 6
+    assert described["suite"]["ranker"]["model"] == "simulated:0.8"
+    assert described["versions"]["rar-agent"]
+    assert {(r.cell, r.sample) for r in records} == {
+        (cell, one.key) for cell in ("1-shot, seed 1", "2-shot, seed 1") for one in drawings.test
+    }
+    again = run(suite_file, home, tmp_path / "out")
+    assert (again.outcome.done, again.outcome.known) == (0, 72)
+
+
+def test_a_run_s_folder_is_named_after_what_decides_it(suite_file, home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = run(suite_file, home, None, ["limit=6"]).folder
+    assert first.parent.name == "rar-evals"
+    assert run(suite_file, home, None, ["limit=6", "title=Other"]).folder == first
+    assert run(suite_file, home, None, ["limit=7"]).folder != first
+    with pytest.raises(InputError, match="another configuration"):
+        run(suite_file, home, first, ["limit=8"])
+    with pytest.raises(NotFoundError, match="holds no run"):
+        read_run(tmp_path)
+
+
+def test_what_failed_is_tried_again(suite_file, home, tmp_path, drawings):
+    file = drawings.test[3].file
+    data = file.read_bytes()
+    file.write_bytes(b"no image")
+    try:
+        first = run(suite_file, home, tmp_path / "out", ["limit=36"])
+    finally:
+        file.write_bytes(data)
+    assert first.outcome.failed == 2  # one in each cell
+    _, records, failed = read_run(first.folder)
+    assert len(records) == 70
+    assert failed[0].result["kind"] == "ImageError"
+    assert run(suite_file, home, tmp_path / "out", ["limit=36"]).outcome.failed == 0
+
+
+@pytest.mark.slow
+def test_kill_minus_nine_and_several_processes_change_nothing(
+    suite_file, home, tmp_path, pytestconfig
+):
+    run(suite_file, home, tmp_path / "whole")
+    command = [sys.executable, "-m", "tests.evaluation.runner", home, suite_file, tmp_path / "out"]
+    journal = tmp_path / "out" / "journal.jsonl"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def start():
+        return subprocess.Popen(command, cwd=pytestconfig.rootpath, env=environment)
+
+    def written():
+        return journal.stat().st_size if journal.exists() else 0
+
+    random = Random(0)
+    for _ in range(2):
+        process, before = start(), written()
+        deadline = time.monotonic() + 90
+        while written() < before + random.randint(1, 9) * 1_500 and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+    together = [start(), start()]
+    assert [process.wait(180) for process in together] == [0, 0]
+    assert told(tmp_path / "out") == told(tmp_path / "whole")
+    lines = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
+    assert len({line["key"] for line in lines}) == len(lines) == 72
