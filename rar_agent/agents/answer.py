@@ -13,12 +13,15 @@ _TOOL = (
     "categories with probabilities."
 )
 _EXAMPLES = 4
+SHORT = 60
+"""Characters of each text that a memory, which may be anybody's, puts into instructions."""
 _EDGES = ("<1", ">99")
 
 
-def plain(name: str) -> str:
-    """A name from a memory as one line, so that it reads as a name."""
-    return " ".join(name.split())
+def plain(name: str, most: int = 1_000) -> str:
+    """A name from a memory as one line of so many characters, so that it reads as a name."""
+    name = " ".join(name.split())
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def tool_description(memories: Sequence[Memory]) -> str:
@@ -29,15 +32,21 @@ def tool_description(memories: Sequence[Memory]) -> str:
 
 def _knows(memory: Memory, several: bool) -> str:
     count = len(memory.categories)
-    shown = [plain(memory.categories[i * count // _EXAMPLES].name) for i in range(_EXAMPLES)]
-    examples = ", ".join(dict.fromkeys(shown)) if count else ""
+    few = min(count, _EXAMPLES)
+    shown = [plain(memory.categories[i * count // few].name, SHORT) for i in range(few)]
     name = f"in memory {memory.name} " if several else ""
-    return f"{name}one of {count:,} {plain(memory.manifest.domain) or 'categories'} ({examples} …)"
+    domain = plain(memory.manifest.domain, SHORT) or "categories"
+    return f"{name}one of {count:,} {domain} ({', '.join(shown)} …)"
 
 
-def describe(recognition: Recognition) -> str:
-    """A recognition in a few lines that a model can act on; names come from the memory only."""
-    shares = [_share(c.category.name, c.probability) for c in recognition.categories]
+def describe(recognition: Recognition, most: int = 26) -> str:
+    """A recognition in a few lines that a model can act on; names come from the memory only.
+
+    Args:
+        recognition: What was found.
+        most: Categories that are named.
+    """
+    shares = [_share(c.category.name, c.probability) for c in recognition.categories[:most]]
     trace = recognition.trace
     if recognition.decision == "abstained":
         lines = [f"Not recognised: {trace.abstained}."]

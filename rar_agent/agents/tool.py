@@ -15,11 +15,14 @@ from rar_agent.agents.answer import describe, tool_description
 from rar_agent.agents.conversation import find_image
 from rar_agent.agents.recognizers import Recognizers
 from rar_agent.errors import InputError, RarError
-from rar_agent.recognizer import Recognizer
+from rar_agent.recognizer import Asked, Recognizer
 from rar_agent.telemetry import events
 from rar_agent.types import Recognition
 
 _log = events(__name__)
+
+NAMED = 5
+"""Candidates that a model is told of, where it does not say how many."""
 
 
 class RecognizeImageInput(BaseModel):
@@ -29,7 +32,7 @@ class RecognizeImageInput(BaseModel):
         description="Which image: image_1 is the first one attached in this conversation, image_2 "
         "the second. Never image data."
     )
-    top_k: int = Field(default=5, ge=1, le=26, description="How many candidates to return.")
+    top_k: int = Field(default=NAMED, ge=1, le=26, description="How many candidates to name.")
 
 
 @contextmanager
@@ -76,24 +79,25 @@ def make_recognize_image(
 
     def run(
         image: str,
-        top_k: int = 5,
+        top_k: int = NAMED,
         memory: str | None = None,
         runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
     ) -> tuple[str, dict[str, Any]]:
         with telling():
             chosen = asked.of(memory, runtime)
-            return _answer(chosen.recognize(find_image(image, runtime, chosen.settings), k=top_k))
+            found = find_image(image, runtime, chosen.settings)
+            return _answer(chosen.recognize(found, **_more(chosen, top_k)), top_k)
 
     async def arun(
         image: str,
-        top_k: int = 5,
+        top_k: int = NAMED,
         memory: str | None = None,
         runtime: ToolRuntime = None,  # type: ignore[assignment]
     ) -> tuple[str, dict[str, Any]]:
         with telling():
             chosen = await asyncio.to_thread(asked.of, memory, runtime)
             found = await asyncio.to_thread(find_image, image, runtime, chosen.settings)
-            return _answer(await chosen.arecognize(found, k=top_k))
+            return _answer(await chosen.arecognize(found, **_more(chosen, top_k)), top_k)
 
     return StructuredTool.from_function(
         run,
@@ -117,8 +121,13 @@ def _schema(memories: Sequence[str] | None) -> type[BaseModel]:
     )
 
 
-def _answer(recognition: Recognition) -> tuple[str, dict[str, Any]]:
-    return describe(recognition), recognition.model_dump(mode="json")
+def _more(recognizer: Recognizer, top_k: int) -> Asked:
+    """More candidates, where they are wanted; never fewer, which would not leave much to rank."""
+    return {"k": top_k} if top_k > max(NAMED, recognizer.settings.k) else {}
+
+
+def _answer(recognition: Recognition, top_k: int) -> tuple[str, dict[str, Any]]:
+    return describe(recognition, top_k), recognition.model_dump(mode="json")
 
 
 recognize_image = make_recognize_image()
