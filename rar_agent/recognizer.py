@@ -229,7 +229,8 @@ class Recognizer:
             loss: Accuracy that not asking may cost, as a share: 0.005 is half a point.
             seed: Of the exemplars that are drawn.
             progress: Told how many calls were made, and how many there may be.
-            asked: In place of `loss`: share of images that the model may be asked about.
+            asked: In place of `loss`: share of the left-out exemplars that the model may be asked
+                about; of new images it is as large but for chance.
 
         Raises:
             ConfigurationError: No model is set.

@@ -35,7 +35,9 @@ def calibrate(
     ] = None,
     asked: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="In its place: share of images to ask about at most."),
+        typer.Option(
+            min=0, max=1, help="In its place: share of the left-out exemplars to ask about at most."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Which exemplars are drawn.")] = 0,
 ) -> None:

@@ -61,7 +61,8 @@ class Allowed:
 
     Attributes:
         loss: Most accuracy that may be lost to not asking, as a share.
-        asked: In its place: share of images that may be asked about at most; None for none.
+        asked: In its place: share of the images retrieval was tried on that may be asked about at
+            most; None for none.
     """
 
     loss: float = 0.005
