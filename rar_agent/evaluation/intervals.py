@@ -19,19 +19,19 @@ LEVEL = 0.95
 RESAMPLES = 5_000
 _Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
 
+_CROSSED = (
+    "the variance of crossed random effects, images and seeds, by mean squares (Searle, Casella & "
+    "McCulloch 1992) with Satterthwaite's degrees of freedom (1946)"
+)
 SHARE = (
     "Wilson's score interval (1927); over several seeds with the effective number of images and "
-    "Student's t (Korn & Graubard 1998), from the variance over images and seeds (Cameron, "
-    "Gelbach & Miller 2011) with Satterthwaite's degrees of freedom (1946)"
+    f"Student's t (Korn & Graubard 1998), from {_CROSSED}"
 )
-MEAN = (
-    "Student's t; over several seeds with the variance over images and seeds (Cameron, Gelbach & "
-    "Miller 2011) and Satterthwaite's degrees of freedom (1946)"
-)
+MEAN = f"Student's t; over several seeds with {_CROSSED}"
 DIFFERENCE = (
-    "paired percentile bootstrap over images and, where there are several, seeds (Owen 2007), one "
-    "seed fewer drawn than there are, so that few do not look alike (Rao & Wu 1988); without any "
-    "difference, Wilson's upper limit of the share that could differ"
+    "paired percentile bootstrap over images (Efron & Tibshirani 1993); several seeds add their "
+    "variance by mean squares, as Student's t of one degree of freedom fewer than there are; "
+    "without any difference, Wilson's upper limit of the share that could differ"
 )
 QUANTILE = "order statistics by the binomial distribution (Conover 1999), answers independent"
 NORM = (
@@ -79,17 +79,67 @@ class Clusters(NamedTuple):
         return Clusters(self.images[which], self.seeds[which])
 
 
-def _sums(values: Floats, codes: Ints) -> Floats:
-    """(clusters, m) sums of (n, m) values."""
+def _sums(values: Floats, codes: Ints) -> tuple[Floats, Ints]:
+    """(clusters, m) sums of (n, m) values, and (n,) which cluster each is of."""
     found, inverse = np.unique(codes, return_inverse=True)
-    return np.column_stack([np.bincount(inverse, column, len(found)) for column in values.T])
+    sums = [np.bincount(inverse, column, len(found)) for column in values.T]
+    return np.column_stack(sums), inverse
+
+
+class _Parts(NamedTuple):
+    """Covariances of m estimates, (m, m) each, with their degrees of freedom.
+
+    Attributes:
+        images: Over images; with what images and seeds have together, in each of them.
+        seeds: Over seeds, likewise; 0 with one seed.
+        both: What both have in them.
+        free_images: Images less one.
+        free_seeds: Seeds less one.
+    """
+
+    images: Floats
+    seeds: Floats
+    both: Floats
+    free_images: int
+    free_seeds: int
+
+
+def _parts(influence: Floats, clusters: Clusters) -> _Parts:
+    of_image, _ = _sums(influence, clusters.images)
+    nothing = np.zeros((influence.shape[1],) * 2)
+    images = len(of_image)
+    if images < 2:
+        return _Parts(np.full_like(nothing, np.nan), nothing, nothing, 0, 0)
+    over_images = of_image.T @ of_image * images / (images - 1)
+    of_seed, seed = _sums(influence, clusters.seeds)
+    seeds = len(of_seed)
+    if seeds < 2:
+        return _Parts(over_images, nothing, nothing, images - 1, 0)
+    over_seeds = of_seed.T @ of_seed * seeds / (seeds - 1)
+    # What is left of a pair without its seed's mean and its image's: the interaction. An image of
+    # one seed only is in both sums as it is.
+    _, first, pair = np.unique(
+        clusters.images * (clusters.seeds.max() + 1) + clusters.seeds,
+        return_index=True,
+        return_inverse=True,
+    )
+    left: Floats = np.column_stack([np.bincount(pair, column) for column in influence.T])
+    seed, image = seed[first], clusters.images[first]
+    left -= (of_seed / np.bincount(seed)[:, None])[seed]
+    sums, image = _sums(left, image)
+    number = np.bincount(image)[image][:, None]
+    alone = number == 1
+    spared = np.sqrt(number / np.maximum(number - 1, 1))
+    left = np.where(alone, left, (left - sums[image] / number) * spared)
+    both = left.T @ left * images / (images - 1)
+    return _Parts(over_images, over_seeds, both, images - 1, seeds - 1)
 
 
 def covariance(influence: Floats, clusters: Clusters) -> tuple[Floats, float]:
     """Of estimates to which each record adds its part of the error.
 
-    With one seed it is that over images. With several, images and seeds are crossed: the sum of
-    both, less what is counted twice (Cameron, Gelbach & Miller 2011), and no less than either.
+    With one seed it is that over images. With several, images and seeds are crossed random effects:
+    the sum over both, less what is counted twice, and no less than over either.
 
     Args:
         influence: (n, m) of m estimates; columns sum to 0.
@@ -98,25 +148,15 @@ def covariance(influence: Floats, clusters: Clusters) -> tuple[Floats, float]:
     Returns:
         (m, m), and Satterthwaite's degrees of freedom, by the sums of the variances.
     """
-
-    def over(codes: Ints) -> tuple[Floats, int]:
-        sums = _sums(influence, codes)
-        count = len(sums)
-        if count < 2:
-            return np.full((influence.shape[1],) * 2, np.nan), 0
-        return sums.T @ sums * count / (count - 1), count - 1
-
-    of_images, freedom_images = over(clusters.images)
-    if clusters.draws < 2 or not freedom_images:
-        return of_images, float(freedom_images)
-    of_seeds, freedom_seeds = over(clusters.seeds)
-    _, pairs = np.unique(np.stack([clusters.images, clusters.seeds]), axis=1, return_inverse=True)
-    both = of_images + of_seeds - over(pairs)[0]
-    total = max((both, of_images, of_seeds), key=np.trace)
-    size, a, b = np.trace(total), np.trace(of_images), np.trace(of_seeds)
+    images, seeds, both, free_images, free_seeds = _parts(influence, clusters)
+    if not free_seeds:
+        return images, float(free_images)
+    total = max((images + seeds - both, images, seeds), key=np.trace)
+    size, a, b, c = (float(np.trace(one)) for one in (total, images, seeds, both))
     if not size:
-        return total, float(freedom_images)
-    return total, float(size**2 / (a**2 / freedom_images + b**2 / freedom_seeds))
+        return total, float(free_images)
+    noise = a**2 / free_images + b**2 / free_seeds + c**2 / (free_images * free_seeds)
+    return total, size**2 / noise
 
 
 def spread(influence: Floats, clusters: Clusters) -> Spread:
@@ -238,28 +278,18 @@ def of_difference(
         return Interval(-most, most), most / critical
     if images < 2:
         return UNKNOWN, float("nan")
-    _, seed_of = np.unique(clusters.seeds, return_inverse=True)
-    draws = clusters.draws
-    by_seed = np.arange(draws) == seed_of[:, None]
-    table = _sums(np.hstack([values[:, None] * by_seed, by_seed]), clusters.images)
+    table, _ = _sums(np.column_stack([values, np.ones(len(values))]), clusters.images)
     kinds, counts = np.unique(table, axis=0, return_counts=True)
     random = np.random.default_rng(0)
-    total, number = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
-    step = max(1, 5_000_000 // len(kinds))
-    for at in range(0, RESAMPLES, step):
-        some = slice(at, min(at + step, RESAMPLES))
-        size = some.stop - at
-        drawn = random.multinomial(images, counts / images, size) @ kinds
-        seeds = (
-            random.multinomial(draws - 1, np.full(draws, 1 / draws), size)
-            if draws > 1
-            else np.ones((size, 1))
-        )
-        total[some] = (drawn[:, :draws] * seeds).sum(axis=1)
-        number[some] = (drawn[:, draws:] * seeds).sum(axis=1)
-    means = total[number > 0] / number[number > 0]
+    drawn = random.multinomial(images, counts / images, RESAMPLES) @ kinds
+    means = drawn[:, 0] / drawn[:, 1]
+    parts = _parts(((values - values.mean()) / len(values))[:, None], clusters)
+    of_seeds = max(0.0, float(parts.seeds[0, 0] - parts.both[0, 0]))
+    error = float(np.sqrt(means.var(ddof=1) + of_seeds))
+    if of_seeds:
+        means += np.sqrt(of_seeds) * random.standard_t(parts.free_seeds, RESAMPLES)
     low, high = np.quantile(means, [0.5 - level / 2, 0.5 + level / 2])
-    return Interval(float(low), float(high)), float(means.std(ddof=1))
+    return Interval(max(-1.0, float(low)), min(1.0, float(high))), error
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
