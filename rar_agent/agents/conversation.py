@@ -13,13 +13,19 @@ from rar_agent.agents.kept import image_store
 from rar_agent.errors import ImageError, NotFoundError
 from rar_agent.images import AdmittedImage, ImageStore, Policy, admit
 from rar_agent.settings import Settings
+from rar_agent.telemetry import events
 
 ATTACHED: Final = "attached_images"
 """Key of handles and sources, in a message's `additional_kwargs` and in an agent's state."""
 
+DESCRIBES: Final = "describe_category"
+"""Tool whose photos are no part of the conversation."""
+
 Source = Mapping[str, Any]
 """Where an image is, by the first of these keys that is there: `sha256` (in the image store),
 `problem` (why it is not), or, as in LangChain's image blocks, `base64`, `url`, `file_id`."""
+
+_log = events(__name__)
 
 _HANDLE = re.compile(r"image_[1-9][0-9]{0,5}")
 _MEANT = re.compile(r"\[?(?:attached image: )?image[ _-]?0*([0-9]+)\]?", re.IGNORECASE)
@@ -162,6 +168,7 @@ def read_image(source: Source, handle: str, policy: Policy, store: ImageStore) -
         else:
             raise ImageError(source.get("problem", "it came without its bytes, as a file id say."))
     except NotFoundError as error:
+        _log.warning("an attached image is not kept", handle=handle, place=store.place)
         raise ImageError(f"{handle} is no longer kept.", _AGAIN) from error
     except ImageError as error:
         raise ImageError(f"{handle} cannot be used: {error}", _AGAIN) from error
@@ -178,6 +185,8 @@ def _of(state: object) -> tuple[list[BaseMessage], dict[str, Source]]:
 
 def _blocks(messages: Sequence[BaseMessage]) -> Iterator[dict[str, Any]]:
     for message in messages:
+        if message.type == "tool" and message.name == DESCRIBES:
+            continue  # a memory's own photos: the user's second stays the second
         for item in items(message):
             if block := image_block(item):
                 yield block

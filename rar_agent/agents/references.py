@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -20,7 +21,15 @@ from rar_agent.agents.conversation import (
 )
 from rar_agent.agents.kept import image_store
 from rar_agent.errors import ImageError, NotFoundError
-from rar_agent.images import MIME_TYPE, ImageSource, Policy, admit, to_picture
+from rar_agent.images import (
+    MIME_TYPE,
+    ImageSource,
+    ImageStore,
+    Picture,
+    Policy,
+    admit,
+    to_picture,
+)
 from rar_agent.settings import Settings, load_settings
 
 _REFERENCE = re.compile(r"\[attached image: (image_\d+)\]")
@@ -142,7 +151,7 @@ def with_images(message: AnyMessage, named: Mapping[str, Source], settings: Sett
         source = named.get(referred(item) or "", {})
         if sha256 := source.get("sha256"):
             with suppress(NotFoundError):
-                picture = to_picture(image_store(settings).get(sha256).rgb, settings.image_side)
+                picture = _picture(image_store(settings), sha256, settings.image_side)
                 content.append({"type": "image", "base64": picture.base64, "mime_type": MIME_TYPE})
         elif url := source.get("url"):
             content.append({"type": "image", "url": url})
@@ -151,3 +160,8 @@ def with_images(message: AnyMessage, named: Mapping[str, Source], settings: Sett
     if len(content) == len(items(message)):
         return message
     return message.model_copy(update={"content": content})
+
+
+@lru_cache(maxsize=64)  # shown again at each call of the model
+def _picture(store: ImageStore, sha256: str, side: int) -> Picture:
+    return to_picture(store.get(sha256).rgb, side)

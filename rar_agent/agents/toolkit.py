@@ -18,7 +18,7 @@ from langgraph.types import interrupt
 from pydantic import BaseModel, Field, ValidationError
 
 from rar_agent.agents import knowledge
-from rar_agent.agents.conversation import find_image, handle_in, images_of
+from rar_agent.agents.conversation import DESCRIBES, find_image, handle_in, images_of
 from rar_agent.agents.recognizers import Recognizers
 from rar_agent.agents.teaching import (
     MOST_IMAGES,
@@ -142,7 +142,7 @@ def _describe_category(asked: Recognizers) -> BaseTool:
 
     return _tool(
         run,
-        "describe_category",
+        DESCRIBES,
         "Look up what a memory knows of a category: other names, description, place in the "
         "taxonomy, metadata, number of photos, and a few of them.",
         DescribeCategoryInput,

@@ -266,7 +266,7 @@ def test_nothing_is_attached_of_what_is_no_image(settings, tmp_path):
     assert attach(text="hello", settings=settings).additional_kwargs == {}
 
 
-def test_an_image_that_has_expired(agent, recognizer, settings):
+def test_an_image_that_has_expired(agent, recognizer, settings, caplog):
     message = attach(draw("purple", 7), settings=settings)
     for file in (settings.home / "images").iterdir():
         file.unlink()
@@ -274,6 +274,7 @@ def test_an_image_that_has_expired(agent, recognizer, settings):
     gc.collect()
     [told] = said(agent({"image": "image_1"}, "x").invoke({"messages": [message]}))
     assert "no longer kept. Ask the user to attach the image itself." in told
+    assert f"place={settings.home}/images" in caplog.text  # where another home was meant
 
 
 async def test_async(agent, settings):

@@ -152,6 +152,24 @@ def test_photos_of_a_category_come_as_image_blocks(tools, home, drawings):
     assert isinstance(changed.content, str)
 
 
+def test_a_memory_s_photos_are_not_the_users(tools):
+    described = called(tools["describe_category"], category="red", memory="thumbnails", photos=2)
+    call = {"name": "recognize_image", "args": {"image": "image_2"}, "id": "c"}
+    agent = create_agent(
+        model(AIMessage("", tool_calls=[{**call, "type": "tool_call"}]), "done"),
+        tools=[*tools.values()],
+    )
+    asks = {**call, "name": "describe_category", "id": "call", "type": "tool_call"}
+    messages = [
+        HumanMessage(content=[block(draw("red", 9))]),
+        AIMessage("", tool_calls=[asks]),
+        described,
+        HumanMessage(content=[block(draw("green", 9))]),
+    ]
+    message = tool_messages(agent.invoke({"messages": messages}))[1]
+    assert message.content.startswith("Answer: green")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -257,7 +275,9 @@ def test_a_lesson_that_is_taught_twice_changes_nothing(taught):
 
 
 def test_lessons_that_are_approved_together_are_all_taught(taught, monkeypatch):
-    monkeypatch.setattr(writer_lock.__wrapped__, "__defaults__", (0.0,))  # the next writer does not wait
+    monkeypatch.setattr(
+        writer_lock.__wrapped__, "__defaults__", (0.0,)
+    )  # the next writer does not wait
     lessons = [{"category": f"new {i}", "images": ["image_1"]} for i in range(4)]
     calls = [
         {"name": "teach_category", "args": lesson, "id": lesson["category"], "type": "tool_call"}
