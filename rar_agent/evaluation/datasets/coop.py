@@ -113,7 +113,8 @@ def _paths(data: Any, file: Path) -> Iterator[str]:  # noqa: ANN401 - plain JSON
     if not isinstance(data, list):
         raise _damaged(file, "it has no list 'train'")
     for row in data:
-        path = row.get("impath") if isinstance(row, dict) else row[0] if row else None
+        first = row[0] if isinstance(row, list) and row else None
+        path = row.get("impath") if isinstance(row, dict) else first
         if not isinstance(path, str):
             raise _damaged(file, f"{str(row)[:80]} names no image")
         yield path

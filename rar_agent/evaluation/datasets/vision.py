@@ -82,7 +82,13 @@ class TorchvisionSource(Source):
         )
 
     def _opened(self, place: Path, options: Mapping[str, Any]) -> Any:  # noqa: ANN401
-        return _class(self.dataset)(str(place), **self.options, **options, download=False)
+        try:  # no data set of torchvision downloads anything unless it is told to
+            return _class(self.dataset)(str(place), **self.options, **options)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"torchvision's {self.dataset} cannot be read with {dict(options)}: {error}.",
+                "Set options, train and test to arguments that it takes.",
+            ) from error
 
 
 def _class(name: str) -> Any:  # noqa: ANN401 - the library has no common type for these

@@ -1,0 +1,46 @@
+"""eval: datasets."""
+
+from tests.cli.conftest import row
+from tests.evaluation.datasets.conftest import paint
+
+
+def test_the_list_says_what_can_be_used(rar, monkeypatch, tmp_path):
+    monkeypatch.delenv("RAR_DATA", raising=False)
+    done = rar("eval", "datasets")
+    assert done.status == 0
+    assert row(done.out, "cub200")[-4:] == ["5,994", "5,794", "needs", "you"]
+    assert "downloadable" in row(done.out, "fgvc_aircraft")
+
+
+def test_one_data_set_says_what_to_fetch(rar, monkeypatch, tmp_path):
+    monkeypatch.delenv("RAR_DATA", raising=False)
+    monkeypatch.setenv("RAR_EVALS_DATA", str(tmp_path / "sets"))
+    done = rar("eval", "datasets", "flowers102")
+    assert done.status == 0
+    for part in ("split_zhou_OxfordFlowers.json", "drive.google.com", "RAR_DOWNLOAD=1", "licence"):
+        assert part in done.out
+    assert str(tmp_path / "sets" / "oxford_flowers") in done.out
+    missing = rar("eval", "datasets", "flowers102", "--check")
+    assert missing.status == 3
+    assert "split_zhou_OxfordFlowers.json" in missing.err
+
+
+def test_a_check_counts_and_finds_copies(rar, tmp_path):
+    for part in ("train", "test"):
+        paint(tmp_path / "birds" / part / "robin" / f"{part}.png", (1, 1, 1))
+        paint(tmp_path / "birds" / part / "wren" / f"{part}.png", (2, 2, len(part)))
+    card = tmp_path / "birds.yaml"
+    card.write_text(f"title: birds\nimages: {tmp_path / 'birds'}\ncaution: only four\n")
+    done = rar("eval", "datasets", card, "--check")
+    assert done.status == 0
+    assert "2 categories, 2 train, 2 test" in done.out
+    assert "only four" in done.out
+    assert "1 images are there twice or more, 1 in both parts" in done.out
+    assert "train/robin/train.png = test/robin/test.png" in done.out
+
+
+def test_what_is_not_there(rar):
+    done = rar("eval", "datasets", "birds9000")
+    assert done.status == 2
+    assert "no data set 'birds9000'" in done.err
+    assert rar("eval", "datasets", "--check").status == 2
