@@ -165,11 +165,15 @@ def test_the_agent_asks_its_guide_there(client, model, photo):
     data = base64.b64encode(photo.read_bytes()).decode()
     image = {"type": "image", "base64": data, "mime_type": "image/png"}
     message = {"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}
+    given = {"messages": [message]}
+    wrong = {"memory": "nosuch"}
+    refused = client.runs.wait(None, "agent", input=given, context=wrong, raise_error=False)
+    assert "no memory 'nosuch'" in told(refused)
     thread = client.threads.create()["thread_id"]
-    state = client.runs.wait(thread, "agent", input={"messages": [message]})
+    state = client.runs.wait(thread, "agent", input=given)
     assert state["messages"][-1]["content"] == "It is an Egyptian cat."
-    told = [m["content"] for m in model.requests[2]["messages"] if m["role"] == "tool"]
-    assert told[0].startswith("Answer: Egyptian cat")
+    answers = [m["content"] for m in model.requests[2]["messages"] if m["role"] == "tool"]
+    assert answers[0].startswith("Answer: Egyptian cat")
     held = [step for step in client.threads.get_history(thread) if step["metadata"]["step"] > 0]
     assert held
     assert all(len(str(step["values"])) < 10_000 for step in held)
