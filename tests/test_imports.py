@@ -29,7 +29,7 @@ BELOW = {
     "recognizer": {"graph", "memory", "ranking", "images", "loop"},
     "batch": set(),
     "evaluation": {"recognizer", "batch", "graph", "memory", "ranking", "encoders", "images"}
-    | {"models", "prompts", "content"},
+    | {"models", "prompts", "content", "words"},
     "sheet": {"images"},
     "words": set(),
     "explained": {"graph", "models", "images", "words"},

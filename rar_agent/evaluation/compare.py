@@ -301,16 +301,12 @@ def _verdict(found: Comparison) -> str:
 def _notes(found: Comparison, draws: int) -> Iterator[str]:
     for count, name in ((found.only_in_a, found.a), (found.only_in_b, found.b)):
         if count:
-            yield f"{counted(count, 'answer')} of {name} without a counterpart were left out."
+            yield f"Left out: {counted(count, 'answer')} of {name} without a counterpart."
     if found.differ:
-        yield (
-            f"{counted(found.differ, 'pair')} were left out: their bytes or truths are not the "
-            "same on both sides."
-        )
+        yield f"Left out, because of other bytes or truths: {counted(found.differ, 'pair')}."
     if found.other_candidates:
-        yield (
-            f"{counted(found.other_candidates, 'pair')} had other candidates: retrieval differs, "
-            "too."
-        )
+        yield f"Ranked from other candidates: {counted(found.other_candidates, 'pair')}."
     if draws == 1:
         yield "One seed: how much another draw of exemplars would change is not in the interval."
+    if found.level != LEVEL:
+        yield f"Intervals are of {100 * found.level:.3g} %, because several are compared."

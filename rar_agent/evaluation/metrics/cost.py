@@ -10,6 +10,7 @@ from rar_agent.evaluation.intervals import MEAN, QUANTILE, of_mean, of_quantile,
 from rar_agent.evaluation.metrics.columns import Columns, group_of
 from rar_agent.evaluation.metrics.metric import Facts, Figure, Kind
 from rar_agent.evaluation.suite import Way
+from rar_agent.words import counted
 
 P50 = Kind(
     "latency p50", "median time of an image, all parts together", QUANTILE, "ms", better="lower"
@@ -50,17 +51,17 @@ def spending(part: Columns, way: Way) -> Iterator[Figure]:
     """What a model was paid for, over all images of the way, also those it was not asked about."""
     asked = part.asked[way]
     kinds = ((INPUT, asked.input_tokens), (OUTPUT, asked.output_tokens), (COST, 1000 * asked.cost))
-    counted = asked.there & ~asked.cached
+    billed = asked.there & ~asked.cached
     kept = int((asked.there & asked.cached).sum())
-    note = f"without {kept:,} images answered before, for which nothing was billed" if kept else ""
+    note = f"without {counted(kept, 'image')} answered before: nothing was billed" if kept else ""
     for kind, values in kinds:
         if not asked.there.any():
             yield kind.missing("how the model was asked was not kept", len(part))
-        elif not counted.any():
+        elif not billed.any():
             yield kind.missing("all was answered before: nothing was billed", len(part))
-        elif np.isnan(values[counted]).any():
+        elif np.isnan(values[billed]).any():
             yield kind.missing("the model's price is not known", len(part))
         else:
-            some = values[counted]
-            interval = of_mean(some, part.clusters.take(counted), 0.0)
+            some = values[billed]
+            interval = of_mean(some, part.clusters.take(billed), 0.0)
             yield kind.found(float(some.mean()), interval, len(some), note)
