@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rar_agent.memory import Memory
-from rar_agent.types import Recognition
+if TYPE_CHECKING:  # torch is not needed to tell of tools
+    from rar_agent.memory import Memory
+    from rar_agent.types import Recognition
 
 _TOOL = (
     "Recognise which one exactly an image shows{what}, by comparing it with a memory of known "
@@ -19,7 +21,7 @@ _EDGES = ("<1", ">99")
 
 
 def plain(name: str, most: int = 1_000) -> str:
-    """A name from a memory as one line of so many characters, so that it reads as a name."""
+    """A text from a memory as one line of so many characters, so that it reads as one."""
     name = " ".join(name.split())
     return name if len(name) <= most else f"{name[: most - 1]}…"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rar_agent.agents.answer import SHORT, plain
 from rar_agent.errors import NotFoundError, RarError
 from rar_agent.settings import Settings
 
@@ -188,7 +189,7 @@ def _memory_line(memory: MemorySummary) -> str:
     if memory.problem:
         return f"{name}: cannot be used. {memory.problem}"
     by = f"{memory.exemplars:,} photos" if memory.exemplars else "no photos"
-    domain = f"{memory.domain}, " if memory.domain else ""
+    domain = f"{plain(memory.domain, SHORT)}, " if memory.domain else ""
     return f"{name}: {domain}{memory.categories:,} categories, {by}"
 
 
@@ -200,8 +201,9 @@ def tell_category(found: CategoryDetails) -> str:
         "also": ", ".join(found.aliases),
         "is": found.description,
         "in": " < ".join(found.parents),
-        "has": metadata[:1_000] if found.metadata else "",
+        "has": metadata if found.metadata else "",
         "below it": f"{', '.join(found.below)}{more}",
     }
-    lines = [f"{found.name}, of memory {found.memory}: {found.exemplars:,} photos learnt"]
-    return "\n".join([*lines, *(f"{word}: {value}" for word, value in said.items() if value)])
+    lines = [f"{plain(found.name)}, of memory {found.memory}: {found.exemplars:,} photos learnt"]
+    lines += [f"{word}: {plain(value)}" for word, value in said.items() if value]
+    return "\n".join(lines)

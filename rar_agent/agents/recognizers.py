@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from langgraph.runtime import Runtime
 
 from rar_agent.agents.knowledge import require_memory
 from rar_agent.errors import InputError
+from rar_agent.forks import Lock
 from rar_agent.graph.services import WAYS
 from rar_agent.prompts import find_prompt
 from rar_agent.recognizer import Recognizer
@@ -44,7 +44,7 @@ class Recognizers:
     def __init__(self, first: Recognizer | None = None) -> None:
         self._first = first
         self._known: OrderedDict[AgentContext, Recognizer] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def of(
         self, memory: str | None = None, runtime: ToolRuntime | Runtime[Any] | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from rar_agent.agents.answer import plain
 from rar_agent.errors import InputError
 from rar_agent.forks import Lock
 
@@ -102,7 +103,7 @@ def prepare(
         )
     if not 1 <= len(images) <= MOST_IMAGES:
         raise InputError(f"{len(images)} images were named.", f"Name 1 to {MOST_IMAGES}.")
-    wanted = named(category, "the call", description=description.strip())
+    wanted = named(plain(category), "the call", description=plain(description))
     column = memory.categories.find(wanted.name)
     known = memory.categories[column] if column is not None else None
     different = {image.sha256: image for image in images}
