@@ -17,7 +17,12 @@ def test_one_data_set_says_what_to_fetch(rar, monkeypatch, tmp_path):
     monkeypatch.setenv("RAR_EVALS_DATA", str(tmp_path / "sets"))
     done = rar("eval", "datasets", "flowers102")
     assert done.status == 0
-    for part in ("split_zhou_OxfordFlowers.json", "drive.google.com", "RAR_DOWNLOAD=1", "licence"):
+    for part in (
+        "split_zhou_OxfordFlowers.json",
+        "drive.google.com",
+        "RAR_DOWNLOAD=1",
+        "Its licence",
+    ):
         assert part in done.out
     assert str(tmp_path / "sets" / "oxford_flowers") in done.out
     missing = rar("eval", "datasets", "flowers102", "--check")
