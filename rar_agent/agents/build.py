@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
-from langchain.tools import ToolRuntime
-from langchain_core.exceptions import ModelError
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.messages import SystemMessage
+from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Checkpointer
-from pydantic import BaseModel, Field
 
-from rar_agent.agents.conversation import ATTACHED, find_image
+from rar_agent.agents.guide import asking
 from rar_agent.agents.instructions import instructions
-from rar_agent.agents.kept import image_store
 from rar_agent.agents.middleware import AttachedImagesMiddleware
-from rar_agent.agents.recognizers import AgentContext, Recognizers, context_of
-from rar_agent.agents.references import reference
-from rar_agent.agents.tool import telling
+from rar_agent.agents.recognizers import AgentContext, Recognizers
 from rar_agent.agents.toolkit import make_toolkit
-from rar_agent.errors import InputError, ProviderError
+from rar_agent.errors import InputError
 from rar_agent.forks import Once
 from rar_agent.graph.context import RefusedError
 from rar_agent.prompts import Live, Prompt
@@ -37,18 +29,6 @@ from rar_agent.settings import Settings, load_settings
 from rar_agent.telemetry import hide_images
 
 Agent = CompiledStateGraph[Any, Any, Any, Any]
-
-_MOST_STEPS = 50
-"""Of a guide that is asked once: some 16 calls of its model, where it needs 3 or 4."""
-
-
-class AskFieldGuideInput(BaseModel):
-    """What a model fills in."""
-
-    image: str = Field(description="Which photo: image_1 is the first one attached here.")
-    question: str = Field(
-        default="What exactly is this?", max_length=500, description="What to find out about it."
-    )
 
 
 def build_agent(
@@ -103,65 +83,7 @@ def _field_guide(
     tools = make_toolkit(asked)
     # False: the conversation's checkpointer would keep the guide's steps as well.
     guide = _agent("field_guide", model, tools, asked, settings, settings.guide_prompt, False)
-    guide = guide.with_config(recursion_limit=_MOST_STEPS)
-
-    def given(image: str, question: str, runtime: ToolRuntime | None) -> dict[str, Any]:
-        """What the guide is sent: the photo, as the first of its own conversation."""
-        sha256 = image_store(settings).put(find_image(image, runtime, settings))
-        content: list[str | dict[str, Any]] = [
-            reference("image_1"),
-            {"type": "text", "text": question},
-        ]
-        named = {ATTACHED: {"image_1": {"sha256": sha256}}}
-        return {"messages": [HumanMessage(content=content, additional_kwargs=named)]}
-
-    def run(
-        image: str,
-        question: str = "What exactly is this?",
-        runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
-    ) -> tuple[str, dict[str, Any]]:
-        with telling(), _trying():
-            sent = given(image, question, runtime)
-            return _answer(guide.invoke(sent, context=context_of(runtime)))
-
-    async def arun(
-        image: str,
-        question: str = "What exactly is this?",
-        runtime: ToolRuntime = None,  # type: ignore[assignment]
-    ) -> tuple[str, dict[str, Any]]:
-        with telling(), _trying():
-            sent = await asyncio.to_thread(given, image, question, runtime)
-            return _answer(await guide.ainvoke(sent, context=context_of(runtime)))
-
-    return StructuredTool.from_function(
-        run,
-        arun,
-        name="ask_field_guide",
-        description="Ask the field guide what exactly an attached photo shows. It compares the "
-        "photo with what it knows, and answers with how sure it is and what speaks for it.",
-        args_schema=AskFieldGuideInput,
-        response_format="content_and_artifact",
-        handle_tool_error=True,
-    )
-
-
-@contextmanager
-def _trying() -> Iterator[None]:
-    """What else may go wrong with the guide.
-
-    Raises:
-        ProviderError: Its model failed, or came to no end.
-    """
-    try:
-        yield
-    except ModelError as error:
-        raise ProviderError(
-            f"The field guide's model failed: {error}", "Say so; a later try may help."
-        ) from error
-    except GraphRecursionError as error:
-        raise ProviderError(
-            "The field guide came to no answer.", "Ask it something simpler."
-        ) from error
+    return asking(guide, settings)
 
 
 def _agent(
@@ -249,15 +171,3 @@ def _named_model(name: str | None, settings: Settings) -> Callable[[], BaseChatM
 
 def _settings(recognizer: Recognizer | None) -> Settings:
     return recognizer.settings if recognizer else load_settings()
-
-
-def _answer(state: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The guide's last words, and the recognitions that it had."""
-    last = state["messages"][-1]
-    found = [
-        message.artifact
-        for message in state["messages"]
-        if isinstance(message, ToolMessage) and message.name == "recognize_image"
-    ]
-    said = last.text if isinstance(last, AIMessage) else ""
-    return said or "The field guide gave no answer.", {"recognitions": [f for f in found if f]}
