@@ -99,8 +99,7 @@ def _roots(settings: Settings) -> Iterator[Path]:
 
 
 def _on_hub(card: Card, place: Path) -> bool:
-    source = card.source
-    return isinstance(source, HuggingFaceSource) and not (place / source.dataset).exists()
+    return isinstance(card.source, HuggingFaceSource) and card.source.found(place) is None
 
 
 def _lacking(card: Card, place: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -66,19 +67,22 @@ class HuggingFaceSource(Source):
 
     def missing(self, place: Path) -> list[str]:
         """The folder, where it is a path; a name on the hub is the download's matter."""
-        found = self._found(place)
-        return [] if found or self.on_hub else [self.dataset]
+        return [] if self.found(place) or self._could_be_on_hub else [self.dataset]
+
+    def found(self, place: Path) -> Path | None:
+        """Where it is on disk."""
+        path = below(place, self.dataset)
+        return path if path.exists() else None
 
     @property
-    def on_hub(self) -> bool:
-        """Whether it is named as on the hub, `owner/name`."""
-        path = Path(self.dataset)
-        return len(path.parts) == 2 and not path.is_absolute() and not path.suffix
+    def _could_be_on_hub(self) -> bool:
+        """Whether it is `owner/name`."""
+        return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", self.dataset))
 
     @override
     def read(self, place: Path, settings: Settings) -> Listing:
         """List the images; see `Source`. Bytes out of the data set are written to files."""
-        found = self._found(place) or self.dataset
+        found = self.found(place) or self.dataset
         columns = self.image_column, self.label_column
         train, test = (
             _part(
@@ -90,10 +94,6 @@ class HuggingFaceSource(Source):
             for split in (self.train, self.test)
         )
         return _listing(train, test)
-
-    def _found(self, place: Path) -> Path | None:
-        path = below(place, self.dataset)
-        return path if path.exists() else None
 
 
 Part = list[tuple[str, Path, Category]]
