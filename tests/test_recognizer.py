@@ -96,23 +96,18 @@ def test_many_threads_share_one(recognizer):
 
 
 def test_models_are_asked_together_without_holding_threads(place, server):
-    server.script = [Reply("A > B > C > D > E", delay_s=0.4)]
-    recognizer = Recognizer(
-        "discs", "m", home=place, base_url=server.url, skip_ranking_at=1.01, device="cpu"
-    )
-    images = [draw(colour, 99) for colour in COLOURS]
-    recognizer.services.embed_all([])
-    recognizer.recognize_batch(images)
+    free = threading.Event()
+    server.script = [Reply(GOOD.text, until=free)]
+    recognizer = asking(place, server, model_requests=18)
+    images = [draw(colour, 99) for colour in COLOURS] * 3
 
     async def together():
-        start = asyncio.get_running_loop().time()
-        found = await asyncio.gather(*(recognizer.arecognize(i) for i in images * 3))
-        return found, asyncio.get_running_loop().time() - start
+        tasks = [asyncio.create_task(recognizer.arecognize(image)) for image in images]
+        await asyncio.to_thread(eventually, lambda: server.open == 18)
+        free.set()
+        return await asyncio.gather(*tasks)
 
-    found, seconds = asyncio.run(together())
-    assert all(r.trace.parse_status == "exact" for r in found if r.decision == "accepted")
-    # One after another would be 18 x 0.4 s; this is no timing claim, only that they overlap.
-    assert seconds < 18 * 0.4 * 0.6
+    assert [found.trace.parse_status for found in asyncio.run(together())] == ["exact"] * 18
 
 
 def test_settings_that_are_given_are_taken_as_they_are(place, monkeypatch):

@@ -206,7 +206,7 @@ def test_a_reader_does_not_wait_for_a_writer(path):
     other.execute("BEGIN IMMEDIATE")
     start = time.monotonic()
     assert cache.get(key(1)) == "x" * 2_000
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 1.9  # and not the two seconds that a writer waits
     cache.put(key("new"), "x")  # goes without, in the end
     assert time.monotonic() - start < 10
     other.execute("ROLLBACK")

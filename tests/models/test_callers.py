@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-import time
+from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -16,6 +16,7 @@ from openai import DefaultAsyncHttpxClient
 
 from rar_agent.errors import BudgetError, ProviderError
 from rar_agent.models import Budget, ChatModel, Question, load_chat_model
+from rar_agent.models.budget import of_process
 from rar_agent.models.client import LimitedClient
 from rar_agent.models.prices import FixedPrice
 from rar_agent.prompts import Message
@@ -96,14 +97,18 @@ def test_a_fork_while_a_call_is_on_its_way(server, chat, options):
 
 
 async def test_whose_limit_is_reached_stops_nobody_else(server, chat):
-    server.script = [Reply("one", delay_s=0.3), Reply("two")]
+    free = threading.Event()
+    server.script = [Reply("one", until=free), Reply("two")]
     poor = chat(cache_mb=10, max_cost=1.1 * CALL, prices=PRICES)
     rich = chat(cache_mb=10)
     first = asyncio.create_task(poor.aask(question(0)))
-    await asyncio.sleep(0.05)
+    await asyncio.to_thread(eventually, lambda: server.requests)
     broke = asyncio.create_task(poor.aask(question(1)))  # it waits for the money of the first
+    await asyncio.to_thread(eventually, lambda: of_process()._waiting)
+    asked = asyncio.create_task(rich.aask(question(1)))  # it waits for the answer of that
     await asyncio.sleep(0.05)
-    assert (await rich.aask(question(1))).text == "two"
+    free.set()
+    assert (await asked).text == "two"
     with pytest.raises(BudgetError):
         await broke
     assert (await first).text == "one"
@@ -131,19 +136,22 @@ async def test_a_paid_answer_is_not_lost_while_it_is_kept(server, chat, tmp_path
 
 
 class Slow(BaseChatModel):
-    """A model that knows no asynchronous calls."""
+    """A model that knows no asynchronous calls, and answers when it is let."""
+
+    free: Any = None
 
     @property
     def _llm_type(self):
         return "slow"
 
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
-        time.sleep(1)
+        self.free.wait(30)
         return ChatResult(generations=[ChatGeneration(message=AIMessage("late"))])
 
 
 async def test_models_that_block_hold_up_no_other(chat):
-    slow, other = ChatModel("slow:m", Slow()), chat(cache_mb=10)
+    free = threading.Event()
+    slow, other = ChatModel("slow:m", Slow(free=free)), chat(cache_mb=10)
     await other.aask(question(0))
     for turn in range(5):
         tasks = [asyncio.create_task(slow.aask(question(n + 8 * turn))) for n in range(8)]
@@ -151,27 +159,29 @@ async def test_models_that_block_hold_up_no_other(chat):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(20):
         await other.aask(question(1))
+    free.set()
 
 
 async def test_scoring_takes_a_place():
-    scored = []
+    scored, free = [], threading.Event()
 
     class Scores(FakeListChatModel):
         def score_options(self, messages, options):
             scored.append(1)
-            time.sleep(0.1)
+            free.wait(30)
             return [-1.0] * len(options)
 
     model = ChatModel("local:m", Scores(responses=[""]), at_once=1)
     asked = (model.aask(question(n, letters=("A", "B"))) for n in range(20))
     tasks = [asyncio.create_task(one) for one in asked]
-    await asyncio.sleep(0.05)
+    await asyncio.to_thread(eventually, lambda: scored)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0.15)
+    free.set()
+    await asyncio.sleep(0.1)  # for others to begin, if they do
     assert len(scored) == 1
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -157,15 +159,22 @@ async def test_and_so_they_are_on_an_event_loop(server, chat):
 
 
 def test_who_waits_for_a_failure_fails_too(server, chat):
-    server.script = [Reply(status=500, delay_s=0.3)]
+    free, there = threading.Event(), threading.Barrier(5)
+    server.script = [Reply(status=500, until=free)]
     model = chat()
 
-    def ask(_):
+    def ask():
+        there.wait()
         with pytest.raises(ProviderError):
             model.ask(QUESTION)
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(ask, range(4)))
+        asking = [pool.submit(ask) for _ in range(4)]
+        there.wait()
+        time.sleep(0.3)  # for all to ask
+        free.set()
+        for one in asking:
+            one.result()
     assert len(server.requests) == 1
 
 
