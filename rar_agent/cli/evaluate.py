@@ -1,16 +1,129 @@
-"""`rar-agent eval datasets`."""
+"""`rar-agent eval run | report | compare | datasets`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from rar_agent.evaluation.datasets import State
+    from rar_agent.evaluation.suite import Way
     from rar_agent.settings import Settings
 
 app = typer.Typer(help="Measure how well it recognises.", no_args_is_help=True)
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="Its name, or a YAML file.")],
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change it: ranker.prompt=rank@2."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Test images of each cell; default: the suite's.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The run's folder; default: one in ./rar-evals."),
+    ] = None,
+) -> None:
+    """Run a suite, or go on with it: the same command does nothing twice.
+
+    Several processes may run it together. Where it is interrupted, eval report shows what there is.
+    """
+    import shlex
+    import sys
+
+    from rar_agent.cli.progress import Bar
+    from rar_agent.cli.show import out as console
+    from rar_agent.evaluation.run import run_suite
+    from rar_agent.evaluation.suite import load_suite
+    from rar_agent.settings import load_settings
+
+    settings = load_settings()
+    changes = [*(change or []), *([f"limit={limit}"] if limit else [])]
+    chosen = load_suite(suite, settings.home, changes)
+    again = "What was done is kept: run it again, and it goes on."
+    with Bar("asking", "measuring", again) as bar:
+        command = shlex.join(["rar-agent", *sys.argv[1:]])
+        done = run_suite(chosen, settings, out, bar.update, command)
+    _summary(done.folder, settings)
+    if done.outcome.failed:
+        count = done.outcome.failed
+        console.print(f"{count:,} images could not be answered; run it again to try them again")
+        raise typer.Exit(1)
+
+
+Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Write a run's report again, whole or as far as it got."""
+    from rar_agent.settings import load_settings
+
+    _summary(folder, load_settings())
+
+
+@app.command()
+def compare(
+    a: Folder,
+    b: Folder,
+    way: Annotated[
+        str | None,
+        typer.Option(help="knn, retrieval, ranked; default: what both have, ranked first."),
+    ] = None,
+) -> None:
+    """Say which of two runs is better on the same images, by how much, how surely, and where."""
+    from rar_agent.cli.show import grid, out
+    from rar_agent.errors import InputError
+    from rar_agent.evaluation.compare import compare as compared
+    from rar_agent.evaluation.run import read_run
+
+    sides = tuple(read_run(folder)[1] for folder in (a, b))
+    known: tuple[Way, ...] = ("ranked", "retrieval", "knn")
+    ways = [one for one in known if way in (None, one)]
+    both = [one for one in ways if all(any(getattr(r, one) for r in side) for side in sides)]
+    if not both:
+        raise InputError(
+            f"Not both runs have {way or 'an answer'}.", "Name knn, retrieval or ranked."
+        )
+    found = compared(sides[0], sides[1], both[0], both[0], a.name, b.name)
+    out.print(found.verdict, style="bold", soft_wrap=True)
+    table = grid("", f"{a.name}>", f"{b.name}>", "difference>", "images>")
+    for one in (*found.cells, *found.categories[:10]):
+        change = f"{100 * one.difference:+.1f}"
+        table.add_row(one.name, _percent(one.a), _percent(one.b), change, f"{one.pairs:,}")
+    out.print(table)
+    for note in found.notes:
+        out.print(note, style="dim", soft_wrap=True)
+
+
+def _summary(folder: Path, settings: Settings) -> None:
+    """Measure, write the report, and print what it begins with."""
+    from rar_agent.cli.show import grid, out
+    from rar_agent.evaluation.metrics.columns import group_of
+    from rar_agent.evaluation.publish import publish
+    from rar_agent.evaluation.report.write import cautions
+    from rar_agent.evaluation.run import read_run
+
+    paths, metrics = publish(folder, settings)
+    table = grid("", "way", "top-1>", "95 % interval", "images>")
+    for metric in metrics:
+        if metric.name == "top-1" and metric.cell == group_of(metric.cell):
+            row = (_percent(metric.value), " to ".join(map(_percent, (metric.low, metric.high))))
+            table.add_row(metric.cell, metric.way, *row, f"{metric.n:,}")
+    out.print(table)
+    for caution in cautions(read_run(folder)[0]):
+        out.print(caution, style="yellow", soft_wrap=True)
+    out.print(f"report: {paths.html}", soft_wrap=True)
+
+
+def _percent(share: float | None) -> str:
+    return "?" if share is None else f"{100 * share:.1f}"
 
 
 @app.command()
@@ -52,8 +165,11 @@ def _one(found: State, settings: Settings, check: bool) -> None:
 
     card = found.card
     out.print(f"{card.name}: {card.title or card.name}", style="bold", soft_wrap=True)
-    lines = [f"{found.state}, {found.place}"] if found.state == "ready" else [found.state]
-    lines += [found.message, f"licence: {card.licence}" if card.licence else "", card.caution]
+    if found.state == "ready":
+        lines = [f"ready, {found.place}", f"licence: {card.licence}" if card.licence else ""]
+    else:  # the message has the licence
+        lines = [found.state, found.message]
+    lines.append(card.caution)
     for line in filter(None, lines):
         out.print(line, soft_wrap=True)
     if check:

@@ -49,7 +49,11 @@ class Run:
 
 
 def run_suite(
-    suite: Suite, settings: Settings, out: Path | None = None, progress: Progress | None = None
+    suite: Suite,
+    settings: Settings,
+    out: Path | None = None,
+    progress: Progress | None = None,
+    command: str = "",
 ) -> Run:
     """Run a suite, or go on with it.
 
@@ -59,6 +63,7 @@ def run_suite(
         out: The run's folder; default: `rar-evals/` in the working directory, and in it one named
             after the suite and what decides its results, so that the same goes on.
         progress: Told after each image.
+        command: What was typed, for the report.
 
     Raises:
         NotFoundError: The data set is not there; the message says how to get it.
@@ -68,19 +73,22 @@ def run_suite(
     data = load_dataset(suite.dataset, settings)
     loaded = load_encoder(choose_encoder(suite.memory.encoder).name, settings)
     encoder = KeptEncoder(loaded, settings.home.expanduser() / "cache" / "embeddings")
-    described = describe(suite, data, encoder, settings)
+    cells = cells_of(suite, data)
+    described = describe(suite, data, cells, encoder, settings)
     name = described["configuration_hash"]
     folder = out or Path("rar-evals") / f"{suite.name}-{name[:8]}"
-    cells = cells_of(suite, data)
     work = _Work(cells, suite, data, encoder, folder / "memories", settings)
     with Journal(folder / JOURNAL, name) as journal:
         place = folder / DESCRIPTION
         if not place.exists():
+            described["command"] = command
             place.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
         return Run(folder, run_batch(journal, work.keys, work, progress))
 
 
-def describe(suite: Suite, data: DataSet, encoder: Encoder, settings: Settings) -> dict[str, Any]:
+def describe(
+    suite: Suite, data: DataSet, cells: Sequence[Cell], encoder: Encoder, settings: Settings
+) -> dict[str, Any]:
     """What a run is of, as plain data: with its configuration, all that decides results."""
     prompt = ""
     if suite.ranker.model and not suite.ranker.model.startswith(PREFIX):
@@ -110,6 +118,10 @@ def describe(suite: Suite, data: DataSet, encoder: Encoder, settings: Settings) 
             "caution": data.caution,
             "renamed": dict(data.renamed),
             "rare": [data.categories[position].name for position in sorted(data.rare)],
+        },
+        "cells": {
+            cell.slug: {"name": cell.name, "known": len(cell.known), "test": len(cell.test)}
+            for cell in cells
         },
         "encoder": {"name": encoder.name, "fingerprint": dict(encoder.fingerprint.details)},
         "versions": versions(),

@@ -49,3 +49,30 @@ def test_what_is_not_there(rar):
     assert done.status == 2
     assert "no data set 'birds9000'" in done.err
     assert rar("eval", "datasets", "--check").status == 2
+
+
+def test_a_run_its_report_and_a_comparison(rar, tmp_path, discs, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    suite = tmp_path / "discs.yaml"
+    text = f"title: Discs\ndescription: x\ndataset: {{images: {discs}}}\n"
+    text += "protocol: {shots: [2], seeds: [1]}\nmemory: {encoder: builtin}\nk: 3\n"
+    suite.write_text(text)
+    for out, more in (("a", ()), ("b", ("--set", "ranker.model=simulated:1"))):
+        done = rar("eval", "run", suite, "--out", out, *more)
+        assert done.status == 0, done.err
+        assert "2-shot" in done.out
+        assert f"report: {out}/report.html" in done.out
+        assert (tmp_path / out / "report.html").is_file()
+    assert "Simulated" in done.out
+    again = rar("eval", "report", "b")
+    assert again.out == done.out
+    command = f"rar-agent eval run {suite} --out b --set ranker.model=simulated:1"
+    assert command in (tmp_path / "b" / "report.md").read_text()
+    compared = rar("eval", "compare", "a", "b")
+    assert compared.status == 0, compared.err
+    assert "2-shot, seed 1" in compared.out
+    refused = rar("eval", "compare", "a", "b", "--way", "ranked")
+    assert refused.status == 2
+    assert "Not both runs have ranked" in refused.err
+    assert rar("eval", "run", "nosuch").status == 2
+    assert rar("eval", "report", tmp_path).status == 2
