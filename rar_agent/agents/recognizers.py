@@ -91,9 +91,17 @@ class Recognizers:
 
 
 def context_of(runtime: ToolRuntime | Runtime[Any] | None) -> AgentContext:
-    """What a run chooses; nothing, where its context is its program's own."""
+    """What a run chooses; nothing, where its context is its program's own.
+
+    Raises:
+        InputError: A field is no string.
+    """
     given = runtime.context if runtime else None
     if not isinstance(given, AgentContext):
         return AgentContext()
-    chosen = (given.memory, given.ranker, given.prompt)  # a server's client may send anything
-    return AgentContext(*(one if isinstance(one, str) else None for one in chosen))
+    chosen = AgentContext(given.memory, given.ranker, given.prompt)
+    for name, one in vars(chosen).items():
+        if one is not None and not isinstance(one, str):  # a server's client may send anything
+            wrong = f"'{name}' = {one!r:.100} in the context is not valid."
+            raise InputError(wrong, "Give a name, or leave it out.")
+    return chosen

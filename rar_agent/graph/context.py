@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langgraph.runtime import Runtime
-from pydantic import InstanceOf
+from pydantic import InstanceOf, TypeAdapter, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
 from rar_agent.errors import InputError
@@ -46,9 +46,26 @@ class Context:
     services: SkipJsonSchema[InstanceOf[Services]] | None = None
 
 
+_ANY = TypeAdapter(Context)  # a server's client may send anything
+
+
 def context_of(runtime: Runtime[Context]) -> Context:
-    """The run's context; a run without one gets the defaults."""
-    return runtime.context or Context()
+    """The run's context; a run without one gets the defaults.
+
+    Raises:
+        RefusedError: A graph server's client gave a field of another type.
+    """
+    context = runtime.context or Context()
+    if isinstance(context.services, Services):
+        return context
+    try:
+        return _ANY.validate_python({**vars(context), "services": None})
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        given = repr(wrong["input"])[:100]
+        raise RefusedError(
+            f"'{wrong['loc'][0]}' = {given} in the context is not valid: {wrong['msg']}."
+        ) from error
 
 
 def services_of(context: Context, generation: int | None = None) -> Services:

@@ -36,10 +36,14 @@ def admit(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
     context, start = context_of(runtime), perf_counter()
     with refusing(context):
         services = services_of(context)
+        if not isinstance(state["image"], str):
+            raise InputError(
+                f"The image is a {type(state['image']).__name__}.", "Give its path or URL."
+            )
         image = _image(state["image"], state["image"], services)
     return {
         "sha256": image.sha256,
-        "name": state.get("source") or image.name,
+        "name": str(state.get("source") or image.name),
         "generation": services.memory.manifest.generation,  # that the whole run is answered by
         # A thread's earlier run must not answer for this one.
         "candidates": [],

@@ -108,6 +108,7 @@ def test_the_run_chooses_the_memory(recognizer):
     ("context", "says"),
     [
         ({"memory": "nosuch"}, "There is: discs, other"),
+        ({"memory": ["discs"]}, "'memory' = "),
         ({"ranker": "dice"}, "Give listwise"),
         ({"prompt": "nosuch@1"}, "nosuch@1"),
     ],

@@ -159,7 +159,6 @@ class Extended(AgentContext):
         ({"memory": "long-term"}, "discs"),
         (AgentContext(memory="other"), "other"),
         (Extended(memory="other"), "other"),
-        (AgentContext(memory=5), "discs"),
     ],
 )
 def test_only_our_context_chooses(discs_tool, context, memory):

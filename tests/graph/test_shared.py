@@ -6,7 +6,7 @@ import pytest
 
 from rar_agent.errors import InputError, NotFoundError
 from rar_agent.graph import Context, build_recognize, shared
-from rar_agent.graph.context import services_of
+from rar_agent.graph.context import RefusedError, services_of
 from rar_agent.graph.services import Services
 from rar_agent.graph.shared import Wanted, shared_services
 from rar_agent.memory import SampleReader, add_to_memory, create_memory, read_folder
@@ -83,6 +83,29 @@ def test_what_cannot_be_used_is_not_kept(own, wanted, error):
     with pytest.raises(error):
         shared_services(wanted)
     assert not shared._known
+
+
+@pytest.mark.parametrize(
+    ("image", "context", "says"),
+    [
+        ("red.png", {"memory": ["discs"]}, "'memory' = "),
+        ("red.png", {"only": "red discs"}, "'only' = 'red discs'"),
+        ("red.png", {"only": [5]}, "'only' = 5"),
+        ("red.png", {"coverage": "high"}, "'coverage' = 'high'"),
+        ("red.png", {"k": "many"}, "'k' = 'many'"),
+        ({"path": "red.png"}, {}, "The image is a dict"),
+    ],
+)
+def test_what_a_client_gives_of_another_type(own, tmp_path, image, context, says):
+    draw("red", 99).save(tmp_path / "red.png")
+    with pytest.raises(RefusedError, match=says):
+        build_recognize().invoke({"image": image}, context=context)
+
+
+def test_no_client_brings_services(own, tmp_path):
+    draw("red", 99).save(tmp_path / "red.png")
+    found = build_recognize().invoke({"image": "red.png"}, context={"services": "x", "k": "2"})
+    assert len(found["recognition"]["categories"]) == 2
 
 
 def test_few_are_kept(own, monkeypatch):
