@@ -278,18 +278,28 @@ def of_difference(
         return Interval(-most, most), most / critical
     if images < 2:
         return UNKNOWN, float("nan")
-    table, _ = _sums(np.column_stack([values, np.ones(len(values))]), clusters.images)
-    kinds, counts = np.unique(table, axis=0, return_counts=True)
-    random = np.random.default_rng(0)
-    drawn = random.multinomial(images, counts / images, RESAMPLES) @ kinds
-    means = drawn[:, 0] / drawn[:, 1]
     parts = _parts(((values - values.mean()) / len(values))[:, None], clusters)
     of_seeds = max(0.0, float(parts.seeds[0, 0] - parts.both[0, 0]))
-    error = float(np.sqrt(means.var(ddof=1) + of_seeds))
+    # Half of the draws from either side: who swaps the sides gets the same interval, swapped.
+    halves = [sign * _resampled(sign * values, clusters.images) for sign in (1, -1)]
+    error = float(np.sqrt(np.concatenate(halves).var(ddof=1) + of_seeds))
     if of_seeds:
-        means += np.sqrt(of_seeds) * random.standard_t(parts.free_seeds, RESAMPLES)
-    low, high = np.quantile(means, [0.5 - level / 2, 0.5 + level / 2])
+        noise = np.sqrt(of_seeds) * np.random.default_rng(1).standard_t(
+            parts.free_seeds, len(halves[0])
+        )
+        halves = [halves[0] + noise, halves[1] - noise]
+    low, high = np.quantile(np.concatenate(halves), [0.5 - level / 2, 0.5 + level / 2])
     return Interval(max(-1.0, float(low)), min(1.0, float(high))), error
+
+
+def _resampled(values: Floats, images: Ints) -> Floats:
+    """(RESAMPLES / 2,) means of values of images drawn with replacement."""
+    table, _ = _sums(np.column_stack([values, np.ones(len(values))]), images)
+    kinds, counts = np.unique(table, axis=0, return_counts=True)
+    number = int(counts.sum())
+    random = np.random.default_rng(0)
+    drawn = random.multinomial(number, counts / number, RESAMPLES // 2) @ kinds
+    return drawn[:, 0] / drawn[:, 1]
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

@@ -119,7 +119,7 @@ def test_swapped_sides_swap_the_answer(pairs):
     found, back = (compare(*s, "retrieval", "retrieval") for s in ((a, b), (b, a)))
     assert found.all.difference == pytest.approx(-back.all.difference)
     assert found.all.p == pytest.approx(back.all.p)
-    assert found.all.low == pytest.approx(-back.all.high, abs=0.08)
+    assert (found.all.low, found.all.high) == pytest.approx((-back.all.high, -back.all.low))
     assert found.all.low - 1e-9 <= found.all.difference <= found.all.high + 1e-9
 
 

@@ -57,6 +57,11 @@ def test_order_bias_by_hand():
     ]
     found = by_name(measure(records), "4-shot")["ranked", "order bias"]
     assert found.value == pytest.approx(0.4)
+    fewer = asked(calls=1, parse_status="exact").model_copy(
+        update={"cell": "4-shot, seed 1", "sample": "not in all rotations"}
+    )
+    found = by_name(measure([*records, fewer]), "4-shot")["ranked", "order bias"]
+    assert (found.value, found.n) == (pytest.approx(0.4), 4)
     always = [
         r.model_copy(update={"ranking": Ranked(calls=3, parse_status="exact", letters=(0, 0, 1))})
         for r in records
