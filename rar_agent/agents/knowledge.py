@@ -129,7 +129,9 @@ def category(memory: Memory, name: str) -> CategoryDetails:
     column = memory.categories.find(name)
     below = memory.categories.children(name)
     if column is None and not len(below):
-        raise _unknown(memory, name)
+        from rar_agent.memory.unknown import unknown
+
+        raise unknown(memory, name[:200], branches=True, otherwise="No name is like it.")
     listed = tuple(memory.categories[int(child)].name for child in below[:_LISTED])
     found: dict[str, Any] = {"memory": memory.name, "name": name, "below": listed}
     if column is not None:
@@ -142,16 +144,6 @@ def category(memory: Memory, name: str) -> CategoryDetails:
             "exemplars": memory.exemplar_count(column),
         }
     return CategoryDetails(**found, below_count=len(below))
-
-
-def _unknown(memory: Memory, name: str) -> NotFoundError:
-    from rar_agent.memory.taxonomy import alike
-
-    aliases = {alias: of_it.name for of_it in memory.categories for alias in of_it.aliases}
-    names = [*(of_it.name for of_it in memory.categories), *memory.taxonomy.branches()]
-    near = dict.fromkeys(aliases.get(one, one) for one in alike(name, [*aliases, *names]))
-    hint = f"Nearest names: {', '.join(near)}." if near else "No name is like it."
-    return NotFoundError(f"Memory '{memory.name}' has no category '{name[:200]}'.", hint)
 
 
 def pictures(memory: Memory, name: str, most: int, settings: Settings) -> Iterator[Image.Image]:

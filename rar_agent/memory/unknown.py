@@ -7,7 +7,9 @@ from rar_agent.memory.memory import Memory
 from rar_agent.memory.taxonomy import alike
 
 
-def unknown(memory: Memory, name: str, branches: bool = False, more: str = "") -> NotFoundError:
+def unknown(
+    memory: Memory, name: str, branches: bool = False, more: str = "", otherwise: str = ""
+) -> NotFoundError:
     """The error.
 
     Args:
@@ -15,6 +17,7 @@ def unknown(memory: Memory, name: str, branches: bool = False, more: str = "") -
         name: As it was given.
         branches: Whether a branch's name would do.
         more: What else helps.
+        otherwise: What to do where no name is like it; default: the command that shows them.
     """
     folded = name.casefold()
     owners = [
@@ -27,11 +30,13 @@ def unknown(memory: Memory, name: str, branches: bool = False, more: str = "") -
         named = "' and '".join(meant)
         what, more = f": it is an alias of '{named}'", ""
     else:
-        known = [category.name for category in memory.categories]
-        meant = alike(name, [*known, *(memory.taxonomy.branches() if branches else ())])
+        owner = {alias: one.name for one in memory.categories for alias in one.aliases}
+        owner |= {one.name: one.name for one in memory.categories}
+        near = alike(name, [*owner, *(memory.taxonomy.branches() if branches else ())])
+        meant = list(dict.fromkeys(owner.get(one, one) for one in near))
     hints = [f"Did you mean {', '.join(meant)}?"] if meant else []
     hints += [more] if more else []
     return NotFoundError(
         f"Memory '{memory.name}' has no category '{name}'{what}.",
-        " ".join(hints) or f"See rar-agent memory show {memory.name}",
+        " ".join(hints) or otherwise or f"See rar-agent memory show {memory.name}",
     )

@@ -181,8 +181,8 @@ def test_a_memory_s_photos_are_not_the_users(tools):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"category": "rde"}, "Nearest names: red"),
-        ({"category": "Scarlett"}, "Nearest names: red"),
+        ({"category": "rde"}, "Did you mean red?"),
+        ({"category": "Scarlett"}, "Did you mean red?"),
         ({"category": "xyzzy"}, "No name is like it"),
         ({"category": "red", "memory": "nosuch"}, "There is: broken, files, thumbnails."),
         ({"category": "red", "memory": "../files"}, "There is no memory '../files'"),

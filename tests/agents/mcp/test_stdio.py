@@ -129,7 +129,7 @@ def test_memories_and_categories(client):
     assert (details.parents, details.exemplars) == (("warm",), 3)
     assert [block.type for block in result.content] == ["text", "image", "image"]
     assert result.content[1].mimeType == "image/jpeg"
-    assert "Nearest names: red" in text(client.call("describe_category", category="rde"))
+    assert "Did you mean red?" in text(client.call("describe_category", category="rde"))
 
 
 def test_progress_is_told(client, red):
