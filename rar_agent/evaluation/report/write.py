@@ -37,9 +37,19 @@ from rar_agent.evaluation.report.thumbnails import PICTURES, Picture, make_thumb
 from rar_agent.evaluation.simulated import PREFIX
 from rar_agent.words import counted
 
-HEADLINES = ("top-1", "cACC", "sACC")
-"""Metrics that the summary begins with."""
-SUMMARY = (*HEADLINES, "top-5", "recall@k", "macro top-1", "ECE", "AURC", "cost", "latency p50")
+_GUESSED = ("cACC", "sACC")
+"""Metrics that the summary has where names were guessed, and nowhere else."""
+_SUMMARY = (
+    "top-1",
+    *_GUESSED,
+    "top-5",
+    "recall@k",
+    "macro top-1",
+    "ECE",
+    "AURC",
+    "cost",
+    "latency p50",
+)
 _FAILURES = 200
 
 
@@ -116,7 +126,7 @@ def _page(
     examples = confused_samples(confusions[:PAIRS], listed, way)
     first = [record.sample for some in examples.values() for record in some]
     thumbnails = make_thumbnails(listed, picture, first)
-    summary = [metric for name in SUMMARY for metric in over if metric.name == name]
+    summary = _summary(run, over, _SUMMARY)
     pairs = [
         pair_of(one, examples.get((one.truth, one.answer), []), thumbnails)
         for one in confusions[:PAIRS]
@@ -212,13 +222,21 @@ def _failures(failures: Sequence[Entry]) -> Table | None:
     return Table(f"What failed{of}", ["", "error", "kind"], rows)
 
 
+def _summary(
+    run: Mapping[str, Any], metrics: Sequence[Metric], names: Sequence[str]
+) -> list[Metric]:
+    guessed = run["suite"]["protocol"]["kind"] == "vocabulary-free"
+    wanted = [name for name in names if guessed or name not in _GUESSED]
+    return [metric for name in wanted for metric in metrics if metric.name == name]
+
+
 def _markdown(
     run: Mapping[str, Any],
     over: Sequence[Metric],
     failures: Sequence[Entry],
     beside: Beside | None,
 ) -> str:
-    shown = [metric for name in HEADLINES for metric in over if metric.name == name]
+    shown = _summary(run, over, _SUMMARY[:4])
     parts = [f"# {escaped(_title(run))}", escaped(run["suite"]["description"])]
     parts += [f"**{escaped(caution)}**" for caution in cautions(run)]
     parts += [
