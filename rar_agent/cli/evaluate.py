@@ -32,28 +32,33 @@ def run(
 ) -> None:
     """Run a suite, or go on with it: the same command does nothing twice.
 
-    Several processes may run it together. Where it is interrupted, eval report shows what there is.
+    Several processes may run it together. Interrupted, it writes a report of what there is.
     """
     import shlex
     import sys
 
     from rar_agent.cli.progress import Bar
-    from rar_agent.cli.show import out as console
-    from rar_agent.evaluation.run import run_suite
+    from rar_agent.cli.show import err
+    from rar_agent.evaluation.run import prepare_run
     from rar_agent.evaluation.suite import load_suite
     from rar_agent.settings import load_settings
+    from rar_agent.words import counted
 
     settings = load_settings()
     changes = [*(change or []), *([f"limit={limit}"] if limit else [])]
     chosen = load_suite(suite, settings.home, changes)
-    again = "What was done is kept: run it again, and it goes on."
-    with Bar("asking", "measuring", again) as bar:
-        command = shlex.join(["rar-agent", *sys.argv[1:]])
-        done = run_suite(chosen, settings, out, bar.update, command)
-    _summary(done.folder, settings)
-    if done.outcome.failed:
-        count = done.outcome.failed
-        console.print(f"{count:,} images could not be answered; run it again to try them again")
+    prepared = prepare_run(chosen, settings, out, shlex.join(["rar-agent", *sys.argv[1:]]))
+    again = "What was done is kept: run it again, and it goes on. Interrupt again to leave at once."
+    try:
+        with Bar("asking", "measuring", again) as bar:
+            done = prepared.go_on(bar.update)
+    except KeyboardInterrupt:
+        _summary(prepared.folder, settings)
+        raise
+    _summary(prepared.folder, settings)
+    if done.failed:
+        count = counted(done.failed, "image")
+        err.print(f"{count} could not be answered; run it again to try again")
         raise typer.Exit(1)
 
 
@@ -117,7 +122,8 @@ def _summary(folder: Path, settings: Settings) -> None:
             row = (_percent(metric.value), " to ".join(map(_percent, (metric.low, metric.high))))
             table.add_row(metric.cell, metric.way, *row, f"{metric.n:,}")
     out.print(table)
-    for caution in cautions(read_run(folder)[0]):
+    described, records, failed = read_run(folder)
+    for caution in cautions(described, len(records) + len(failed)):
         out.print(caution, style="yellow", soft_wrap=True)
     out.print(f"report: {paths.html}", soft_wrap=True)
 

@@ -37,53 +37,61 @@ JOURNAL = "journal.jsonl"
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, and what is in it.
+    """A run that can be begun, or gone on with.
 
     Attributes:
         folder: With `run.json`, the journal, and the report.
-        outcome: How it went, this time.
+        described: What `run.json` says, unless it is there already.
+        work: Does its items.
     """
 
     folder: Path
-    outcome: Outcome
+    described: dict[str, Any]
+    work: _Work
+
+    def go_on(self, progress: Progress | None = None) -> Outcome:
+        """Do what is not done; whatever ends it, what was done is kept.
+
+        Args:
+            progress: Told after each image.
+
+        Raises:
+            InputError: The folder is another run's.
+            ConfigurationError: The model cannot be loaded.
+        """
+        with Journal(self.folder / JOURNAL, self.described["configuration_hash"]) as journal:
+            place = self.folder / DESCRIPTION
+            if not place.exists():
+                text = json.dumps(self.described, indent=2, ensure_ascii=False)
+                place.write_text(text + "\n", "utf-8")
+            return run_batch(journal, self.work.keys, self.work, progress)
 
 
-def run_suite(
-    suite: Suite,
-    settings: Settings,
-    out: Path | None = None,
-    progress: Progress | None = None,
-    command: str = "",
+def prepare_run(
+    suite: Suite, settings: Settings, out: Path | None = None, command: str = ""
 ) -> Run:
-    """Run a suite, or go on with it.
+    """Load what a suite needs; nothing is asked yet.
 
     Args:
         suite: What is measured.
         settings: Where data, memories, models and kept answers are.
         out: The run's folder; default: `rar-evals/` in the working directory, and in it one named
             after the suite and what decides its results, so that the same goes on.
-        progress: Told after each image.
         command: What was typed, for the report.
 
     Raises:
         NotFoundError: The data set is not there; the message says how to get it.
-        InputError: The data set has too little for the protocol, or `out` is another run's.
-        ConfigurationError: Encoder or model cannot be loaded.
+        InputError: The data set has too little for the protocol.
+        ConfigurationError: The encoder cannot be loaded.
     """
     data = load_dataset(suite.dataset, settings)
     loaded = load_encoder(choose_encoder(suite.memory.encoder).name, settings)
     encoder = KeptEncoder(loaded, settings.home.expanduser() / "cache" / "embeddings")
     cells = cells_of(suite, data)
-    described = describe(suite, data, cells, encoder, settings)
+    described = {**describe(suite, data, cells, encoder, settings), "command": command}
     name = described["configuration_hash"]
     folder = out or Path("rar-evals") / f"{suite.name}-{name[:8]}"
-    work = _Work(cells, suite, data, encoder, folder / "memories", settings)
-    with Journal(folder / JOURNAL, name) as journal:
-        place = folder / DESCRIPTION
-        if not place.exists():
-            described["command"] = command
-            place.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
-        return Run(folder, run_batch(journal, work.keys, work, progress))
+    return Run(folder, described, _Work(cells, suite, data, encoder, folder / "memories", settings))
 
 
 def describe(

@@ -1,4 +1,12 @@
-"""eval: datasets."""
+"""eval: data sets, runs, comparisons."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
 
 from tests.cli.conftest import row
 from tests.evaluation.datasets.conftest import paint
@@ -76,3 +84,39 @@ def test_a_run_its_report_and_a_comparison(rar, tmp_path, discs, monkeypatch):
     assert "Not both runs have ranked" in refused.err
     assert rar("eval", "run", "nosuch").status == 2
     assert rar("eval", "report", tmp_path).status == 2
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_what_there_is_and_goes_on(rar, tmp_path, discs, monkeypatch):
+    suite = tmp_path / "discs.yaml"
+    suite.write_text(
+        f"dataset: {{images: {discs}}}\nprotocol: {{shots: [1, 2, 3], seeds: [1, 2, 3, 4, 5]}}\n"
+        "memory: {encoder: builtin}\nk: 3\n"
+    )
+    begin = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from rar_agent.cli import main; main()"
+    )
+    home = {"RAR_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", begin, "eval", "run", suite, "--out", tmp_path / "out"],
+        env={**os.environ, **home},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    journal, deadline = tmp_path / "out" / "journal.jsonl", time.monotonic() + 90
+    while not (journal.exists() and journal.read_text().count("\n") > 5):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 130, err
+    assert "run it again" in err
+    assert "Partial: " in out
+    assert "Partial: " in (tmp_path / "out" / "report.md").read_text()
+    monkeypatch.setenv("RAR_HOME", home["RAR_HOME"])
+    whole = rar("eval", "run", suite, "--out", tmp_path / "out")
+    assert whole.status == 0
+    assert "Partial" not in whole.out

@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import pytest
 
+from rar_agent.batch import Outcome
 from rar_agent.errors import InputError, NotFoundError
-from rar_agent.evaluation.run import read_run, run_suite
+from rar_agent.evaluation.run import prepare_run, read_run
 from rar_agent.evaluation.suite import load_suite
 from rar_agent.settings import load_settings
 
@@ -38,9 +41,15 @@ def suite_file(tmp_path, drawings):
     return file
 
 
+class Done(NamedTuple):
+    folder: Path
+    outcome: Outcome
+
+
 def run(suite_file, home, out, changes=(), progress=None):
     settings = load_settings(home=home, device="cpu")
-    return run_suite(load_suite(str(suite_file), home, changes), settings, out, progress)
+    prepared = prepare_run(load_suite(str(suite_file), home, changes), settings, out)
+    return Done(prepared.folder, prepared.go_on(progress))
 
 
 def told(folder):

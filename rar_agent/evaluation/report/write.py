@@ -101,7 +101,9 @@ def write_report(
     paths = Paths(*(folder / f"report.{kind}" for kind in ("html", "md", "json")))
     try:
         paths.html.write_text(page, "utf-8")
-        paths.markdown.write_text(_markdown(run, over, failures, beside), "utf-8")
+        paths.markdown.write_text(
+            _markdown(run, over, len(records) + len(failures), failures, beside), "utf-8"
+        )
         paths.json.write_text(_json(run, metrics, curves, failures), "utf-8")
     except OSError as error:
         raise InputError(
@@ -134,7 +136,7 @@ def _page(
     said = {
         "title": _title(run),
         "description": run["suite"]["description"],
-        "cautions": cautions(run),
+        "cautions": cautions(run, len(records) + len(failures)),
         "counts": _counts(run, records, failures),
         "summary": metric_tables(summary, titles),
         "more": metric_tables([metric for metric in metrics if metric not in summary], titles),
@@ -157,9 +159,13 @@ def _page(
     return render(listed, thumbnails, titles, said)
 
 
-def cautions(run: Mapping[str, Any]) -> list[str]:
-    """What has to be said beside every figure of a run."""
+def cautions(run: Mapping[str, Any], asked: int) -> list[str]:
+    """What has to be said beside every figure of a run, of which so many images were asked."""
     suite, found = run["suite"], []
+    whole = sum(cell["test"] for cell in run["cells"].values())
+    if asked < whole:
+        answers = counted(whole, "answer")
+        found.append(f"Partial: {asked:,} of {answers}. The run was interrupted, or goes on.")
     if (suite["ranker"]["model"] or "").startswith(PREFIX):
         found.append(
             "Simulated: the ranking model is a stand-in of a set skill. Ranked figures show what "
@@ -233,12 +239,13 @@ def _summary(
 def _markdown(
     run: Mapping[str, Any],
     over: Sequence[Metric],
+    asked: int,
     failures: Sequence[Entry],
     beside: Beside | None,
 ) -> str:
     shown = _summary(run, over, _SUMMARY[:4])
     parts = [f"# {escaped(_title(run))}", escaped(run["suite"]["description"])]
-    parts += [f"**{escaped(caution)}**" for caution in cautions(run)]
+    parts += [f"**{escaped(caution)}**" for caution in cautions(run, asked)]
     parts += [
         markdown(table)
         for table in metric_tables(shown, titles_of(run["suite"]["ranker"]["model"]))

@@ -44,6 +44,7 @@ def described(**suite):
             "renamed": {"old": "wren"},
             "rare": [],
         },
+        "cells": {"4-shot-seed1": {"name": "4-shot, seed 1", "known": 3, "test": 9}},
         "encoder": {"name": "builtin", "fingerprint": {}},
         "versions": {"rar-agent": "0.1", "torch": "2.9"},
         "machine": "Linux, Python 3.12",

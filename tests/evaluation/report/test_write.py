@@ -55,6 +55,7 @@ def test_a_run_of_nothing_has_a_report(tmp_path):
     run = described(beside="", ranker={"model": None})
     paths = write_report(tmp_path, run, [], [], type(CURVES)(), coloured)
     assert "0 answers" in paths.html.read_text("utf-8")
+    assert "Partial: 0 of 9 answers." in paths.markdown.read_text("utf-8")
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
