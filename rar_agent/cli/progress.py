@@ -61,9 +61,10 @@ class Bar:
         self._task = self._bar.add_task(self._what, total=None)
         return self
 
-    def update(self, done: int, total: int | None) -> None:
-        """Show how much is done, and of how much where that is known."""
-        what = self._then if self._then and total is not None and done >= total else self._what
+    def update(self, done: int, total: int | None, what: str = "") -> None:
+        """Show how much is done, and of how much where that is known; of what, where it changes."""
+        then = self._then if total is not None and done >= total else ""
+        what = then or what or self._what
         self._bar.update(self._task, completed=done, total=total, description=what)
 
     def __exit__(self, kind: object, *_: object) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -12,12 +14,28 @@ from rar_agent.evaluation.datasets import load_dataset
 from rar_agent.evaluation.metrics import Facts, Metric, SentenceModel, measure
 from rar_agent.evaluation.metrics.curves import curves_of
 from rar_agent.evaluation.report import Paths, write_report
+from rar_agent.evaluation.report.thumbnails import Picture
+from rar_agent.evaluation.report.write import cautions
 from rar_agent.evaluation.run import read_run
 from rar_agent.images import Policy, admit
 from rar_agent.settings import Settings
 
 
-def publish(folder: Path, settings: Settings) -> tuple[Paths, list[Metric]]:
+class Published(NamedTuple):
+    """A report, and what it begins with.
+
+    Attributes:
+        paths: Where it is.
+        metrics: Of every cell, and of the seeds together.
+        cautions: What has to be said beside every figure.
+    """
+
+    paths: Paths
+    metrics: Sequence[Metric]
+    cautions: Sequence[str]
+
+
+def publish(folder: Path, settings: Settings) -> Published:
     """Measure what a run wrote down, and write its report.
 
     Args:
@@ -39,27 +57,27 @@ def publish(folder: Path, settings: Settings) -> tuple[Paths, list[Metric]]:
     )
     guessed = run["suite"]["protocol"]["kind"] == "vocabulary-free"
     metrics = measure(records, facts, SentenceModel() if guessed else None)
-    picture = _Pictures(run["suite"]["dataset"], settings)
+    picture = pictures_of(run["suite"]["dataset"], settings)
     paths = write_report(
         folder, run, records, metrics, curves_of(records), picture, failed, settings.home
     )
-    return paths, metrics
+    return Published(paths, metrics, cautions(run, len(records) + len(failed)))
 
 
-class _Pictures:
+def pictures_of(dataset: str | dict[str, object], settings: Settings) -> Picture:
     """Pictures of a data set by key; none where it is not there any more."""
+    policy = Policy.of(settings)
+    try:
+        data = load_dataset(dataset, settings)
+        files = {one.key: one.file for one in (*data.test, *data.train)}
+    except RarError:
+        files = {}
 
-    def __init__(self, dataset: str | dict[str, object], settings: Settings) -> None:
-        self._policy = Policy.of(settings)
+    def picture(sample: str) -> Image.Image | None:
+        file = files.get(sample)
         try:
-            data = load_dataset(dataset, settings)
-            self._files = {one.key: one.file for one in (*data.test, *data.train)}
-        except RarError:
-            self._files = {}
-
-    def __call__(self, sample: str) -> Image.Image | None:
-        file = self._files.get(sample)
-        try:
-            return admit(file, self._policy).rgb if file else None
+            return admit(file, policy).rgb if file else None
         except RarError:
             return None
+
+    return picture

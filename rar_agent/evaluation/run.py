@@ -68,7 +68,11 @@ class Run:
 
 
 def prepare_run(
-    suite: Suite, settings: Settings, out: Path | None = None, command: str = ""
+    suite: Suite,
+    settings: Settings,
+    out: Path | None = None,
+    command: str = "",
+    memories: Path | None = None,
 ) -> Run:
     """Load what a suite needs; nothing is asked yet.
 
@@ -78,6 +82,8 @@ def prepare_run(
         out: The run's folder; default: `rar-evals/` in the working directory, and in it one named
             after the suite and what decides its results, so that the same goes on.
         command: What was typed, for the report.
+        memories: Where the cells' memories are, which runs that learn the same may share; default:
+            in the run's folder.
 
     Raises:
         NotFoundError: The data set is not there; the message says how to get it.
@@ -91,7 +97,8 @@ def prepare_run(
     described = {**describe(suite, data, cells, encoder, settings), "command": command}
     name = described["configuration_hash"]
     folder = out or Path("rar-evals") / f"{suite.name}-{name[:8]}"
-    return Run(folder, described, _Work(cells, suite, data, encoder, folder / "memories", settings))
+    home = memories or folder / "memories"
+    return Run(folder, described, _Work(cells, suite, data, encoder, home, settings))
 
 
 def describe(

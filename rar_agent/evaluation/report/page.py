@@ -131,14 +131,14 @@ def render(
         titles: How ways are called.
         values: What else the template shows.
     """
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = asset("report.css"), asset("report.js")
     positions = {key: at for at, key in enumerate(thumbnails.jpegs)}
-    return _environment().get_template("report.html").render(
+    return environment().get_template("report.html").render(
         values,
         style=Markup(style),  # noqa: S704 - ours
         script=Markup(script),  # noqa: S704 - ours
-        style_hash=_csp_hash(style),
-        script_hash=_csp_hash(script),
+        style_hash=csp_hash(style),
+        script_hash=csp_hash(script),
         jpegs=list(thumbnails.jpegs.values()),
         packed=pack_records(records, positions, titles),
     )  # fmt: skip
@@ -157,17 +157,19 @@ def thumbnails_say(thumbnails: Thumbnails, most: int) -> str:
     )
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file that lies beside the templates."""
     return (files("rar_agent.evaluation.report") / "templates" / name).read_text("utf-8")
 
 
-def _csp_hash(text: str) -> str:
+def csp_hash(text: str) -> str:
     """Under which a browser runs this text, and no other."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Of the templates; what they are given is text, whatever is in it."""
     return Environment(
         loader=PackageLoader("rar_agent.evaluation.report"),
         autoescape=True,

@@ -1,0 +1,147 @@
+"""`rar-agent eval compare | prompts`: which is better, and which to take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rar_agent.cli.options import Change, Limit, RunFolder
+
+if TYPE_CHECKING:
+    from rar_agent.evaluation.compare import Comparison
+    from rar_agent.evaluation.suite import Way
+
+
+def compare(
+    a: RunFolder,
+    b: RunFolder,
+    way: Annotated[
+        str | None,
+        typer.Option(help="knn, retrieval, ranked, alone; default: what both have, ranked first."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Write a page, with Markdown and JSON beside it."),
+    ] = None,
+) -> None:
+    """Say which of two runs is better on the same images, by how much, how surely, and where."""
+    import shlex
+    import sys
+
+    from rar_agent.cli.show import out as console
+    from rar_agent.errors import InputError
+    from rar_agent.evaluation.compare import compare as compared
+    from rar_agent.evaluation.publish import pictures_of
+    from rar_agent.evaluation.report.compared import Compared, Side, write_comparison
+    from rar_agent.evaluation.report.write import cautions
+    from rar_agent.evaluation.run import read_run
+    from rar_agent.settings import load_settings
+
+    read = [read_run(folder) for folder in (a, b)]
+    sides = [records for _, records, _ in read]
+    known: tuple[Way, ...] = ("ranked", "retrieval", "knn", "alone")
+    ways = [one for one in known if way in (None, one)]
+    both = [one for one in ways if all(any(getattr(r, one) for r in side) for side in sides)]
+    if not both:
+        raise InputError(
+            f"Not both runs have {way or 'an answer'}.", "Name knn, retrieval, ranked or alone."
+        )
+    names = (str(a), str(b)) if a.name == b.name else (a.name, b.name)
+    found = compared(sides[0], sides[1], both[0], both[0], *names)
+    console.print(found.verdict, style="bold", soft_wrap=True)
+    _table(found)
+    if out is not None:
+        said = [cautions(run, len(records) + len(missed)) for run, records, missed in read]
+        page = Compared(
+            title=f"{names[0]} and {names[1]}",
+            sides={n: Side(both[0], side) for n, side in zip(names, sides, strict=True)},
+            comparisons=[found],
+            cautions=list(dict.fromkeys([*said[0], *said[1]])),
+            command=shlex.join(["rar-agent", *sys.argv[1:]]),
+        )
+        pictures = pictures_of(read[0][0]["suite"]["dataset"], load_settings())
+        paths = write_comparison(out.with_suffix(""), page, pictures)
+        console.print(f"report: {paths.html}", soft_wrap=True)
+
+
+def prompts(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="Its name, or a YAML file.")],
+    prompts: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B", help="rank@1,rank@2: two or more; the first is the one to stay with."
+        ),
+    ],
+    change: Change = None,
+    limit: Limit = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder of it all; default: one in ./rar-evals."),
+    ] = None,
+) -> None:
+    """Compare prompts on the same images and candidates, with what they cost; recommend one.
+
+    What was asked before is not asked again: run it with more images, and it goes on.
+    """
+    import shlex
+    import sys
+
+    from rar_agent.cli.progress import Bar
+    from rar_agent.cli.show import err, grid
+    from rar_agent.cli.show import out as console
+    from rar_agent.evaluation.judge import prepare_trial
+    from rar_agent.evaluation.suite import load_suite
+    from rar_agent.settings import load_settings
+    from rar_agent.words import counted
+
+    settings = load_settings()
+    changes = [*(change or []), *([f"limit={limit}"] if limit else [])]
+    named = [one.strip() for one in prompts.split(",") if one.strip()]
+    command = shlex.join(["rar-agent", *sys.argv[1:]])
+    chosen = load_suite(suite, settings.home, changes)
+    trial = prepare_trial(chosen, named, settings, out, command)
+    with Bar("asking", "", "What was done is kept: run it again, and it goes on.") as bar:
+
+        def progress(prompt: str) -> Callable[[int, int], None]:
+            return lambda done, total: bar.update(done, total, f"asking with {prompt}")
+
+        failed = trial.go_on(progress)
+    paths, found = trial.judge()
+    console.print(found.reason, style="bold", soft_wrap=True)
+    table = grid("prompt", "top-1>", "95 % interval", "tokens>", "1,000 images>")
+    for one in found.judged:
+        top, spent = one.top_1, one.spent
+        between = " to ".join(map(percent, (top.low, top.high)))
+        tokens = "?" if spent.tokens is None else f"{spent.tokens:,.0f}"
+        price = "?" if spent.dollars is None else f"${spent.dollars:,.4g}"
+        table.add_row(one.name, percent(top.value), between, tokens, price)
+    console.print(table)
+    if len(found.comparisons) > 1:
+        for comparison in found.comparisons:
+            console.print(comparison.verdict, soft_wrap=True)
+    for note in dict.fromkeys(note for one in found.comparisons for note in one.notes):
+        console.print(note, style="dim", soft_wrap=True)
+    console.print(f"report: {paths.html}", soft_wrap=True)
+    if failed:
+        err.print(f"{counted(failed, 'answer')} failed; run it again to try again")
+        raise typer.Exit(1)
+
+
+def _table(found: Comparison) -> None:
+    from rar_agent.cli.show import grid, out
+
+    table = grid("", f"{found.a}>", f"{found.b}>", "difference>", "images>")
+    for one in (*found.cells, *found.categories[:10]):
+        change = f"{100 * one.difference:+.1f}"
+        table.add_row(one.name, percent(one.a), percent(one.b), change, f"{one.pairs:,}")
+    out.print(table)
+    for note in found.notes:
+        out.print(note, style="dim", soft_wrap=True)
+
+
+def percent(share: float | None) -> str:
+    """A share as percent; a question mark where it is not known."""
+    return "?" if share is None else f"{100 * share:.1f}"
