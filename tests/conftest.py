@@ -17,6 +17,7 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):  # before tor
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings as hypothesis_settings
 from PIL import Image, ImageDraw, ImageFilter
 
 from rar_agent.encoders import Encoder, load_encoder
@@ -24,6 +25,10 @@ from rar_agent.example import example_photo
 from rar_agent.models import budget
 from rar_agent.settings import Settings, load_settings
 from tests.openai_server import OpenAIServer
+
+# The same examples each time, and no speed asserted; --hypothesis-profile=default draws others.
+hypothesis_settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis_settings.load_profile("steady")
 
 
 def pytest_runtest_setup(item):
