@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -29,9 +29,10 @@ SHARE = (
 )
 MEAN = f"Student's t; over several seeds with {_CROSSED}"
 DIFFERENCE = (
-    "paired percentile bootstrap over images (Efron & Tibshirani 1993); several seeds add their "
-    "variance by mean squares, as Student's t of one degree of freedom fewer than there are; "
-    "without any difference, Wilson's upper limit of the share that could differ"
+    "the outer limits of two: the paired percentile bootstrap over images (Efron & Tibshirani 1993), "
+    "where several seeds add their variance by mean squares, as Student's t of one degree of freedom "
+    "fewer than there are; and Tango's score interval (1998) of a difference of paired shares, with "
+    "the effective number of images, which holds where few images differ"
 )
 QUANTILE = "order statistics by the binomial distribution (Conover 1999), answers independent"
 NORM = (
@@ -265,31 +266,65 @@ def of_difference(
     Images with the same differences are drawn together, which is the same and faster.
 
     Args:
-        values: (n,) differences, -1 to 1.
+        values: (n,) differences: -1, 0 or 1.
         clusters: What the records share.
         level: Of the interval; more than 0.95 where several are compared.
     """
-    if not len(values):
-        return UNKNOWN, float("nan")
     images = clusters.distinct
-    if not np.any(values):
-        critical = float(stats.norm.ppf(0.5 + level / 2))
-        most = wilson(0.0, images, critical).high
-        return Interval(-most, most), most / critical
-    if images < 2:
+    if not len(values) or (images < 2 and np.any(values)):
         return UNKNOWN, float("nan")
-    parts = _parts(((values - values.mean()) / len(values))[:, None], clusters)
+    gained, lost = float((values > 0).mean()), float((values < 0).mean())
+    influence = (values - values.mean()) / len(values)
+    parts = _parts(influence[:, None], clusters)
     of_seeds = max(0.0, float(parts.seeds[0, 0] - parts.both[0, 0]))
     # Half of the draws from either side: who swaps the sides gets the same interval, swapped.
     halves = [sign * _resampled(sign * values, clusters.images) for sign in (1, -1)]
     error = float(np.sqrt(np.concatenate(halves).var(ddof=1) + of_seeds))
+    tails = [0.5 - level / 2, 0.5 + level / 2]
+    critical = float(stats.norm.ppf(tails[1]))
     if of_seeds:
-        noise = np.sqrt(of_seeds) * np.random.default_rng(1).standard_t(
-            parts.free_seeds, len(halves[0])
-        )
+        random = np.random.default_rng(1)
+        noise = np.sqrt(of_seeds) * random.standard_t(parts.free_seeds, len(halves[0]))
         halves = [halves[0] + noise, halves[1] - noise]
-    low, high = np.quantile(np.concatenate(halves), [0.5 - level / 2, 0.5 + level / 2])
-    return Interval(max(-1.0, float(low)), min(1.0, float(high))), error
+        critical = float(stats.t.ppf(tails[1], spread(influence, clusters).freedom))
+    variance = spread(influence, clusters).variance
+    number = (gained + lost - (gained - lost) ** 2) / variance if variance > 0 else images
+    score = tango(gained, lost, number, critical)
+    low, high = np.quantile(np.concatenate(halves), tails)
+    # Where nothing differs, nothing drawn from it does: the other interval tells the error.
+    error = error or score.high / critical
+    return Interval(min(float(low), score.low), max(float(high), score.high)), error
+
+
+def tango(gained: float, lost: float, n: float, critical: float = _Z) -> Interval:
+    """Tango's score interval (1998) of gained - lost, shares of n pairs.
+
+    Its limits are the differences at which the score statistic, with the likeliest shares that have
+    such a difference, is at the critical value.
+
+    Args:
+        gained: Share of pairs that only the second has right.
+        lost: That only the first has.
+        n: Pairs; may be an effective number.
+        critical: Quantile of the statistic.
+    """
+
+    def excess(difference: float, side: int) -> float:
+        half = (-gained - lost + (2 - gained + lost) * difference) / 2
+        both = np.sqrt(max(0.0, half**2 + 2 * lost * difference * (1 - difference)))
+        share = (both - half) / 2
+        variance = max(0.0, 2 * share + difference * (1 - difference)) / n
+        return float(side * (difference - gained + lost) - critical * np.sqrt(variance))
+
+    mean = gained - lost
+    low, high = (
+        # A hair from the mean: where nothing differs, the statistic there is 0 / 0.
+        float(optimize.brentq(excess, mean + side * 1e-9, side, (side,)))
+        if side * mean < 1 - 1e-9
+        else float(side)
+        for side in (-1, 1)
+    )
+    return Interval(low, high)
 
 
 def _resampled(values: Floats, images: Ints) -> Floats:

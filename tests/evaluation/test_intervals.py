@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
 from rar_agent.evaluation.intervals import (
     Clusters,
@@ -15,6 +15,7 @@ from rar_agent.evaluation.intervals import (
     of_norm,
     of_quantile,
     of_share,
+    tango,
     wilson,
 )
 from tests.evaluation.records import crossed
@@ -127,10 +128,34 @@ def test_a_difference_over_seeds_has_the_two_way_variance():
 
 def test_no_difference_at_all_still_has_an_interval():
     (low, high), error = of_difference(np.zeros(100), one_seed(100))
-    assert -low == high == wilson(0.0, 100).high
+    assert -low == high == pytest.approx(wilson(0.0, 100).high)
     assert error > 0
     assert np.isnan(of_difference(np.ones(1), one_seed(1))[0]).all()
     assert np.isnan(of_difference(np.ones(0), one_seed(0))[0]).all()
+
+
+def test_tango_as_fagerland_et_al_2014_print_it():
+    # Stat. Med. 33:2850: one gained, seven lost of 21 patients.
+    assert tango(1 / 21, 7 / 21, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
+
+
+@pytest.mark.parametrize(("gained", "lost", "n"), [(3, 9, 60), (0, 4, 40), (20, 20, 300)])
+def test_tango_s_limits_are_where_the_score_statistic_is_critical(gained, lost, n):
+    def statistic(difference):
+        """With the likeliest shares, found by a search instead of Tango's formula."""
+
+        def unlikely(share_lost):
+            shares = share_lost + difference, share_lost, 1 - 2 * share_lost - difference
+            counts = gained, lost, n - gained - lost
+            return -sum(c * np.log(max(s, 1e-300)) for c, s in zip(counts, shares, strict=True))
+
+        bounds = max(0.0, -difference), (1 - difference) / 2
+        found = optimize.minimize_scalar(unlikely, bounds=bounds, options={"xatol": 1e-12}).x
+        variance = (2 * found + difference - difference**2) / n
+        return ((gained - lost) / n - difference) / np.sqrt(variance)
+
+    low, high = tango(gained / n, lost / n, n)
+    assert (statistic(low), statistic(high)) == pytest.approx((1.96, -1.96), abs=2e-3)
 
 
 def test_a_norm_of_nothing_but_chance_begins_at_0():
