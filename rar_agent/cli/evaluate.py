@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rar_agent.cli import datasets, judge
+from rar_agent.cli import datasets, export, judge
 from rar_agent.cli.judge import percent
 from rar_agent.cli.options import Change, Limit, RunFolder
 
 if TYPE_CHECKING:
+    from rar_agent.evaluation.plan import Planned
     from rar_agent.settings import Settings
 
 app = typer.Typer(help="Measure how well it recognises.", no_args_is_help=True)
@@ -29,22 +30,37 @@ def run(
 ) -> None:
     """Run a suite, or go on with it: the same command does nothing twice.
 
-    Several processes may run it together. Interrupted, it writes a report of what there is.
+    Several processes may run it together. Interrupted, it writes a report of what there is. Suites
+    of its `also` are run after it, with the same changes.
     """
-    import shlex
-    import sys
-
-    from rar_agent.cli.progress import Bar
     from rar_agent.cli.show import err
-    from rar_agent.evaluation.run import prepare_run
-    from rar_agent.evaluation.suite import load_suite
+    from rar_agent.evaluation.plan import plan
     from rar_agent.settings import load_settings
     from rar_agent.words import counted
 
     settings = load_settings()
     changes = [*(change or []), *([f"limit={limit}"] if limit else [])]
-    chosen = load_suite(suite, settings.home, changes)
-    prepared = prepare_run(chosen, settings, out, shlex.join(["rar-agent", *sys.argv[1:]]))
+    failed = 0
+    for planned in plan(suite, settings, changes, out):
+        if planned.left_out:
+            err.print(planned.left_out, soft_wrap=True)
+        else:
+            failed += _run(planned, settings)
+    if failed:
+        err.print(f"{counted(failed, 'image')} could not be answered; run it again to try again")
+        raise typer.Exit(1)
+
+
+def _run(planned: Planned, settings: Settings) -> int:
+    """Run it or go on with it; how many images could not be answered."""
+    import shlex
+    import sys
+
+    from rar_agent.cli.progress import Bar
+    from rar_agent.evaluation.run import prepare_run
+
+    typed = shlex.join(["rar-agent", *sys.argv[1:]])
+    prepared = prepare_run(planned.suite, settings, planned.out, typed)
     again = "What was done is kept: run it again, and it goes on. Interrupt again to leave at once."
     try:
         with Bar("asking", "measuring", again) as bar:
@@ -53,10 +69,7 @@ def run(
         _summary(prepared.folder, settings)
         raise
     _summary(prepared.folder, settings)
-    if done.failed:
-        count = counted(done.failed, "image")
-        err.print(f"{count} could not be answered; run it again to try again")
-        raise typer.Exit(1)
+    return done.failed
 
 
 @app.command()
@@ -87,4 +100,5 @@ def _summary(folder: Path, settings: Settings) -> None:
 
 app.command()(judge.compare)
 app.command()(judge.prompts)
+app.command()(export.export)
 app.command()(datasets.datasets)

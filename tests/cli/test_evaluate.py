@@ -120,3 +120,14 @@ def test_an_interrupted_run_says_what_there_is_and_goes_on(rar, tmp_path, discs,
     whole = rar("eval", "run", suite, "--out", tmp_path / "out")
     assert whole.status == 0
     assert "Partial" not in whole.out
+
+
+def test_an_export_says_what_goes_where(rar, tmp_path):
+    assert rar("eval", "export", tmp_path, "--to", "jsonl").status == 2
+    for options, fix in (
+        (("--to", "jsonl", "--images"), "Add --to langsmith"),
+        (("--to", "langsmith", "--out", "x"), "Leave --out out"),
+    ):
+        refused = rar("eval", "export", tmp_path, *options)
+        assert refused.status == 2
+        assert fix in refused.err

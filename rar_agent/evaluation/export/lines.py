@@ -1,0 +1,58 @@
+"""A run as JSON lines: a line an image in a cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rar_agent.errors import InputError
+from rar_agent.evaluation.record import Record
+from rar_agent.evaluation.report.samples import is_right, ways_of
+from rar_agent.evaluation.run import read_run
+
+
+def rights(record: Record) -> dict[str, bool]:
+    """Whether each way that answered has the truth first."""
+    return {way: bool(is_right(record, way)) for way in ways_of([record])}
+
+
+def write_lines(folder: Path, file: Path | None = None) -> Path:
+    """Write every record of a run, and what failed, as JSON lines.
+
+    Args:
+        folder: The run's.
+        file: Where to; default: `export.jsonl` in the run's folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        NotFoundError: It is no run's folder.
+        DamagedDataError: Its journal cannot be read.
+        InputError: The file cannot be written.
+    """
+    file = file or folder / "export.jsonl"
+    try:
+        with file.open("w", encoding="utf-8") as lines:
+            for line in _lines(folder):
+                lines.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+    except OSError as error:
+        raise not_written(file, error) from error
+    return file
+
+
+def not_written(file: Path, error: OSError) -> InputError:
+    """That a file cannot be written."""
+    return InputError(f"'{file}' cannot be written: {error.strerror or error}.", "Name another.")
+
+
+def _lines(folder: Path) -> Iterator[dict[str, Any]]:
+    described, records, failed = read_run(folder)
+    of = {"suite": described["suite"]["name"], "run": described["configuration_hash"]}
+    for record in records:
+        yield {**of, **record.model_dump(mode="json"), "right": rights(record)}
+    for entry in failed:
+        slug, _, sample = entry.key.partition("/")
+        yield {**of, "cell": described["cells"][slug]["name"], "sample": sample, **entry.result}
