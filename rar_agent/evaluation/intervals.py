@@ -29,10 +29,10 @@ SHARE = (
 )
 MEAN = f"Student's t; over several seeds with {_CROSSED}"
 DIFFERENCE = (
-    "the outer limits of two: the paired percentile bootstrap over images (Efron & Tibshirani 1993), "
-    "where several seeds add their variance by mean squares, as Student's t of one degree of freedom "
-    "fewer than there are; and Tango's score interval (1998) of a difference of paired shares, with "
-    "the effective number of images, which holds where few images differ"
+    "the outer limits of two: the paired percentile bootstrap over images (Efron & Tibshirani "
+    "1993), where several seeds add their variance by mean squares, as Student's t of one degree "
+    "of freedom fewer than there are; and Tango's score interval (1998) of a difference of paired "
+    "shares, with the effective number of images, which holds where few images differ"
 )
 QUANTILE = "order statistics by the binomial distribution (Conover 1999), answers independent"
 NORM = (
