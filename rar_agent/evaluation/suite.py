@@ -19,6 +19,9 @@ Way = Literal["knn", "retrieval", "ranked", "alone"]
 """How an image is answered: the paper's nearest exemplars; the fitted scoring; the same with a
 model's ranking; a multimodal LLM alone, which reads as many options as fit."""
 
+_TOLD = {"name", "title", "description", "metrics", "beside", "also", "smoke"}
+"""Keys that decide no result."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -110,8 +113,12 @@ class Suite(_Part):
     """Side by side on the same images."""
     limit: int | None = Field(default=None, ge=1)
     """Test images of each cell, drawn by its seed, evenly over categories; None: all."""
+    metrics: tuple[str, ...] = ()
+    """Shown first in the report, by name; none: the usual ones."""
     beside: str = ""
     """Row of the paper that its figures stand beside, of `evals/paper.yaml`."""
+    also: tuple[str, ...] = ()
+    """Suites that are run after it, where their data sets are there; not theirs in turn."""
     smoke: bool = False
     """Whether it only shows that all works."""
 
@@ -120,12 +127,22 @@ class Suite(_Part):
     def _usual_kind(cls, value: object) -> object:
         return {"kind": "few-shot", **value} if isinstance(value, dict) else value
 
+    @field_validator("metrics")
+    @classmethod
+    def _are_measured(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        if metrics:
+            from rar_agent.evaluation.metrics.names import metric_names  # imports this
+
+            names = metric_names()
+            for name in metrics:
+                if name not in names:
+                    raise ValueError(f"there is no metric '{name}'; there is {', '.join(names)}")
+        return metrics
+
     @property
     def configuration(self) -> dict[str, Any]:
         """All that decides results, as plain data; titles do not."""
-        return self.model_dump(
-            mode="json", exclude={"name", "title", "description", "beside", "smoke"}
-        )
+        return self.model_dump(mode="json", exclude=_TOLD)
 
 
 def configuration_hash(parts: Any) -> str:  # noqa: ANN401 - plain data

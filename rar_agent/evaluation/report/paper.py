@@ -87,9 +87,9 @@ def beside_paper(
     name, _, dataset = row.partition("/")
     quotes = paper.tables.get(name)
     if quotes is None or dataset not in quotes.datasets:
-        rows = [f"{name}/{one}" for name, table in paper.tables.items() for one in table.datasets]
         raise NotFoundError(
-            f"evals/paper.yaml has no row '{row}'.", f"Say beside: one of {', '.join(rows)}."
+            f"evals/paper.yaml has no row '{row}'.",
+            f"Say beside: one of {', '.join(paper_rows(home))}.",
         )
     column = list(quotes.datasets).index(dataset)
     found = {(metric.name.lower(), metric.cell, metric.way): metric for metric in ours}
@@ -106,6 +106,19 @@ def beside_paper(
         Table("The paper's figures and ours", ["", "theirs", "ours"], beside),
         _differences(quotes, dataset, run),
     )
+
+
+def paper_rows(home: Path) -> list[str]:
+    """Rows of `evals/paper.yaml` that a suite may stand beside, as `TABLE/DATASET`.
+
+    Args:
+        home: RAR_HOME, which may hold a file of one's own.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
+    tables = _load(home).tables
+    return [f"{name}/{dataset}" for name, table in tables.items() for dataset in table.datasets]
 
 
 def _load(home: Path) -> _Paper:

@@ -232,7 +232,8 @@ def _summary(
     run: Mapping[str, Any], metrics: Sequence[Metric], names: Sequence[str]
 ) -> list[Metric]:
     guessed = run["suite"]["protocol"]["kind"] == "vocabulary-free"
-    wanted = [name for name in names if guessed or name not in _GUESSED]
+    usual = [name for name in names if guessed or name not in _GUESSED]
+    wanted = run["suite"].get("metrics") or usual  # runs of before have no such key
     return [metric for name in wanted for metric in metrics if metric.name == name]
 
 

@@ -23,7 +23,7 @@ def described(**suite):
             "name": "flowers",
             "title": "Flowers & more",
             "description": "What <b>this</b> says.",
-            "beside": "few-shot/flowers102",
+            "beside": "few-shot/flowers",
             "smoke": False,
             "k": 5,
             "limit": 200,
