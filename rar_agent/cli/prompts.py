@@ -224,6 +224,7 @@ def new_(
 
 def _uses(settings: Settings) -> dict[str, list[str]]:
     """By whom each prompt is used where none is asked for, and which one is now."""
+    from rar_agent.evaluation.suite import RankerRecipe
     from rar_agent.graph.services import WAYS
 
     uses: dict[str, list[str]] = {}
@@ -232,6 +233,9 @@ def _uses(settings: Settings) -> dict[str, list[str]]:
         uses.setdefault(usual, []).append(way)
     uses.setdefault(settings.agent_prompt, []).append("agent")
     uses.setdefault(settings.guide_prompt, []).append("its field guide")
+    evaluated = RankerRecipe()
+    for named in (evaluated.alone_prompt, evaluated.guess_prompt):
+        uses.setdefault(named, []).append("eval")
     if settings.prompt:
         uses.setdefault(settings.prompt, []).append("you (RAR_PROMPT)")
     return uses

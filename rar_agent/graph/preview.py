@@ -139,13 +139,13 @@ def way_of(prompt: Prompt, settings: Settings) -> str:
     Otherwise the settings' one, or the first that can.
 
     Raises:
-        InputError: None can: it instructs an agent.
+        InputError: None can.
     """
     readable = [name for name, way in WAYS.items() if prompt.output in way.outputs]
     if not readable:
         raise InputError(
-            f"Prompt {prompt.reference} gives {prompt.output}, and asks nothing about a photo.",
-            "Name one that asks: rar-agent prompts list.",
+            f"Prompt {prompt.reference} gives {prompt.output}, which no ranker reads.",
+            "Name one that asks about candidates: rar-agent prompts list.",
         )
     named = prompt.reference.partition("@")[0].partition("-")[0]
     return next((name for name in (named, settings.ranker) if name in readable), readable[0])

@@ -124,8 +124,7 @@ def _variables(
 ) -> Iterator[Problem]:
     """What does not agree: used, declared, required; and pictures where none can be sent."""
     file, keys = form.file, {one.tag.key for one in used}
-    required = REQUIRED if file.output != "instructions" else frozenset[str]()
-    for name in sorted(required - keys) if form.whole else ():
+    for name in sorted(REQUIRED[file.output] - keys) if form.whole else ():
         line = document.line(("user",) if file.user is not None else ("messages",))
         written = f"{{{{#{name}}}}}…{{{{/{name}}}}}" if name in LISTS else f"{{{{{{{name}}}}}}}"
         yield Problem(line, f"does not use {name}", f"Write {written}.")

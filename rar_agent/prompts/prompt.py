@@ -16,9 +16,9 @@ from langchain_core.utils.mustache import render
 from rar_agent.images import Picture
 from rar_agent.prompts.message import Message, Role
 
-Output = Literal["ranking", "described-ranking", "letter", "instructions"]
-"""What a prompt asks for: all letters sorted; the same after what is seen in words; one letter; or
-nothing, as it instructs an agent."""
+Output = Literal["ranking", "described-ranking", "letter", "names", "name", "instructions"]
+"""What a prompt asks for: all letters sorted; the same after what is seen in words; one letter; the
+likeliest names of a list; a name of the model's own; or nothing, as it instructs an agent."""
 
 _SUPPLIED = frozenset(
     {"domain", "count", "options", "letter", "name", "aliases", "description", "exemplars"}
@@ -28,13 +28,23 @@ SUPPLIED: Mapping[Output, frozenset[str]] = {
     "ranking": _SUPPLIED | {"example"},
     "described-ranking": _SUPPLIED | {"example"},
     "letter": _SUPPLIED,
+    "names": frozenset({"domain", "count", "options", "name", "aliases", "description", "photo"}),
+    "name": frozenset({"domain", "photo"}),
     "instructions": frozenset({"domain", "count"}),
 }
 """Variables that the code supplies to a prompt of an output. `options` is a list; in it are
 `letter`, `name`, `aliases`, `description` and the list `exemplars`, in which is `picture`."""
 
-REQUIRED = frozenset({"options", "letter", "name", "photo"})
-"""What every prompt that asks has to use; `photo` is the image that is asked about."""
+_LETTERED = frozenset({"options", "letter", "name", "photo"})
+REQUIRED: Mapping[Output, frozenset[str]] = {
+    "ranking": _LETTERED,
+    "described-ranking": _LETTERED,
+    "letter": _LETTERED,
+    "names": frozenset({"options", "name", "photo"}),
+    "name": frozenset({"photo"}),
+    "instructions": frozenset(),
+}
+"""What a prompt of an output has to use; `photo` is the image that is asked about."""
 
 
 @dataclass(frozen=True)

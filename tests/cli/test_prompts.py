@@ -79,7 +79,7 @@ def test_every_problem_is_told_with_its_line(rar, own):
 
 def test_all_prompts_are_checked_without_a_name(rar, own):
     done = rar("prompts", "lint")
-    assert (done.status, done.out) == (0, "9 prompts: 0 errors, 0 warnings\n")
+    assert (done.status, done.out) == (0, "11 prompts: 0 errors, 0 warnings\n")
     stray = write(own, VALID, "latest")
     done = rar("prompts", "lint")
     assert done.status == 0
@@ -175,7 +175,7 @@ def test_everything_else_of_the_file_is_kept(rar, own):
     [
         (["new", "../evil"], 2, "No prompt can be named '../evil'"),
         (["new", "birds", "--from", "rank@9"], 2, "There is no prompt 'rank@9'"),
-        (["show", "rank"], 2, "Write name@version, such as agent@1, choice@1"),
+        (["show", "rank"], 2, "Write name@version, such as agent@1, alone@1"),
         (["lint", "gone.yaml"], 2, "'gone.yaml' names no prompt"),
         (["diff", "rank@1", "rank@9"], 2, "There is no prompt 'rank@9'"),
         (["render", "rank@1"], 2, "Give --image PHOTO, or --example"),

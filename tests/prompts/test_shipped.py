@@ -20,9 +20,11 @@ from tests.conftest import draw
 
 SHIPPED = {
     "agent@1": "ad2eabaed3c8",
+    "alone@1": "864c9930ae9c",
     "choice@1": "25144a443ae7",
     "describe@1": "11db4e8dd616",
     "field-guide@1": "0cfc3f667b14",
+    "guess@1": "11e2c952c076",
     "pairwise@1": "4bf71fc0c2d0",
     "rank-crop@1": "e7c1df58e60a",
     "rank-described@1": "160bb0bf0779",
@@ -31,8 +33,8 @@ SHIPPED = {
 }
 """A shipped version never changes: write a new one instead."""
 
-ASKING = sorted(SHIPPED.keys() - {"agent@1", "field-guide@1"})
-"""Those that ask about a photo."""
+ASKING = sorted(SHIPPED.keys() - {"agent@1", "field-guide@1", "alone@1", "guess@1"})
+"""Those that ask about lettered candidates."""
 
 NOWHERE = Path("/nonexistent")
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -128,6 +130,16 @@ def test_they_show_the_photo_once_and_each_option(reference):
     for line in ("A. Field Sparrow", "B. House Finch & <co>"):
         assert any(text.startswith(line) for text in messages[1].text.splitlines())
     assert "{{" not in messages[0].text + messages[1].text
+
+
+def test_those_that_ask_without_retrieval_show_the_photo_once():
+    for reference, names in (("alone@1", True), ("guess@1", False)):
+        messages = load_prompt(reference, NOWHERE).render(VALUES)
+        shown = [part for part in messages[1].parts if not isinstance(part, str)]
+        assert shown == [PICTURES["photo"]]
+        lines = messages[1].text.splitlines()
+        assert ("- House Finch & <co> (also: rosefinch)" in lines) == names
+        assert ("- Bachman's Sparrow" in lines) == names
 
 
 MUSTACHE = st.sampled_from(
