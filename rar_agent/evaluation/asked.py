@@ -1,4 +1,4 @@
-"""A cell's memory, and how its images are asked about it."""
+"""A cell's images, asked in every way side by side."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from PIL import Image
 
 from rar_agent.batch import Entry
 from rar_agent.encoders import Encoder
-from rar_agent.errors import ImageError
+from rar_agent.errors import ImageError, ProviderError
 from rar_agent.evaluation.cells import Cell
 from rar_agent.evaluation.dataset import DataSet
+from rar_agent.evaluation.naming import Named, Namer, that_fit
 from rar_agent.evaluation.record import Answer, Ranked, Record, Seen
 from rar_agent.evaluation.simulated import PREFIX, SimulatedRanker
 from rar_agent.evaluation.suite import Suite
@@ -20,29 +21,13 @@ from rar_agent.graph import Services
 from rar_agent.graph.nodes import order_seed
 from rar_agent.graph.state import RecognizeState
 from rar_agent.images import AdmittedImage, ImageStore, Policy, admit
-from rar_agent.memory import Memory, SampleReader, create_memory, list_memories, open_memory
-from rar_agent.memory.readers import Sample
+from rar_agent.memory import Memory, open_memory
+from rar_agent.models import load_chat_model
+from rar_agent.prompts import load_prompt
 from rar_agent.ranking import Ranker, RetrievalRanker
 from rar_agent.recognizer import Recognizer
 from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Candidate, Failure, Ranking, Recognition
-
-
-def learn(cell: Cell, suite: Suite, data: DataSet, encoder: Encoder, home: Path) -> None:
-    """Build a cell's memory, unless it was built before; an interrupted build goes on."""
-    if cell.slug in list_memories(home):
-        return
-    known = [data.categories[position] for position in cell.known]
-    samples = [Sample(data.categories[one.category], one.file, one.key) for one in cell.learnt]
-    create_memory(
-        home,
-        cell.slug,
-        encoder,
-        SampleReader(samples) if samples else (),
-        names=known if cell.texts else (),
-        domain=data.domain,
-        templates=suite.memory.templates or tuple(data.templates),
-    )
 
 
 class Asked:
@@ -72,13 +57,14 @@ class Asked:
         self._cell, self._suite, self._data = cell, suite, data
         recipe = suite.ranker
         simulated = bool(recipe.model and recipe.model.startswith(PREFIX))
-        named = {} if simulated else {"model": recipe.model, "base_url": recipe.base_url}
+        asks = bool(recipe.model and not simulated)
+        named = {"model": recipe.model, "base_url": recipe.base_url} if asks else {}
         own = settings.model_copy(
             update={
-                "memory": cell.slug,
+                "memory": cell.memory,
                 "model": None,
                 "base_url": None,
-                "k": suite.k,
+                "k": cell.k or suite.k,
                 "coverage": None,
                 "ranker": recipe.way,
                 "prompt": recipe.prompt,
@@ -92,11 +78,13 @@ class Asked:
 
         def recognizer(ranker: Ranker | None) -> Recognizer:
             found = Recognizer(settings=own)
-            found.services = _Services(own, open_memory(home, cell.slug), encoder, store, ranker)
+            found.services = _Services(own, open_memory(home, cell.memory), encoder, store, ranker)
             return found
 
         self._plain = recognizer(RetrievalRanker())
-        self._ranked = recognizer(self._simulated) if recipe.model else None
+        ranks = recipe.model and "ranked" in suite.ways
+        self._ranked = recognizer(self._simulated) if ranks else None
+        self._namer = self._alone(own) if asks and "alone" in suite.ways else None
         self._policy = Policy.of(own)
 
     def entries(self, prefix: str, samples: Sequence[str]) -> Iterator[Entry]:
@@ -120,14 +108,35 @@ class Asked:
         near = self._plain.recognize_batch(given, method="knn") if self._has_exemplars else []
         plain = self._plain.recognize_batch(given)
         ranked: Iterable[Recognition | Failure] = self._asked(given, truths) if self._ranked else []
-        for sample, truth, *found in zip_longest(images, truths, near, plain, ranked):
+        alones: Sequence[Named | ProviderError | None] = (
+            self._namer.ask(given) if self._namer else [None] * len(given)
+        )
+        asked = zip(images, truths, alones, strict=True)
+        for (sample, truth, alone), found in zip(
+            asked, zip_longest(near, plain, ranked), strict=True
+        ):
             failure = next((one for one in found if isinstance(one, Failure)), None)
             if failure:
                 yield _failed(prefix + sample, failure.error, failure.kind)
                 continue
+            if isinstance(alone, ProviderError):
+                yield _failed(prefix + sample, str(alone), type(alone).__name__)
+                continue
             knn, retrieval, fused = (one for one in found if not isinstance(one, Failure))
-            record = self._record(sample, truth, knn, retrieval, fused)
+            record = self._record(sample, truth, knn, retrieval, fused, alone)
             yield Entry(prefix + sample, record.model_dump(mode="json"))
+
+    def _alone(self, settings: Settings) -> Namer:
+        """The model by itself, with the names that fit, or with none where none are known."""
+        recipe, cell = self._suite.ranker, self._cell
+        known = [self._data.categories[position] for position in cell.known]
+        return Namer(
+            load_chat_model(settings),
+            load_prompt(recipe.alone_prompt if known else recipe.guess_prompt, settings.home),
+            self._data.domain,
+            that_fit(known, recipe.alone_tokens, cell.seed),
+            settings.image_side,
+        )
 
     @property
     def _has_exemplars(self) -> bool:
@@ -155,6 +164,7 @@ class Asked:
         near: Recognition | None,
         plain: Recognition,
         ranked: Recognition | None,
+        alone: Named | None,
     ) -> Record:
         trace = (ranked or plain).trace
         return Record(
@@ -166,6 +176,8 @@ class Asked:
             retrieval=_answer(plain),
             ranked=_answer(ranked) if ranked else None,
             ranking=self._ranking(ranked) if ranked else None,
+            alone=alone.answer if alone else None,
+            asked_alone=alone.asked if alone else None,
             seen=tuple(
                 Seen(name=c.category.name, source=e.source, similarity=e.similarity)
                 for c in plain.categories

@@ -9,7 +9,14 @@ from random import Random
 from rar_agent.errors import InputError
 from rar_agent.evaluation.dataset import DataSet, LabelledImage
 from rar_agent.evaluation.sampling import evenly, few_shot
-from rar_agent.evaluation.suite import Categories, FewShot, Suite, VocabularyFree, ZeroShot
+from rar_agent.evaluation.suite import (
+    Candidates,
+    Categories,
+    FewShot,
+    Suite,
+    VocabularyFree,
+    ZeroShot,
+)
 
 
 @dataclass(frozen=True)
@@ -22,8 +29,11 @@ class Cell:
         seed: Of its draws.
         learnt: Exemplars that its memory learns.
         texts: Whether names are learnt as texts.
-        known: Positions of the categories that its memory knows.
+        known: Positions of the categories that its memory knows; empty where names are guessed.
         test: What it is asked.
+        k: Candidates; None: the suite's number.
+        guessed: Whether a model guesses the names of what is learnt, whose labels nobody sees.
+        shares: Name of the cell whose memory it asks; empty: its own.
     """
 
     name: str
@@ -33,11 +43,23 @@ class Cell:
     texts: bool
     known: Sequence[int]
     test: Sequence[LabelledImage]
+    k: int | None = None
+    guessed: bool = False
+    shares: str = ""
 
     @property
     def slug(self) -> str:
-        """Its name as that of a memory."""
-        return self.name.replace(", ", "-").replace(" ", "").lower()
+        """Its name in keys of a journal."""
+        return _slug(self.name)
+
+    @property
+    def memory(self) -> str:
+        """Name of its memory."""
+        return _slug(self.shares or self.name)
+
+
+def _slug(name: str) -> str:
+    return name.replace(", ", "-").replace(" ", "").lower()
 
 
 def cells_of(suite: Suite, data: DataSet) -> list[Cell]:
@@ -71,10 +93,36 @@ def _cells(suite: Suite, data: DataSet) -> Iterator[Cell]:
             yield Cell("zero-shot", "zero-shot", 1, (), True, everything, test)
         case Categories():
             yield from _growing(suite, protocol, data)
+        case Candidates():
+            for seed in protocol.seeds:
+                learnt = few_shot(data.train, protocol.shots, seed)
+                texts, test = bool(suite.memory.texts), _asked(data.test, suite.limit, seed)
+                for k in protocol.ks:
+                    name = f"k = {k}"
+                    of = f"{protocol.shots}-shot, seed {seed}"
+                    yield Cell(
+                        f"{name}, seed {seed}",
+                        name,
+                        seed,
+                        learnt,
+                        texts,
+                        everything,
+                        test,
+                        k,
+                        shares=of,
+                    )
         case VocabularyFree():
-            raise InputError(
-                "The protocol vocabulary-free is not built yet.", "Take few-shot or zero-shot."
-            )
+            for seed in protocol.seeds:
+                yield Cell(
+                    f"vocabulary-free, seed {seed}",
+                    "vocabulary-free",
+                    seed,
+                    few_shot(data.train, protocol.images, seed),
+                    suite.memory.texts is not False,
+                    (),
+                    _asked(data.test, suite.limit, seed),
+                    guessed=True,
+                )
 
 
 def _growing(suite: Suite, protocol: Categories, data: DataSet) -> Iterator[Cell]:

@@ -142,9 +142,10 @@ def _asking(suite: Suite, prompt: str, settings: Settings) -> Suite:
     """The suite with a prompt, and a way of ranking that can read what it asks for."""
     read = load_prompt(prompt, settings.home)
     fits = read.output in WAYS[suite.ranker.way].outputs
-    way = suite.ranker.way if fits else way_of(read, settings)
-    given = {**suite.ranker.model_dump(), "prompt": prompt, "way": way}
-    return suite.model_copy(update={"ranker": RankerRecipe.model_validate(given)})
+    by = suite.ranker.way if fits else way_of(read, settings)
+    given = {**suite.ranker.model_dump(), "prompt": prompt, "way": by}
+    ways = tuple(way for way in suite.ways if way != "alone")  # which no ranking prompt changes
+    return suite.model_copy(update={"ranker": RankerRecipe.model_validate(given), "ways": ways})
 
 
 def _misfits(suites: Mapping[str, Suite], way: str) -> Iterator[str]:

@@ -45,6 +45,8 @@ class Ranked(_Frozen):
     letters: tuple[float, ...] = ()
     """Share of the orders in which each letter's option came first, where the options were shown in
     all rotations, so that each stood once at each letter; else empty."""
+    shown: int = 0
+    """Categories that a model asked alone could choose from; 0: any name, or it only ranked."""
     raw: str = ""
     """What it wrote, cut at 1,000 characters."""
 
@@ -77,7 +79,7 @@ class Record(_Frozen):
     ranked: Answer | None = None
     """The same with a model's ranking, as a user would get it."""
     alone: Answer | None = None
-    """The model alone; its names may lack categories that did not fit."""
+    """The model alone: the names that it gave, five at most."""
     ranking: Ranked | None = None
     """How the model ranked."""
     asked_alone: Ranked | None = None

@@ -19,11 +19,12 @@ from rar_agent.batch.runner import Progress
 from rar_agent.encoders import Encoder, load_encoder
 from rar_agent.encoders.load import choose_encoder
 from rar_agent.errors import ConfigurationError, NotFoundError
-from rar_agent.evaluation.asked import Asked, learn
+from rar_agent.evaluation.asked import Asked
 from rar_agent.evaluation.cells import Cell, cells_of
 from rar_agent.evaluation.dataset import DataSet
 from rar_agent.evaluation.datasets import load_dataset
 from rar_agent.evaluation.embeddings import KeptEncoder
+from rar_agent.evaluation.learning import learn
 from rar_agent.evaluation.record import Record
 from rar_agent.evaluation.simulated import PREFIX
 from rar_agent.evaluation.suite import Suite, configuration_hash
@@ -105,17 +106,12 @@ def describe(
     suite: Suite, data: DataSet, cells: Sequence[Cell], encoder: Encoder, settings: Settings
 ) -> dict[str, Any]:
     """What a run is of, as plain data: with its configuration, all that decides results."""
-    prompt = ""
-    if suite.ranker.model and not suite.ranker.model.startswith(PREFIX):
-        own = {"ranker": suite.ranker.way, "prompt": suite.ranker.prompt}
-        reference = settings.model_copy(update=own).ranking_prompt
-        prompt = f"{reference} {load_prompt(reference, settings.home).sha256}"
     configuration = {
         "suite": suite.configuration,
         "dataset": data.checksum,
         "encoder": encoder.fingerprint.identity,
         "precision": encoder.fingerprint.precision,
-        "prompt": prompt,
+        "prompts": _prompts(suite, settings),
         "seed": settings.seed,
         "rar-agent": versions()["rar-agent"],
     }
@@ -143,6 +139,20 @@ def describe(
         "machine": f"{platform.platform()}, Python {platform.python_version()}",
         "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _prompts(suite: Suite, settings: Settings) -> list[str]:
+    """What a model is asked, with hashes; nothing where none is."""
+    recipe = suite.ranker
+    if not recipe.model or recipe.model.startswith(PREFIX):
+        return []
+    own = {"ranker": recipe.way, "prompt": recipe.prompt}
+    asked = [settings.model_copy(update=own).ranking_prompt] if "ranked" in suite.ways else []
+    if suite.protocol.kind == "vocabulary-free":
+        asked.append(recipe.guess_prompt)
+    elif "alone" in suite.ways:
+        asked.append(recipe.alone_prompt)
+    return [f"{one} {load_prompt(one, settings.home).sha256}" for one in asked]
 
 
 def read_run(folder: Path) -> tuple[dict[str, Any], list[Record], list[Entry]]:
@@ -200,8 +210,8 @@ class _Work:
         if self._open is None or self._open[0] != slug:
             cell = self._cells[slug]
             self._home.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._home / f"{slug}.lock"):  # another process may be building it
-                learn(cell, self._suite, self._data, self._encoder, self._home)
+            with FileLock(self._home / f"{cell.memory}.lock"):  # another process may build it
+                learn(cell, self._suite, self._data, self._encoder, self._home, self._settings)
             asked = Asked(cell, self._suite, self._data, self._encoder, self._home, self._settings)
             self._open = slug, asked
         return self._open[1]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -62,7 +62,18 @@ class Categories(_Part):
     seeds: tuple[int, ...] = (1,)
 
 
-Protocol = FewShot | ZeroShot | VocabularyFree | Categories
+class Candidates(_Part):
+    """The same images and memory, with ever more candidates."""
+
+    kind: Literal["candidates"] = "candidates"
+    ks: tuple[Annotated[int, Field(ge=1, le=MOST_CANDIDATES)], ...] = tuple(range(1, 11))
+    """Candidates that are retrieved and ranked, in place of the suite's `k`."""
+    shots: int = Field(default=4, ge=1)
+    """Exemplars a category."""
+    seeds: tuple[int, ...] = (1,)
+
+
+Protocol = FewShot | ZeroShot | VocabularyFree | Categories | Candidates
 
 
 class MemoryRecipe(_Part):
@@ -89,6 +100,13 @@ class RankerRecipe(_Part):
     """`name@version`; None: the one of the way, pinned."""
     orders: int = Field(default=1, ge=0, le=MOST_CANDIDATES)
     """In how many orders the options are shown; 0: all."""
+    alone_prompt: str = "alone@1"
+    """What a model is asked alone, with names to choose from; pinned."""
+    guess_prompt: str = "guess@1"
+    """What it is asked where nobody knows the names; pinned."""
+    alone_tokens: int = Field(default=32_000, ge=100)
+    """For the names that a model alone chooses from; what does not fit is left out, drawn by the
+    seed, and counts as wrong."""
 
 
 class Suite(_Part):
@@ -102,15 +120,14 @@ class Suite(_Part):
     """What its figures say, and what they do not."""
     dataset: str | dict[str, Any]
     """Name of a data set's card, or a card: `{images: FOLDER}` is enough."""
-    protocol: FewShot | ZeroShot | VocabularyFree | Categories = Field(
-        default_factory=FewShot, discriminator="kind"
-    )
+    protocol: Protocol = Field(default_factory=FewShot, discriminator="kind")
     memory: MemoryRecipe = MemoryRecipe()
     k: int = Field(default=5, ge=1, le=MOST_CANDIDATES)
     """Candidates, that is distinct categories, that are retrieved and ranked."""
     ranker: RankerRecipe = RankerRecipe()
-    ways: tuple[Way, ...] = ("knn", "retrieval", "ranked")
-    """Side by side on the same images."""
+    ways: tuple[Way, ...] = ("knn", "retrieval", "ranked", "alone")
+    """Side by side on the same images. Without a model nothing is ranked or asked alone; a
+    simulated one is never asked alone."""
     limit: int | None = Field(default=None, ge=1)
     """Test images of each cell, drawn by its seed, evenly over categories; None: all."""
     metrics: tuple[str, ...] = ()

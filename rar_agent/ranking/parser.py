@@ -90,7 +90,7 @@ def parse_ranking(text: str, names: Names) -> Parsed:
         text: The answer.
         names: Of each option, in the order shown: its name and aliases.
     """
-    text = _BEFORE.sub("", _THOUGHT.sub(" ", text)).strip()[-LONGEST:]
+    text = without_thoughts(text)[-LONGEST:]
     plain = _plain(text)
     readers = (
         (_from_json, text),
@@ -113,6 +113,11 @@ def parse_ranking(text: str, names: Names) -> Parsed:
                 options = options[::-1]
             return Parsed(options, "repaired" if repairs else "exact", repairs)
     return Parsed((), "failed", len(names))
+
+
+def without_thoughts(text: str) -> str:
+    """What an answer says after its thinking aloud, where that is marked."""
+    return _BEFORE.sub("", _THOUGHT.sub(" ", text)).strip()
 
 
 def _plain(text: str) -> str:

@@ -1,14 +1,19 @@
 """A cell that is asked: records that say what a user would have got."""
 
+import json
+
 import pytest
 
-from rar_agent.evaluation.asked import Asked, learn
+from rar_agent.evaluation.asked import Asked
 from rar_agent.evaluation.cells import cells_of
 from rar_agent.evaluation.embeddings import KeptEncoder
+from rar_agent.evaluation.learning import learn
 from rar_agent.evaluation.record import Record
 from rar_agent.evaluation.suite import Suite
 from rar_agent.recognizer import Recognizer
 from rar_agent.settings import load_settings
+from tests.conftest import COLOURS
+from tests.evaluation.seeing import colour_of
 from tests.openai_server import Reply
 
 
@@ -26,7 +31,7 @@ def cell_of(place, builtin, drawings):
         [cell] = cells_of(suite, drawings)
         encoder = KeptEncoder(builtin, place / "kept")
         settings = load_settings(home=place / "home", device="cpu")
-        learn(cell, suite, drawings, encoder, place / "memories")
+        learn(cell, suite, drawings, encoder, place / "memories", settings)
         asked = Asked(cell, suite, drawings, encoder, place / "memories", settings)
         return cell, asked
 
@@ -64,7 +69,7 @@ def test_retrieval_and_the_papers_neighbours_side_by_side(cell_of, place, drawin
 
 def test_a_model_ranks_and_is_quoted(cell_of, server):
     server.script = [Reply('{"ranking": ["B", "A", "C", "D", "E"]}')]
-    cell, asked = cell_of(ranker={"model": "m", "base_url": server.url})
+    cell, asked = cell_of(ranker={"model": "m", "base_url": server.url}, ways=["ranked"])
     [record] = records(asked, [cell.test[0].key])
     ranking = record.ranking
     assert ranking.model == "m"
@@ -78,11 +83,42 @@ def test_a_model_ranks_and_is_quoted(cell_of, server):
 
 def test_a_model_that_fails_is_a_degraded_record(cell_of, server):
     server.script = [Reply(status=400)]
-    cell, asked = cell_of(ranker={"model": "m", "base_url": server.url})
+    cell, asked = cell_of(ranker={"model": "m", "base_url": server.url}, ways=["ranked"])
     [record] = records(asked, [cell.test[1].key])
     assert record.ranking.degraded
     assert "400" in record.ranking.reason
     assert record.ranked.names == record.retrieval.names
+
+
+def test_a_model_alone_chooses_among_the_names(cell_of, server):
+    def answer(request):
+        asked = request["messages"][-1]["content"]
+        if "which are in no particular order" in str(asked) or "options" in str(asked):
+            return Reply('{"ranking": ["A", "B", "C", "D", "E"]}')
+        seen = colour_of(request)
+        others = [one for one in COLOURS if one != seen][:3]
+        return Reply(json.dumps({"names": [f"{one} discs" for one in (seen, "pink", *others)]}))
+
+    server.answer = answer
+    cell, asked = cell_of(ranker={"model": "m", "base_url": server.url})
+    some = [one.key for one in cell.test][::7]
+    for record in records(asked, some):
+        assert record.alone.names[0] == record.truth
+        assert len(record.alone.names) == 4  # pink discs are none of the list
+        how = record.asked_alone
+        assert (how.prompt, how.parse_status, how.repairs) == ("alone@1", "repaired", 1)
+        assert (how.shown, how.calls, how.usage.input_tokens) == (6, 1, 300)
+        assert record.ranking.calls == 1
+    texts = [str(request["messages"]) for request in server.requests]
+    assert sum("- red discs" in text for text in texts) == len(some)
+
+
+def test_what_a_model_alone_cannot_be_asked_is_tried_again(cell_of, server):
+    server.script = [Reply(status=400)]
+    cell, asked = cell_of(ranker={"model": "m", "base_url": server.url}, ways=["alone"])
+    [entry] = asked.entries("cell/", [cell.test[0].key])
+    assert entry.failed
+    assert "400" in entry.result["error"]
 
 
 def test_a_simulated_ranker_knows_the_truth(cell_of):

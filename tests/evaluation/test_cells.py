@@ -54,6 +54,29 @@ def test_the_same_images_among_ever_more_categories(drawings):
     assert len(more.learnt) == 8
 
 
+def test_more_candidates_of_one_memory(drawings):
+    asked = {"kind": "candidates", "ks": [1, 3], "shots": 2, "seeds": [1, 2]}
+    cells = cells_of(suite(protocol=asked), drawings)
+    assert [(cell.group, cell.k, cell.memory) for cell in cells] == [
+        ("k = 1", 1, "2-shot-seed1"),
+        ("k = 3", 3, "2-shot-seed1"),
+        ("k = 1", 1, "2-shot-seed2"),
+        ("k = 3", 3, "2-shot-seed2"),
+    ]
+    assert len({cell.slug for cell in cells}) == 4
+    assert cells[0].learnt == cells[1].learnt != cells[2].learnt
+
+
+def test_without_a_vocabulary_images_are_learnt_and_no_names(drawings):
+    asked = {"kind": "vocabulary-free", "images": 3, "seeds": [1]}
+    [cell] = cells_of(suite(protocol=asked), drawings)
+    assert (cell.name, cell.group) == ("vocabulary-free, seed 1", "vocabulary-free")
+    assert cell.guessed
+    assert len(cell.learnt) == 18
+    assert cell.known == ()
+    assert len(cell.test) == len(drawings.test)
+
+
 def test_what_a_data_set_is_too_small_for(drawings):
     with pytest.raises(InputError, match="6 categories, fewer than each of 10"):
         cells_of(suite(protocol={"kind": "categories", "counts": [10]}), drawings)

@@ -1,19 +1,16 @@
 """Prompts judged: on equal images and candidates, by a model over HTTP."""
 
-import io
 import json
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from rar_agent.errors import InputError, NotFoundError
 from rar_agent.evaluation.judge import prepare_trial
 from rar_agent.evaluation.run import read_run
 from rar_agent.evaluation.suite import Suite
 from rar_agent.settings import load_settings
-from tests.conftest import COLOURS
-from tests.openai_server import Reply, options_of, pictures_of
+from tests.evaluation.seeing import colour_of
+from tests.openai_server import Reply, options_of
 
 PROMPT = """
 name: mine
@@ -51,14 +48,6 @@ def suite(drawings, server):
         ways=("retrieval", "ranked"),
         limit=12,
     )
-
-
-def colour_of(request):
-    """What a model sees that knows colours."""
-    picture = np.asarray(Image.open(io.BytesIO(pictures_of(request)[-1])).convert("RGB"))
-    inked = picture[picture.min(axis=2) < 128].mean(axis=0)
-    known = np.array([Image.new("RGB", (1, 1), one).getpixel((0, 0)) for one in COLOURS])
-    return COLOURS[int(((known - inked) ** 2).sum(axis=1).argmin())]
 
 
 def answers(request):
@@ -127,7 +116,7 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_asked(suite, home, 
         InputError, "rank@1", "mine@1", model="simulated:0.8"
     )
     assert "none, which reads no prompt" in refused(InputError, "rank@1", "mine@1", model=None)
-    assert "asks nothing about a photo" in refused(InputError, "rank@1", "agent@1")
+    assert "which no ranker reads" in refused(InputError, "rank@1", "agent@1")
     assert "rank@7" in refused(NotFoundError, "rank@1", "rank@7")
     assert server.requests == []
 

@@ -30,6 +30,7 @@ MACRO = Kind(
     "Wilson's with the effective number of images, from the variance over categories as clusters "
     "(and seeds), which is that of drawing other categories too: on the wide side",
 )
+_NOT_RETRIEVED = "nothing is retrieved for a model that is asked alone"
 RARE = Kind("rare top-1", "top-1 of images of the categories that count as rare", SHARE)
 
 
@@ -43,7 +44,9 @@ def accuracy(part: Columns, way: Way, facts: Facts) -> Iterator[Figure]:
     if way != "ranked":  # which only orders what was retrieved
         yield _recall(part, way, answers)
     retrieved = answers.place >= 0
-    if retrieved.any():
+    if way == "alone":
+        yield GIVEN_RETRIEVED.missing(_NOT_RETRIEVED, n)
+    elif retrieved.any():
         given = right[retrieved]
         interval = of_share(given, part.clusters.take(retrieved))
         yield GIVEN_RETRIEVED.found(float(given.mean()), interval, len(given))
@@ -72,7 +75,7 @@ def _top_5(part: Columns, answers: Answers, facts: Facts) -> Figure:
 
 def _recall(part: Columns, way: Way, answers: Answers) -> Figure:
     if way == "alone":
-        return RECALL.missing("nothing is retrieved for a model that is asked alone", len(part))
+        return RECALL.missing(_NOT_RETRIEVED, len(part))
     among = answers.place >= 0
     note = f"k = {answers.count.max()}"
     return RECALL.found(float(among.mean()), of_share(among, part.clusters), len(part), note)
@@ -98,7 +101,7 @@ def _notes(part: Columns, way: Way, facts: Facts) -> str:
             notes.append(f"{100 * share:.1f} % are the retrieval order: ranking failed")
     if way == "alone":
         known = np.array([facts.known.get(name, 0) for name in part.cell_names])[part.cells]
-        shown = part.ways["alone"].count[known > 0] / known[known > 0]
+        shown = part.asked["alone"].shown[known > 0] / known[known > 0]
         if len(shown) and shown.mean() < 1:
             notes.append(
                 f"{100 * shown.mean():.1f} % of the categories were shown; where the truth was "

@@ -103,6 +103,7 @@ class Asked(_Columns):
         cost: US dollars; nan where not known.
         cached: Whether an answer was kept from before, so that nothing was billed for it.
         letters: Each tuple of shares, see `Ranked.letters`.
+        shown: Categories to choose from, of a model asked alone.
     """
 
     there: NDArray[np.bool_]
@@ -115,6 +116,7 @@ class Asked(_Columns):
     cost: NDArray[np.float64]
     cached: NDArray[np.bool_]
     letters: NDArray[np.object_]
+    shown: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,7 @@ def _asked(all_asked: Sequence[Ranked | None]) -> Asked:
         cost=_floats(asked.usage.cost for asked in given),
         cached=_bools(asked.usage.cached > 0 for asked in given),
         letters=np.fromiter((asked.letters for asked in given), dtype=object),
+        shown=_ints(asked.shown for asked in given),
     )
 
 

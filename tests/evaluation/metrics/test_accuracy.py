@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from rar_agent.errors import InputError
 from rar_agent.evaluation.intervals import wilson
 from rar_agent.evaluation.metrics import Facts, measure
+from rar_agent.evaluation.record import Ranked
 from tests.evaluation.records import answer, by_name, judged, record
 
 
@@ -51,11 +52,15 @@ def test_few_categories_have_a_top_5():
 
 
 def test_a_model_alone_is_wrong_where_the_truth_was_not_shown():
-    records = [record("1", "wren", alone="wren,tit"), record("2", "owl", alone="wren,tit")]
+    asked = Ranked(shown=2)
+    records = [
+        record("1", "wren", alone="wren,tit", asked_alone=asked),
+        record("2", "owl", alone="wren,tit", asked_alone=asked),
+    ]
     found = by_name(measure(records, Facts(known={"1-shot, seed 1": 8})), "1-shot")
     assert found["alone", "top-1"].value == 0.5
     assert found["alone", "top-1"].note.startswith("25.0 % of the categories were shown")
-    assert found["alone", "top-1 given retrieved"].value == 1.0
+    assert found["alone", "top-1 given retrieved"].why.startswith("nothing is retrieved")
 
 
 def test_cells_and_their_groups():
