@@ -123,3 +123,20 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"RAR_DATA is {place}, which is no folder")
     return folder.resolve()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless browser with a camera that shows a test pattern.
+
+    Of a module: where Playwright runs, no test can run an event loop.
+    """
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra ui-test")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no chromium is installed")
+    camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", *camera])
+        yield browser
+        browser.close()

@@ -34,12 +34,14 @@ class Series:
     Attributes:
         name: For the legend.
         points: In order of x.
+        style: Of its colour and mark: a way has the same in every chart.
         line: Whether they are joined.
         marks: Whether points have marks.
     """
 
     name: str
     points: Sequence[Point]
+    style: int = 0
     line: bool = True
     marks: bool = True
 
@@ -84,3 +86,24 @@ class Chart:
     y: Axis
     series: Sequence[Series] = field(default_factory=tuple)
     diagonal: bool = False
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value drawn small, in a cell of a table.
+
+    Attributes:
+        value: How far it reaches from 0.
+        low: End of its interval; None: it has none.
+        high: The other end.
+        reach: Where its track ends, of both sides of 0 if it may be negative.
+        signed: Whether it may be.
+        style: Of its colour, as of a series.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    reach: float = 1.0
+    signed: bool = False
+    style: int = 0

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rar_agent.evaluation.metrics import Metric
 from rar_agent.evaluation.metrics.curves import CategoryFigure, Curves
-from rar_agent.evaluation.report.chart import Axis, Chart, Point, Series
-from rar_agent.evaluation.report.samples import WAYS
-from rar_agent.evaluation.report.tables import Cell, Table, Titles, told
+from rar_agent.evaluation.report.chart import Axis, Bar, Chart, Point, Series
+from rar_agent.evaluation.report.samples import WAYS, style_of
+from rar_agent.evaluation.report.tables import Cell, Table, Titles, ranged, told
 from rar_agent.evaluation.suite import Way
 
 _ACCURACY = Axis("top-1", percent=True)
@@ -34,6 +34,7 @@ def charts_of(metrics: Sequence[Metric], curves: Curves, titles: Titles) -> list
         *_by_count(top_1, r"(\d+)-shot", "shots", "exemplars a category", titles),
         *_by_count(top_1, r"(\d+) categories", "growing", "categories that are known", titles),
         *_costs(top_1, metrics, titles),
+        *_by_category(curves, titles),
         *_risk_coverage(curves, titles),
         *_reliability(curves, titles),
     ]
@@ -55,6 +56,7 @@ def _by_count(
                 for count, metric in sorted(placed, key=lambda one: one[0])
                 if metric.way == way and metric.value is not None
             ],
+            style_of(way),
         )
         for way in WAYS
     ]
@@ -87,7 +89,8 @@ def _costs(top_1: Sequence[Metric], metrics: Sequence[Metric], titles: Titles) -
                 if metric.way == way and metric.value is not None
                 if (x := _spent(spent, metric)) is not None
             ]
-            series.append(Series(titles[way], sorted(points, key=lambda p: p.x), line=False))
+            points.sort(key=lambda point: point.x)
+            series.append(Series(titles[way], points, style_of(way), line=False))
         yield Chart(
             "costs",
             "Cost against accuracy",
@@ -105,6 +108,29 @@ def _spent(spent: dict[tuple[str, Way | None], float], metric: Metric) -> float 
     return spent.get((metric.cell, metric.way))
 
 
+def _by_category(curves: Curves, titles: Titles) -> Iterator[Chart]:
+    by_way = {way: sorted(one.right for one in curves.categories if one.way == way) for way in WAYS}
+    series = [
+        Series(
+            titles[way],
+            [Point(x, y) for x, y in _thinned([(i / len(s), y) for i, y in enumerate(s, 1)])],
+            style_of(way),
+            marks=False,
+        )
+        for way, s in by_way.items()
+        if s
+    ]
+    if len({one.name for one in curves.categories}) > 1:
+        yield Chart(
+            "by-category",
+            "Accuracy by category, from the worst to the best",
+            "Each way in its own order, over all cells; what is never right is at 0 %.",
+            Axis("share of categories", percent=True, whole=True),
+            Axis("top-1 of the category", percent=True, whole=True),
+            series,
+        )
+
+
 def _risk_coverage(curves: Curves, titles: Titles) -> Iterator[Chart]:
     cells = list(dict.fromkeys(curve.cell for curve in curves.risk_coverage))
     for at, cell in enumerate(cells):
@@ -118,6 +144,7 @@ def _risk_coverage(curves: Curves, titles: Titles) -> Iterator[Chart]:
                 Series(
                     titles[curve.way],
                     [Point(x, y) for x, y in _thinned(curve.points)],
+                    style_of(curve.way),
                     marks=False,
                 )
                 for curve in curves.risk_coverage
@@ -145,6 +172,7 @@ def _reliability(curves: Curves, titles: Titles) -> Iterator[Chart]:
                 Series(
                     titles[curve.way],
                     [Point(b.confidence, b.right, b.low, b.high, n=b.n) for b in curve.bins],
+                    style_of(curve.way),
                 )
                 for curve in curves.reliability
                 if curve.cell == cell
@@ -167,7 +195,8 @@ def category_tables(curves: Curves, way: Way, titles: Titles) -> list[Table]:
     )
     names = sorted(by_name, key=rank)
     rows: list[tuple[str | Cell, ...]] = [
-        (name, *(_cell(by_name[name].get(one)) for one in ways)) for name in names[:_LISTED]
+        (name, *(_cell(by_name[name].get(one), drawn=at < _WORST) for one in ways))
+        for at, name in enumerate(names[:_LISTED])
     ]
     head = ["", *(titles[one] for one in ways)]
     of = f"{len(names):,} categories by top-1 of {titles[way]}, over all cells"
@@ -178,10 +207,9 @@ def category_tables(curves: Curves, way: Way, titles: Titles) -> list[Table]:
     return [worst, Table(f"The other categories{more}", head, rows[_WORST:])]
 
 
-def _cell(one: CategoryFigure | None) -> Cell:
+def _cell(one: CategoryFigure | None, drawn: bool) -> Cell:
     if one is None:
         return Cell("-")
-    note = f"n = {one.n:,}"
-    if one.low is not None and one.high is not None:
-        note = f"{told(one.low, 'share')} to {told(one.high, 'share')}, {note}"
-    return Cell(told(one.right, "share"), note)
+    bar = Bar(one.right, one.low, one.high, style=style_of(one.way)) if drawn else None
+    between = ranged(one.low, one.high, "share")
+    return Cell(told(one.right, "share"), f"n = {one.n:,}", between, bar)

@@ -14,9 +14,18 @@ from rar_agent.errors import InputError
 from rar_agent.evaluation.compare import Comparison, Difference
 from rar_agent.evaluation.recommend import Judged, Recommendation
 from rar_agent.evaluation.record import Record
+from rar_agent.evaluation.report.chart import Bar
 from rar_agent.evaluation.report.page import asset, csp_hash, environment
 from rar_agent.evaluation.report.samples import answer_of, is_right
-from rar_agent.evaluation.report.tables import Cell, Table, cell, escaped, markdown, told
+from rar_agent.evaluation.report.tables import (
+    Cell,
+    Table,
+    cell,
+    escaped,
+    markdown,
+    ranged,
+    told,
+)
 from rar_agent.evaluation.report.thumbnails import Picture, Thumbnails, make_thumbnails
 from rar_agent.evaluation.report.write import Paths
 from rar_agent.evaluation.suite import Way
@@ -121,10 +130,10 @@ def _tables(compared: Compared) -> Iterator[Table]:
         named = f"{one.a} and {one.b}"
         level = f"intervals of {100 * one.level:.3g} %"
         whole = () if len(one.cells) == 1 else (one.all,)
-        yield Table(f"{named}: top-1, {level}", head, [_row(d) for d in (*whole, *one.cells)])
+        yield Table(f"{named}: top-1, {level}", head, _rows((*whole, *one.cells)))
         if changed := one.categories[:_CATEGORIES]:
             of = f"{len(changed)} of {counted(len(one.categories), 'category')} that changed"
-            yield Table(f"{named}, by category: {of}, most first", head, [_row(d) for d in changed])
+            yield Table(f"{named}, by category: {of}, most first", head, _rows(changed))
 
 
 def _prompts(found: Recommendation) -> Table:
@@ -144,17 +153,24 @@ def _judged(one: Judged) -> tuple[str | Cell, ...]:
     )
 
 
-def _row(found: Difference) -> tuple[str | Cell, ...]:
-    notes = []
-    if found.low is not None and found.high is not None:
-        notes.append(f"{told(found.low, 'difference')} to {told(found.high, 'difference')}")
-    if found.p is not None:
-        notes.append(f"McNemar's p = {found.p:.3g}")
+def _rows(found: Sequence[Difference]) -> list[tuple[str | Cell, ...]]:
+    """All drawn at one scale."""
+    ends = [end for one in found for end in (one.difference, one.low, one.high) if end is not None]
+    return [_row(one, max(map(abs, ends), default=0.0) or 1.0) for one in found]
+
+
+def _row(found: Difference, reach: float) -> tuple[str | Cell, ...]:
+    bar = Bar(found.difference, found.low, found.high, reach, signed=True, style=1)
     return (
         found.name,
         Cell(told(found.a, "share"), f"n = {found.pairs:,}"),
         Cell(told(found.b, "share")),
-        Cell(told(found.difference, "difference"), ", ".join(notes)),
+        Cell(
+            told(found.difference, "difference"),
+            "" if found.p is None else f"McNemar's p = {found.p:.3g}",
+            ranged(found.low, found.high, "difference"),
+            bar,
+        ),
         Cell(f"{found.only_a:,}"),
         Cell(f"{found.only_b:,}"),
     )

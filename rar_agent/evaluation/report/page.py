@@ -18,7 +18,7 @@ from rar_agent.evaluation.metrics.curves import Confused
 from rar_agent.evaluation.record import Record
 from rar_agent.evaluation.report.chart import Chart
 from rar_agent.evaluation.report.samples import answer_of, pack_records
-from rar_agent.evaluation.report.svg import draw, marker
+from rar_agent.evaluation.report.svg import draw, draw_bar, marker
 from rar_agent.evaluation.report.tables import Table, Titles, chart_table
 from rar_agent.evaluation.report.thumbnails import Thumbnails
 from rar_agent.evaluation.suite import Way
@@ -79,7 +79,7 @@ class Pair:
 
 def drawn(chart: Chart) -> Drawn:
     """A chart with all that belongs to it."""
-    legend = [(marker(at), series.name) for at, series in enumerate(chart.series)]
+    legend = [(marker(series.style), series.name) for series in chart.series]
     return Drawn(chart, draw(chart), legend, chart_table(chart))
 
 
@@ -100,7 +100,7 @@ def confused_samples(
 def pair_of(one: Confused, records: Sequence[Record], thumbnails: Thumbnails) -> Pair:
     """A confusion as the page shows it."""
     pictures = [
-        Shown(uri, f"test image {record.sample}", f"{record.sample}, is {one.truth}")
+        Shown(uri, f"test image {record.sample}", one.truth)
         for record in records
         if (uri := thumbnails.uri(record.sample))
     ]
@@ -170,10 +170,12 @@ def csp_hash(text: str) -> str:
 @cache
 def environment() -> Environment:
     """Of the templates; what they are given is text, whatever is in it."""
-    return Environment(
+    made = Environment(
         loader=PackageLoader("rar_agent.evaluation.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["bar"] = draw_bar
+    return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from rar_agent.content import content_folders
 from rar_agent.errors import ConfigurationError, NotFoundError
 from rar_agent.evaluation.metrics.metric import Metric
+from rar_agent.evaluation.report.chart import Bar
+from rar_agent.evaluation.report.samples import style_of
 from rar_agent.evaluation.report.tables import Cell, Table, Titles, cell
 from rar_agent.evaluation.suite import Way
 
@@ -97,8 +99,10 @@ def beside_paper(
     for quoted in quotes.figures:
         mine = cell(found.get((quoted.metric.lower(), quoted.group, quoted.way)))
         note = ", ".join(filter(None, [titles[quoted.way], mine.note]))
-        their = Cell(f"{quoted.percent[column]:.1f} %", f"{quoted.method}, as published")
-        beside.append((f"{quoted.group}, {quoted.metric}", their, Cell(mine.text, note)))
+        percent = quoted.percent[column]
+        bar = Bar(percent / 100, style=style_of("knn"))
+        their = Cell(f"{percent:.1f} %", f"{quoted.method}, as published", bar=bar)
+        beside.append((f"{quoted.group}, {quoted.metric}", their, replace(mine, note=note)))
     return Beside(
         paper.paper,
         paper.arxiv,
@@ -143,9 +147,9 @@ def _differences(quotes: _Quotes, dataset: str, run: Mapping[str, Any]) -> Table
     for part, their in theirs.items():
         our = ours.get(part, "")
         same = same_data if part == "data set" else str(their) == our
-        mark = "same" if same else "differs" if their else "not said"
-        rows.append((part, Cell(str(their) or "not said"), Cell(our), Cell(mark)))
-    return Table("What differs", ["", "theirs", "ours", ""], rows)
+        mark = "= same" if same else "≠ differs" if their else "? not said"
+        rows.append((part, Cell(mark), Cell(str(their) or "not said"), Cell(our)))
+    return Table("What differs", ["", "same?", "theirs", "ours"], rows)
 
 
 def _setting(run: Mapping[str, Any]) -> dict[str, str]:

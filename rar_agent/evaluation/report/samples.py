@@ -37,6 +37,11 @@ class Packed:
     blocks: Sequence[str]
 
 
+def style_of(way: Way | None) -> int:
+    """How a way is drawn, the same wherever it is; as retrieval what is of all of them."""
+    return WAYS.index(way or "retrieval")
+
+
 def answer_of(record: Record, way: Way) -> Answer | None:
     """How a way answered; None: it was not asked for, or has no names."""
     answer: Answer | None = getattr(record, way)

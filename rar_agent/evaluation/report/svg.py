@@ -1,4 +1,4 @@
-"""Charts as inline SVG: lines with intervals, and bars.
+"""Charts as inline SVG: lines with intervals, and bars for tables.
 
 Drawn here because a report needs two kinds of chart that follow the page's colours, light or dark;
 the plotting libraries are heavy and draw in fixed ones. Text goes through ElementTree, which
@@ -13,10 +13,15 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from markupsafe import Markup
 
-from rar_agent.evaluation.report.chart import Axis, Chart, Series
+from rar_agent.evaluation.report.chart import Axis, Bar, Chart, Series
 
 _WIDTH, _HEIGHT = 560, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 68, 24, 12, 46
+_INSET = 16
+"""Between the axis and the first point, where the axis does not begin with a point of its own."""
+_DODGE = 6
+"""Between series whose points share their places, so that each interval is seen."""
+_BAR_WIDTH, _BAR_HEIGHT = 120, 10
 _STEPS = (1, 2, 2.5, 5, 10)
 SHAPES = (
     "M-4,0a4,4 0 1 0 8,0a4,4 0 1 0 -8,0Z",  # circle
@@ -33,10 +38,35 @@ def number(value: float, axis: Axis) -> str:
     return f"{100 * value:.1f} %" if axis.percent else f"{value:,.4g}"
 
 
-def marker(position: int) -> Markup:
-    """The mark of a series in the legend, by its position."""
+def marker(style: int) -> Markup:
+    """The mark of a series in the legend, by its style."""
     svg = Element("svg", {"class": "mark", "viewBox": "-8 -8 16 16", "aria-hidden": "true"})
-    SubElement(svg, "path", {"class": f"s{position % 6} dot", "d": SHAPES[position % 6]})
+    SubElement(svg, "path", {"class": f"s{style % 6} dot", "d": SHAPES[style % 6]})
+    return _markup(svg)
+
+
+def draw_bar(bar: Bar) -> Markup:
+    """A bar as SVG; what it says is text beside it."""
+    svg = Element(
+        "svg",
+        {
+            "class": f"bar s{bar.style % 6}",
+            "viewBox": f"0 0 {_BAR_WIDTH} {_BAR_HEIGHT}",
+            "aria-hidden": "true",
+        },
+    )
+    least = -bar.reach if bar.signed else 0.0
+
+    def across(value: float) -> float:
+        return round(_BAR_WIDTH * (value - least) / (bar.reach - least), 1)
+
+    middle = _BAR_HEIGHT / 2
+    _path(svg, "track", [(0, middle), (_BAR_WIDTH, middle)])
+    _path(svg, "length", [(across(0), middle), (across(bar.value), middle)])
+    if bar.low is not None and bar.high is not None:
+        _path(svg, "whisker", [(across(bar.low), middle), (across(bar.high), middle)])
+    if bar.signed:
+        _path(svg, "zero", [(across(0), 0), (across(0), _BAR_HEIGHT)])
     return _markup(svg)
 
 
@@ -45,7 +75,8 @@ def draw(chart: Chart) -> Markup:
     points = [point for series in chart.series for point in series.points]
     xs = [point.x for point in points]
     ys = [y for p in points for y in (p.y, p.low, p.high) if y is not None]
-    across = _Scale(chart.x, xs, _LEFT, _WIDTH - _RIGHT)
+    inset = 0 if chart.x.whole else _INSET
+    across = _Scale(chart.x, xs, _LEFT + inset, _WIDTH - _RIGHT - inset)
     up = _Scale(chart.y, ys, _HEIGHT - _BOTTOM, _TOP)
     svg = Element(
         "svg",
@@ -107,20 +138,22 @@ def _axes(svg: Element, chart: Chart, across: _Scale, up: _Scale) -> None:
         _text(svg, across(tick), bottom + 19, _tick(tick, chart.x), "middle")
     _path(svg, "axis", [(_LEFT, _TOP), (_LEFT, bottom), (right, bottom)])
     _text(svg, (_LEFT + right) / 2, _HEIGHT - 8, chart.x.name, "middle")
-    _text(svg, 0, 0, chart.y.name, "middle", f"translate(13 {(_TOP + bottom) / 2}) rotate(-90)")
+    _text(svg, 0, 0, chart.y.name, "middle", f"translate(12 {(_TOP + bottom) / 2}) rotate(-90)")
 
 
 def _draw_series(
     svg: Element, chart: Chart, position: int, series: Series, across: _Scale, up: _Scale
 ) -> None:
-    group = SubElement(svg, "g", {"class": f"s{position % 6}"})
+    style = series.style % 6
+    aside = _DODGE * (position - (len(chart.series) - 1) / 2) if chart.x.ticks else 0.0
+    group = SubElement(svg, "g", {"class": f"s{style}"})
     if series.line and len(series.points) > 1:
-        _path(group, "line", [(across(p.x), up(p.y)) for p in series.points])
+        _path(group, "line", [(across(p.x) + aside, up(p.y)) for p in series.points])
     for point in series.points if series.marks else ():
-        x = across(point.x)
+        x = across(point.x) + aside
         if point.low is not None and point.high is not None:
             _path(group, "whisker", [(x, up(point.low)), (x, up(point.high))])
-        place = {"d": SHAPES[position % 6], "transform": f"translate({x} {up(point.y)})"}
+        place = {"d": SHAPES[style], "transform": f"translate({x:g} {up(point.y)})"}
         dot = SubElement(group, "path", {"class": "dot", **place})
         said = point.label or number(point.x, chart.x)
         SubElement(dot, "title").text = f"{series.name}, {said}: {number(point.y, chart.y)}"

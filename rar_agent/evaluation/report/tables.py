@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rar_agent.evaluation.metrics.metric import Metric
-from rar_agent.evaluation.report.chart import Chart
+from rar_agent.evaluation.report.chart import Bar, Chart
+from rar_agent.evaluation.report.samples import style_of
 from rar_agent.evaluation.report.svg import number
 from rar_agent.evaluation.simulated import PREFIX
 from rar_agent.evaluation.suite import Way
@@ -36,11 +37,20 @@ class Cell:
 
     Attributes:
         text: What it says.
-        note: Said smaller below: an interval, a reason.
+        note: Said smaller below: a count, a reason.
+        between: Its interval, said before the note.
+        bar: The same, drawn.
     """
 
     text: str
     note: str = ""
+    between: str = ""
+    bar: Bar | None = None
+
+    @property
+    def notes(self) -> str:
+        """All that is said smaller."""
+        return ", ".join(filter(None, [self.between, self.note]))
 
 
 @dataclass(frozen=True)
@@ -73,16 +83,25 @@ def told(value: float, unit: str) -> str:
     return f"{text} {unit}"
 
 
+def ranged(low: float | None, high: float | None, unit: str) -> str:
+    """An interval; what its unit is of, the value beside it says. Empty: there is none."""
+    if low is None or high is None:
+        return ""
+    return " to ".join(told(end, unit).removesuffix(" for 1,000 images") for end in (low, high))
+
+
 def cell(metric: Metric | None) -> Cell:
     """A metric's value with its interval, or why there is none."""
     if metric is None:
         return Cell("-")
-    notes = [f"n = {metric.n:,}", metric.note]
     if metric.value is None:
         return Cell("-", metric.why)
-    if metric.low is not None and metric.high is not None:
-        notes.insert(0, f"{told(metric.low, metric.unit)} to {told(metric.high, metric.unit)}")
-    return Cell(told(metric.value, metric.unit), ", ".join(filter(None, notes)))
+    note = ", ".join(filter(None, [f"n = {metric.n:,}", metric.note]))
+    bar = None
+    if metric.unit == "share":
+        bar = Bar(metric.value, metric.low, metric.high, style=style_of(metric.way))
+    between = ranged(metric.low, metric.high, metric.unit)
+    return Cell(told(metric.value, metric.unit), note, between, bar)
 
 
 def metric_tables(metrics: Sequence[Metric], titles: Titles) -> list[Table]:
@@ -135,7 +154,7 @@ def markdown(table: Table) -> str:
 def _said(entry: str | Cell) -> str:
     if isinstance(entry, str):
         return entry
-    return f"{entry.text} ({entry.note})" if entry.note else entry.text
+    return f"{entry.text} ({entry.notes})" if entry.notes else entry.text
 
 
 def _line(entries: Iterable[str]) -> str:

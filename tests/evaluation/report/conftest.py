@@ -6,9 +6,12 @@ import pytest
 from PIL import Image
 
 from rar_agent.batch import Entry
+from rar_agent.evaluation.compare import compare
 from rar_agent.evaluation.metrics import Metric
 from rar_agent.evaluation.record import Answer, Ranked, Record, Seen
 from rar_agent.evaluation.report import Curves, write_report
+from rar_agent.evaluation.report.compared import Compared, Side, write_comparison
+from rar_agent.evaluation.report.samples import BLOCK
 from rar_agent.types import Usage
 
 HOSTILE = "<img src=x onerror=window.hit=1></script><script>window.hit=2</script>|`Käfer` 小"
@@ -34,7 +37,7 @@ def described(**suite):
         "configuration": {"seed": 0},
         "configuration_hash": "0123456789abcdef",
         "dataset": {
-            "name": "flowers102",
+            "name": "flowers",
             "title": "Flowers102",
             "checksum": "sha256:1234",
             "categories": 3,
@@ -78,7 +81,7 @@ def record(number, truth, retrieved, ranked, cell="4-shot, seed 1", **given):
             order=ranked,
             calls=1,
             usage=Usage(input_tokens=321, output_tokens=45, cost=0.000123),
-            raw=f"raw answer {number} </script>",
+            raw=f"raw answer {number} </script><img src=x onerror=window.hit=3>",
         ),
         seen=tuple(
             Seen(name=name, source=f"train/{name[:5]}/1.jpg", similarity=0.5) for name in retrieved
@@ -166,3 +169,29 @@ def report(tmp_path_factory):
         folder, described(), RECORDS, METRICS, CURVES, coloured, failures, home=folder
     )
     return SimpleNamespace(**paths._asdict(), records=RECORDS, metrics=METRICS)
+
+
+@pytest.fixture(scope="session")
+def long_report(tmp_path_factory):
+    """Of as many records as three blocks hold, right and wrong by turns."""
+    folder = tmp_path_factory.mktemp("long-run")
+    orders = [(WREN, ROBIN), (ROBIN, WREN)]
+    records = [record(n, WREN, orders[0], orders[n % 2]) for n in range(2 * BLOCK + 50)]
+    return write_report(folder, described(beside=""), records, [], Curves(), coloured, home=folder)
+
+
+@pytest.fixture(scope="session")
+def comparison(tmp_path_factory):
+    """The page of two runs, of which the other did not rank, and what it was made of."""
+    others = [one.model_copy(update={"ranked": one.retrieval}) for one in RECORDS]
+    found = compare(RECORDS, others, "ranked", "ranked", "before", "after")
+    page = Compared(
+        title="before <i>and</i> after",
+        sides={"before": Side("ranked", RECORDS), "after": Side("ranked", others)},
+        comparisons=[found],
+        cautions=["Caution: half of it is <i>synthetic</i>."],
+        changes={"rank@1 to rank@2": "-a\n+<script>window.hit=4</script>"},
+        command="rar-agent eval compare before after",
+    )
+    place = tmp_path_factory.mktemp("compared") / "page"
+    return SimpleNamespace(**write_comparison(place, page, coloured)._asdict(), found=found)

@@ -40,6 +40,7 @@
     if (position === undefined) return make("span", { class: "no-picture" }, alt ? "no thumbnail" : "");
     return make("img", { src: `data:image/jpeg;base64,${jpegs[position]}`, alt, width: size, height: size });
   }
+  const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
   // Filters
@@ -157,9 +158,9 @@
     const lines = [
       ["model", ranked.model], ["ranker", ranked.ranker],
       ["prompt", ranked.prompt && `${ranked.prompt}, ${ranked.prompt_hash ?? "no hash"}`],
-      ["answer read", ranked.parse_status === undefined ? "not asked" : ranked.parse_status + (ranked.repairs ? `, ${ranked.repairs} repairs` : "")],
+      ["answer read", ranked.parse_status === undefined ? "not asked" : ranked.parse_status + (ranked.repairs ? `, ${counted(ranked.repairs, "repair")}` : "")],
       ["degraded", ranked.degraded && "yes: retrieval's order stood"], ["why", ranked.reason],
-      ["took", calls && `${calls} calls, ${usage.input_tokens ?? 0}+${usage.output_tokens ?? 0} tokens` +
+      ["took", calls && `${counted(calls, "call")}, ${usage.input_tokens ?? 0}+${usage.output_tokens ?? 0} tokens` +
         (usage.cost === null ? ", cost unknown" : usage.cost ? `, $${usage.cost.toFixed(6)}` : "")],
     ];
     const raw = ranked.raw ? [make("h5", {}, "Raw answer"), make("pre", { tabindex: 0 }, ranked.raw)] : [];
@@ -177,16 +178,19 @@
     const truth = index.names[index.truth[i]], flags = index.flags[i], state = index.state[way.value][i];
     const marks = [[CORRECTION, "ranking corrected retrieval"], [REGRESSION, "ranking undid a right answer"], [DEGRADED, "degraded"],
       [REPAIRED, "answer repaired"], [MISSED, "the true category was not retrieved"]].filter(([bit]) => flags & bit).map(([, said]) => said);
+    const first = index.first[way.value][i], sure = index.sure[way.value][i];
     const decision = !(state & (RIGHT | WRONG)) ? "no answer" : (state & ABSTAINED ? "abstained; its best guess is " : "accepted, and is ") + (state & RIGHT ? "right" : "wrong");
-    const seen = (record.seen ?? []).map((one) => make("figure", {}, image(one.source, `exemplar of ${one.name}`, 112),
+    const said = first < 0 ? "" : `: ${index.names[first]}${sure < 0 ? "" : `, ${percent(sure / 1000)}`}`;
+    const seen = (record.seen ?? []).map((one) => make("figure", { class: "known" }, image(one.source, `exemplar of ${one.name}`, 96),
       make("figcaption", {}, one.name, make("br"), `similarity ${one.similarity.toFixed(2)}`)));
     detail.replaceChildren(
       make("h3", {}, record.sample),
-      make("figure", {}, image(record.sample, `test image ${record.sample}`, 128), make("figcaption", {}, `true: ${truth}`)),
-      facts([["cell", index.cells[index.cell[i]]], [`decision (${index.titles[way.value]})`, decision], ["noticed", marks.join("; ")],
-        ["familiarity", record.familiarity === undefined ? "" : percent(record.familiarity)], ["sha256", record.sha256]]),
-      answers(record, truth),
+      make("p", { class: `verdict ${state & RIGHT ? "good" : state & WRONG ? "bad" : ""}` }, `${index.titles[way.value]}, ${decision}${said}`),
+      make("div", { class: "figures" }, make("figure", {}, image(record.sample, `test image ${record.sample}`, 128), make("figcaption", {}, `true: ${truth}`))),
       ...(seen.length ? [make("h4", {}, "Nearest exemplars"), make("div", { class: "figures" }, ...seen)] : []),
+      answers(record, truth),
+      facts([["cell", index.cells[index.cell[i]]], ["noticed", marks.join("; ")],
+        ["familiarity", record.familiarity === undefined ? "" : percent(record.familiarity)], ["sha256", record.sha256]]),
       ...asked("Ranking", record.ranking), ...asked("The model alone", record.asked_alone),
       ...(record.timings_ms ? [make("h4", {}, "Time, ms"), facts(Object.entries(record.timings_ms))] : []));
   }
