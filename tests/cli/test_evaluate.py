@@ -1,5 +1,6 @@
 """eval: data sets, runs, comparisons."""
 
+import json
 import os
 import signal
 import subprocess
@@ -84,6 +85,39 @@ def test_a_run_its_report_and_a_comparison(rar, tmp_path, discs, monkeypatch):
     assert "Not both runs have ranked" in refused.err
     assert rar("eval", "run", "nosuch").status == 2
     assert rar("eval", "report", tmp_path).status == 2
+
+
+def test_suites_that_are_run_after_it(rar, tmp_path, discs, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAR_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "home" / "evals" / "suites"
+    folder.mkdir(parents=True)
+    rest = "\nprotocol: {shots: [1], seeds: [1]}\nmemory: {encoder: builtin}\n"
+    for name, dataset, also in (
+        ("first", f"{{images: {discs}}}", "[second, absent]"),
+        ("second", f"{{images: {discs}}}", "[third]"),
+        ("third", f"{{images: {discs}}}", "[]"),
+        ("absent", f"{{images: {tmp_path / 'nowhere'}}}", "[]"),
+    ):
+        text = f"dataset: {dataset}\nalso: {also}{rest}k: {3 if name == 'first' else 2}\n"
+        (folder / f"{name}.yaml").write_text(text)
+    done = rar("eval", "run", "first", "--out", "runs", "--limit", "6")
+    assert done.status == 0, done.err
+    assert [line for line in done.out.splitlines() if line.startswith("report: ")] == [
+        "report: runs/report.html",
+        "report: runs/second/report.html",
+    ]
+    assert done.err.count("absent is left out, data set 'nowhere' is not there") == 1
+    assert "rar-agent eval run absent says how to get it" in done.err
+    for run, k in (("runs", 3), ("runs/second", 2)):
+        suite = json.loads((tmp_path / run / "run.json").read_text())["suite"]
+        assert (suite["limit"], suite["k"]) == (6, k)
+    assert not (tmp_path / "runs" / "absent").exists()
+    missing = rar("eval", "run", "absent")
+    assert missing.status == 3
+    assert "nowhere" in missing.err
+    assert rar("eval", "run", "second").status == 0
+    assert len(list((tmp_path / "rar-evals").glob("*"))) == 2  # second and, after it, third
 
 
 @pytest.mark.slow

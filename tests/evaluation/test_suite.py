@@ -1,10 +1,32 @@
 """Suites: what a file says, what --set changes, and what decides a run's name."""
 
+import re
+from pathlib import Path
+from typing import get_args
+
 import pytest
 import yaml
 
 from rar_agent.errors import ConfigurationError, InputError, NotFoundError
-from rar_agent.evaluation.suite import FewShot, configuration_hash, find_suites, load_suite
+from rar_agent.evaluation.datasets import load_card
+from rar_agent.evaluation.report.paper import paper_rows
+from rar_agent.evaluation.suite import (
+    FewShot,
+    MemoryRecipe,
+    Protocol,
+    RankerRecipe,
+    Suite,
+    configuration_hash,
+    find_suites,
+    load_suite,
+)
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "evaluation.md"
+FINE_GRAINED = ["cub200", "stanford_cars", "dogs120-full", "flowers", "oxford_pets"]
+FEW_SHOT = [
+    *("imagenet", "caltech101", "raf_db", "sun397", "eurosat", "dtd", "ucf101", "flowers"),
+    *("stanford_cars", "food101", "oxford_pets", "fgvc_aircraft"),
+]
 
 
 @pytest.fixture
@@ -16,14 +38,79 @@ def own(tmp_path):
     return tmp_path
 
 
-def test_every_shipped_suite_is_valid(tmp_path):
-    names = find_suites(tmp_path)
-    assert {"quick", "cub100"} <= set(names)
-    for name in names:
-        suite = load_suite(name, tmp_path)
-        assert suite.name == name
-        assert suite.title
-        assert suite.description
+@pytest.mark.parametrize("name", find_suites(Path("no-home")))
+def test_every_shipped_suite_can_be_run(tmp_path, name):
+    suite = load_suite(name, tmp_path)
+    assert suite.name == name
+    assert suite.title
+    assert suite.description
+    assert load_card(suite.dataset, tmp_path).name == suite.dataset
+    assert not suite.beside or suite.beside in paper_rows(tmp_path)
+    assert set(suite.also) <= set(find_suites(tmp_path))
+
+
+def test_every_table_of_the_paper_has_its_suites(tmp_path):
+    rows = set()
+    for table, prefix, cards in (
+        ("few-shot", "fewshot", FEW_SHOT),
+        ("vocabulary-free", "vocabulary-free", FINE_GRAINED),
+    ):
+        for card in cards:
+            suite = load_suite(f"{prefix}-{card}", tmp_path)
+            assert (suite.dataset, suite.protocol.kind) == (card, table)
+            rows.add(suite.beside)
+    of_tables = (row for row in paper_rows(tmp_path) if row.startswith(("few-shot", "vocabulary")))
+    assert rows - {""} == {row for row in of_tables if not row.endswith("/mean")}
+    shots = load_suite("fewshot-flowers", tmp_path).protocol
+    assert shots == FewShot(shots=(1, 2, 4, 8, 16), seeds=(1, 2, 3))
+
+
+def test_few_shot_suites_need_no_key_and_quick_no_network(tmp_path):
+    for card in FEW_SHOT:
+        assert load_suite(f"fewshot-{card}", tmp_path).ranker.model is None
+    quick = load_suite("quick", tmp_path)
+    for suite in (quick, *(load_suite(name, tmp_path) for name in quick.also)):
+        assert suite.memory.encoder == "builtin"
+        assert suite.ranker.model.startswith("simulated:")
+        assert suite.smoke
+
+
+def section(title):
+    """That part of the document."""
+    return DOCUMENT.read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "model"), [("", Suite), ("memory.", MemoryRecipe), ("ranker.", RankerRecipe)]
+)
+def test_the_document_has_every_key_with_its_default(prefix, model):
+    rows = [line.split("|") for line in section("Suites").splitlines() if line.startswith("| `")]
+    said = {row[1].strip(" `"): row[2].strip(" `") for row in rows}
+    keys = {name: f"{prefix}{name}" for name in model.model_fields}
+    for part in ("memory", "ranker"):  # in the table by their own keys
+        keys.pop(part, None)
+    assert set(keys.values()) <= set(said)
+    for name, default in model.model_construct().model_dump(mode="json").items():
+        if name in keys and name != "protocol":  # which has a table of its own
+            assert (yaml.safe_load(said[keys[name]]) or None) == (default or None), name
+
+
+@pytest.mark.parametrize("model", get_args(Protocol), ids=lambda model: model.__name__)
+def test_the_document_has_every_protocol_with_its_keys_and_defaults(model):
+    defaults = model.model_construct().model_dump(mode="json")
+    row = re.search(rf"^\| `{defaults.pop('kind')}` \|.*\|(.*)\|$", section("Suites"), re.MULTILINE)
+    assert row, model
+    said = yaml.safe_load("{" + ", ".join(re.findall(r"`(.+?)`", row[1])) + "}")
+    assert set(said) == set(model.model_fields) - {"kind"}
+    assert {**said, **defaults} == said
+
+
+def test_the_document_has_every_shipped_suite_and_an_example(tmp_path):
+    names = set(re.findall(r"`([a-z0-9_-]+)`", section("Suites")))
+    assert set(find_suites(tmp_path)) <= names
+    example = re.search(r"```yaml\n(.+?)```", section("Suites"), re.DOTALL)
+    (tmp_path / "birds.yaml").write_text(example[1])
+    assert load_suite(str(tmp_path / "birds.yaml"), tmp_path).ranker.prompt == "rank@1"
 
 
 def test_one_line_is_a_suite(own):
@@ -52,6 +139,7 @@ def test_changes_reach_any_depth(own):
         ("k=many", "'k' = 'many' is not valid"),
         ("ranker.promt=x", "ranker.promt"),
         ("protocol.kind=few", "protocol"),
+        ("metrics=[top-1, top1]", "no metric 'top1'; there is top-1, top-5, .*latency p50"),
     ],
 )
 def test_a_change_that_is_none(own, change, says):
@@ -71,7 +159,8 @@ def test_files_that_are_no_suites(own, tmp_path):
 
 def test_titles_decide_nothing_and_all_else_does(own):
     suite = load_suite("mine", own)
-    same = suite.model_copy(update={"title": "Mine", "description": "x", "smoke": True})
+    told = {"title": "Mine", "metrics": ("ECE",), "also": ("quick",), "smoke": True}
+    same = suite.model_copy(update=told)
     assert configuration_hash(same.configuration) == configuration_hash(suite.configuration)
     hashes = {
         configuration_hash(load_suite("mine", own, [change]).configuration)
