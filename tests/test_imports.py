@@ -28,8 +28,9 @@ BELOW = {
     "graph": {"memory", "ranking", "encoders", "images", "models", "prompts", "loop"},
     "recognizer": {"graph", "memory", "ranking", "images", "loop"},
     "batch": set(),
+    "detection": {"images"},
     "evaluation": {"recognizer", "batch", "graph", "memory", "ranking", "encoders", "images"}
-    | {"models", "prompts", "content", "words"},
+    | {"models", "prompts", "content", "words", "loop", "detection"},
     "sheet": {"images"},
     "words": set(),
     "explained": {"graph", "models", "images", "words"},

@@ -12,15 +12,16 @@ from rar_agent.batch import Entry
 from rar_agent.encoders import Encoder
 from rar_agent.errors import ImageError, ProviderError
 from rar_agent.evaluation.cells import Cell
-from rar_agent.evaluation.dataset import DataSet
+from rar_agent.evaluation.dataset import DataSet, LabelledImage
 from rar_agent.evaluation.naming import Named, Namer, that_fit
+from rar_agent.evaluation.pictures import read_image
 from rar_agent.evaluation.record import Answer, Ranked, Record, Seen
 from rar_agent.evaluation.simulated import PREFIX, SimulatedRanker
 from rar_agent.evaluation.suite import Suite
 from rar_agent.graph import Services
 from rar_agent.graph.nodes import order_seed
 from rar_agent.graph.state import RecognizeState
-from rar_agent.images import AdmittedImage, ImageStore, Policy, admit
+from rar_agent.images import AdmittedImage, ImageStore, Policy
 from rar_agent.memory import Memory, open_memory
 from rar_agent.models import load_chat_model
 from rar_agent.prompts import load_prompt
@@ -98,7 +99,7 @@ class Asked:
         images: dict[str, AdmittedImage] = {}
         for sample in samples:
             try:
-                images[sample] = admit(wanted[sample].file, self._policy)
+                images[sample] = read_image(wanted[sample], self._policy)
             except ImageError as error:
                 yield _failed(prefix + sample, str(error), type(error).__name__)
         if not images:
@@ -123,7 +124,7 @@ class Asked:
                 yield _failed(prefix + sample, str(alone), type(alone).__name__)
                 continue
             knn, retrieval, fused = (one for one in found if not isinstance(one, Failure))
-            record = self._record(sample, truth, knn, retrieval, fused, alone)
+            record = self._record(wanted[sample], truth, knn, retrieval, fused, alone)
             yield Entry(prefix + sample, record.model_dump(mode="json"))
 
     def _alone(self, settings: Settings) -> Namer:
@@ -159,7 +160,7 @@ class Asked:
 
     def _record(
         self,
-        sample: str,
+        one: LabelledImage,
         truth: str,
         near: Recognition | None,
         plain: Recognition,
@@ -169,9 +170,11 @@ class Asked:
         trace = (ranked or plain).trace
         return Record(
             cell=self._cell.name,
-            sample=sample,
+            sample=one.key,
             truth=truth,
             sha256=plain.image,
+            box=one.box,
+            area=one.area,
             knn=_answer(near) if near else None,
             retrieval=_answer(plain),
             ranked=_answer(ranked) if ranked else None,

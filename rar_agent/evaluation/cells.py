@@ -70,7 +70,19 @@ def cells_of(suite: Suite, data: DataSet) -> list[Cell]:
     """
     if not data.test:
         raise InputError(f"Data set '{data.name}' has no test images.", "Name their folder.")
+    if not data.train and _learns(suite):
+        raise InputError(
+            f"Data set '{data.name}' has nothing to learn from.",
+            "Take protocol.kind=zero-shot, or name what to learn from in its card: train.",
+        )
     return list(_cells(suite, data))
+
+
+def _learns(suite: Suite) -> bool:
+    match suite.protocol:
+        case ZeroShot() | Categories(shots=0):
+            return False
+    return True
 
 
 def _cells(suite: Suite, data: DataSet) -> Iterator[Cell]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rar_agent.detection import Box
 from rar_agent.types import Category
 
 
@@ -17,11 +18,15 @@ class LabelledImage:
         key: Its name in the data set, the same on every machine: `train/Wren/1.jpg`.
         file: Where its bytes are.
         category: Position of its category.
+        box: In the image, left, top, width and height in pixels; None: it is the whole.
+        area: Of the object in the box, in pixels.
     """
 
     key: str
     file: Path
     category: int
+    box: Box | None = None
+    area: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from rar_agent.batch import run as run_batch
 from rar_agent.encoders import Encoder
 from rar_agent.errors import ImageError, InputError, ProviderError
 from rar_agent.evaluation.cells import Cell
-from rar_agent.evaluation.dataset import DataSet
+from rar_agent.evaluation.dataset import DataSet, LabelledImage
 from rar_agent.evaluation.naming import Namer, one_spelling
+from rar_agent.evaluation.pictures import LabelledReader, read_image
 from rar_agent.evaluation.simulated import PREFIX
 from rar_agent.evaluation.suite import Suite, configuration_hash
-from rar_agent.images import Policy, admit
-from rar_agent.memory import SampleReader, create_memory, list_memories
-from rar_agent.memory.readers import Sample
+from rar_agent.images import Policy
+from rar_agent.memory import create_memory, list_memories
 from rar_agent.models import load_chat_model
 from rar_agent.prompts import load_prompt
 from rar_agent.settings import Settings
@@ -43,16 +43,18 @@ def learn(
     if cell.memory in list_memories(home):
         return
     if cell.guessed:
-        samples = _guessed(cell, suite, data, home, settings)
-        known = list({sample.category.name: sample.category for sample in samples}.values())
+        learnt = _guessed(cell, suite, data, home, settings)
+        images, categories = [one for one, _ in learnt], [category for _, category in learnt]
+        known = list({category.name: category for category in categories}.values())
     else:
+        images = list(cell.learnt)
+        categories = [data.categories[one.category] for one in images]
         known = [data.categories[position] for position in cell.known]
-        samples = [Sample(data.categories[one.category], one.file, one.key) for one in cell.learnt]
     create_memory(
         home,
         cell.memory,
         encoder,
-        SampleReader(samples) if samples else (),
+        LabelledReader(images, categories, Policy.of(settings)) if images else (),
         names=known if cell.texts else (),
         domain=data.domain,
         templates=suite.memory.templates or tuple(data.templates),
@@ -61,7 +63,7 @@ def learn(
 
 def _guessed(
     cell: Cell, suite: Suite, data: DataSet, home: Path, settings: Settings
-) -> list[Sample]:
+) -> list[tuple[LabelledImage, Category]]:
     """What a cell learns, under the names that a model gives each of its images."""
     recipe = suite.ranker
     if recipe.model is None or recipe.model.startswith(PREFIX):
@@ -78,15 +80,15 @@ def _guessed(
         (),
         settings.image_side,
     )
-    files = {one.key: one.file for one in cell.learnt}
+    files = {one.key: one for one in cell.learnt}
     policy = Policy.of(settings)
 
     def guess(keys: Sequence[str]) -> Iterator[Entry]:
         images = {}
         for key in keys:
             try:
-                images[key] = admit(files[key], policy)
-            except ImageError as error:  # it is in the test images' report if it is one of those
+                images[key] = read_image(files[key], policy)
+            except ImageError as error:  # nothing is learnt of it
                 yield Entry(key, {"name": "", "error": str(error)})
         for key, found in zip(images, namer.ask(list(images.values())), strict=True):
             if isinstance(found, ProviderError):
@@ -112,6 +114,4 @@ def _guessed(
             f"No name could be read in {len(files)} answers of {recipe.model}.",
             f"Look at them in '{journal.path}'; take another model or prompt.",
         )
-    return [
-        Sample(Category(name=spelt[name]), files[key], key) for key, name in guesses.items() if name
-    ]
+    return [(files[key], Category(name=spelt[name])) for key, name in guesses.items() if name]

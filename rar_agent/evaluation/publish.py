@@ -13,11 +13,12 @@ from rar_agent.errors import RarError
 from rar_agent.evaluation.datasets import load_dataset
 from rar_agent.evaluation.metrics import Facts, Metric, SentenceModel, measure
 from rar_agent.evaluation.metrics.curves import curves_of
+from rar_agent.evaluation.pictures import read_image
 from rar_agent.evaluation.report import Paths, write_report
 from rar_agent.evaluation.report.thumbnails import Picture
 from rar_agent.evaluation.report.write import cautions
 from rar_agent.evaluation.run import read_run
-from rar_agent.images import Policy, admit
+from rar_agent.images import Policy
 from rar_agent.settings import Settings
 
 
@@ -69,14 +70,14 @@ def pictures_of(dataset: str | dict[str, object], settings: Settings) -> Picture
     policy = Policy.of(settings)
     try:
         data = load_dataset(dataset, settings)
-        files = {one.key: one.file for one in (*data.test, *data.train)}
+        files = {one.key: one for one in (*data.test, *data.train)}
     except RarError:
         files = {}
 
     def picture(sample: str) -> Image.Image | None:
         file = files.get(sample)
         try:
-            return admit(file, policy).rgb if file else None
+            return read_image(file, policy).rgb if file else None
         except RarError:
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rar_agent.detection import Box
 from rar_agent.types import ParseStatus, Usage
 
 
@@ -72,6 +73,10 @@ class Record(_Frozen):
     """Name of its category; of a vocabulary-free cell, the published name."""
     sha256: str
     """Of the image's bytes."""
+    box: Box | None = None
+    """In the image, left, top, width and height in pixels, where that is what is recognised."""
+    area: float = 0.0
+    """Of the object in it, in pixels."""
     knn: Answer | None = None
     """The paper's nearest exemplars; None where there are none, or it was not asked for."""
     retrieval: Answer | None = None

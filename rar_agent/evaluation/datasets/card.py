@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from rar_agent.content import content_folders
 from rar_agent.errors import ConfigurationError, InputError, NotFoundError
+from rar_agent.evaluation.datasets.boxes import CocoSource
 from rar_agent.evaluation.datasets.coop import CoopSource
 from rar_agent.evaluation.datasets.folder import FolderSource
 from rar_agent.evaluation.datasets.icons import IconSource
@@ -23,6 +24,7 @@ AnySource = Annotated[
     | HuggingFaceSource
     | TorchvisionSource
     | CoopSource
+    | CocoSource
     | CubSource
     | DogsSource
     | RafSource

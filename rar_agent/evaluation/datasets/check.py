@@ -43,7 +43,7 @@ def assemble(card: Card, listing: Listing) -> DataSet:
         checksum=_checksum(categories, listing),
         renamed=renamed,
         caution=card.caution,
-        rare=frozenset(rare if card.rare else ()),
+        rare=frozenset(rare) if card.rare else listing.rare,
     )
 
 
@@ -163,7 +163,7 @@ def _difference(card: Card, names: Sequence[str]) -> str:
 
 def _check_parts(card: Card, listing: Listing) -> None:
     for part, images in (("train", listing.train), ("test", listing.test)):
-        if not images:
+        if not images and not (part == "train" and listing.test and listing.test[0].box):
             raise InputError(f"Data set '{card.name}' has no images in {part}.", "Add some.")
         keys = Counter(image.key for image in images)
         if len(keys) < len(images):

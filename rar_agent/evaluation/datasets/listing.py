@@ -24,6 +24,7 @@ class Listing:
         test: To test on.
         validation: How many images are neither, because the split keeps them for validation.
         folders: What each category is called on disk, where that is not its name.
+        rare: Positions of categories that are published as rare.
     """
 
     categories: Sequence[Category]
@@ -31,6 +32,7 @@ class Listing:
     test: Sequence[LabelledImage]
     validation: int = 0
     folders: Sequence[str] = ()
+    rare: frozenset[int] = frozenset()
 
 
 class Source(BaseModel, ABC):

@@ -8,6 +8,7 @@ import numpy as np
 
 from rar_agent.evaluation.metrics.abstention import abstention
 from rar_agent.evaluation.metrics.accuracy import accuracy
+from rar_agent.evaluation.metrics.boxes import boxes
 from rar_agent.evaluation.metrics.calibration import calibration
 from rar_agent.evaluation.metrics.clusters import clusters, with_clusters
 from rar_agent.evaluation.metrics.columns import WAYS, Columns, columns_of, group_of
@@ -42,6 +43,9 @@ def measure(
         part = columns.take(np.isin(columns.cells, cells))
         for way, figure in _figures(part, name, len(cells), facts, sentences):
             found.append(figure.of(way, name, len(cells)))
+        some = [records[at] for at in np.flatnonzero(np.isin(columns.cells, cells)).tolist()]
+        for by, figure in boxes(some, facts):
+            found.append(figure.of(by, name, len(cells)))
     return found
 
 

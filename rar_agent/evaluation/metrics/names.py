@@ -5,6 +5,7 @@ from __future__ import annotations
 from rar_agent.evaluation.metrics import (
     abstention,
     accuracy,
+    boxes,
     calibration,
     clusters,
     cost,
@@ -15,6 +16,6 @@ from rar_agent.evaluation.metrics.metric import Kind
 
 def metric_names() -> list[str]:
     """Their names, as suites and reports have them."""
-    modules = (accuracy, clusters, calibration, abstention, ranking, cost)
+    modules = (accuracy, boxes, clusters, calibration, abstention, ranking, cost)
     parts = (part for module in modules for part in vars(module).values())
     return [part.name for part in parts if isinstance(part, Kind)]
