@@ -33,6 +33,7 @@ def charts_of(metrics: Sequence[Metric], curves: Curves, titles: Titles) -> list
     return [
         *_by_count(top_1, r"(\d+)-shot", "shots", "exemplars a category", titles),
         *_by_count(top_1, r"(\d+) categories", "growing", "categories that are known", titles),
+        *_by_count(top_1, r"k = (\d+)", "candidates", "candidates", titles),
         *_costs(top_1, metrics, titles),
         *_by_category(curves, titles),
         *_risk_coverage(curves, titles),
