@@ -150,7 +150,7 @@ class Entries:
     def id_of(self, row: int) -> int:
         """Stable id of a row's entry."""
         segment, within = self._place(row)
-        return int(segment.entries["id"][within])
+        return int(segment.entries[within]["id"])
 
     def row_of(self, entry: int) -> int | None:
         """Row of a live entry's id, or None."""

@@ -87,8 +87,9 @@ class Segment:
         )
 
     def _source(self, row: int) -> bytes:
-        start = int(self.entries["source_start"][row])
-        end = start + int(self.entries["source_size"][row])
+        entry = self.entries[row]
+        start = int(entry["source_start"])
+        end = start + int(entry["source_size"])
         return self.sources[start:end].tobytes()
 
 
