@@ -22,27 +22,36 @@ from math import ceil
 from pathlib import Path
 from statistics import fmean
 
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages.ai import UsageMetadata
 from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
 
 from rar_agent.encoders import load_encoder
+from rar_agent.encoders.imagenet import imagenet_categories
+from rar_agent.evaluation.naming import Namer
 from rar_agent.graph.preview import preview
 from rar_agent.images import Picture, admit
-from rar_agent.memory import create_memory
-from rar_agent.models import Question
+from rar_agent.memory import create_memory, open_memory
+from rar_agent.models import ChatModel, Question
 from rar_agent.models.prices import ListedPrice
 from rar_agent.prompts import load_prompt
 from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Category
 
 PROMPTS = ("rank@1", "choice@1", "pairwise@1", "rank-described@1", "rank-exemplars@1")
-ANSWERS = {"ranking": '{"ranking": ["A", "B", "C", "D", "E"]}', "letter": "A"}
+ANSWERS = {
+    "ranking": '{"ranking": ["A", "B", "C", "D", "E"]}',
+    "letter": "A",
+    "names": '{"names": ["Pine Warbler", "Palm Warbler", "House Wren", "Verdin", "Ovenbird"]}',
+    "name": '{"name": "Pine Warbler"}',
+}
 DESCRIPTION = (
     "A small songbird with an olive back, a plain yellow breast, two white bars on each wing and "
     "a thin, pointed bill."
 )
 SHOTS = 3
+_NOBODY = ChatModel("nobody", FakeListChatModel(responses=[]))
 
 
 def openai_patches(picture: Picture) -> int:
@@ -152,6 +161,14 @@ def main() -> None:
             memory = "described" if "described" in prompt else "plain"
             asked = load_settings(settings, memory=memory)
             _print(*_row(prompt, [_questions(asked, photo, prompt) for photo in photos]))
+        birds = [category.name for category in open_memory(settings.home, "plain").categories]
+        things = [category.name for category in imagenet_categories()]
+        for options in (birds, things, []):
+            prompt = "alone@1" if options else "guess@1"
+            known = [Category(name=name) for name in options]
+            namer = Namer(_NOBODY, load_prompt(prompt, settings.home), "", known, given.side)
+            of = f"{prompt} of {len(options):,} names" if options else prompt
+            _print(*_row(of, [[namer.question(admit(photo))] for photo in photos]))
 
 
 def _teach(settings: Settings, folder: Path, name: str, description: str) -> None:
@@ -186,8 +203,9 @@ def _questions(settings: Settings, photo: Image.Image, prompt: str) -> list[Ques
 
 def _row(prompt: str, asked: list[list[Question]]) -> Iterator[str]:
     """Means over the photos of what all questions about one take."""
-    letters = "letter" if prompt.startswith(("choice", "pairwise")) else "ranking"
-    received = fmean(len(questions) for questions in asked) * _text_tokens(ANSWERS[letters])
+    kinds = {"choice": "letter", "pairwise": "letter", "alone": "names", "guess": "name"}
+    answer = ANSWERS[kinds.get(prompt.partition("@")[0], "ranking")]
+    received = fmean(len(questions) for questions in asked) * _text_tokens(answer)
     texts, pictures = [], []
     for questions in asked:
         parts = [part for q in questions for message in q.messages for part in message.parts]

@@ -89,13 +89,14 @@ class Namer:
         Returns:
             What became of each; an error where the model could not be asked.
         """
-        questions = [self._question(image) for image in images]
+        questions = [self.question(image) for image in images]
         return run(self._ask(questions))
 
     async def _ask(self, questions: Sequence[Question]) -> list[Named | ProviderError]:
         return list(await asyncio.gather(*map(self._named, questions)))
 
-    def _question(self, image: AdmittedImage) -> Question:
+    def question(self, image: AdmittedImage) -> Question:
+        """What is asked about an image."""
         values = {**self._values, "photo": to_picture(image.rgb, self._image_side)}
         return Question(self._prompt.render(values), self._prompt.settings, self._schema)
 
