@@ -13,6 +13,8 @@ from rar_agent.evaluation.report.tables import Cell, Table, Titles, ranged, told
 from rar_agent.evaluation.suite import Way
 
 _ACCURACY = Axis("top-1", percent=True)
+_SENT = Axis("tokens sent for an image")
+_CATEGORIES = r"(\d+) categories"
 _WORST = 30
 """Categories that are shown at once."""
 _LISTED = 1_000
@@ -29,10 +31,14 @@ def charts_of(metrics: Sequence[Metric], curves: Curves, titles: Titles) -> list
         curves: Beside them.
         titles: How ways are called.
     """
-    top_1 = [metric for metric in metrics if metric.name == "top-1" and metric.value is not None]
+    top_1, sent = (
+        [metric for metric in metrics if metric.name == name and metric.value is not None]
+        for name in ("top-1", "input tokens")
+    )
     return [
         *_by_count(top_1, r"(\d+)-shot", "shots", "exemplars a category", titles),
-        *_by_count(top_1, r"(\d+) categories", "growing", "categories that are known", titles),
+        *_by_count(top_1, _CATEGORIES, "growing", "categories that are known", titles),
+        *_by_count(sent, _CATEGORIES, "reading", "categories that are known", titles, _SENT),
         *_by_count(top_1, r"k = (\d+)", "candidates", "candidates", titles),
         *_costs(top_1, metrics, titles),
         *_by_category(curves, titles),
@@ -42,7 +48,12 @@ def charts_of(metrics: Sequence[Metric], curves: Curves, titles: Titles) -> list
 
 
 def _by_count(
-    metrics: Sequence[Metric], group: str, key: str, axis: str, titles: Titles
+    metrics: Sequence[Metric],
+    group: str,
+    key: str,
+    axis: str,
+    titles: Titles,
+    y: Axis = _ACCURACY,
 ) -> Iterator[Chart]:
     found = [(re.fullmatch(group, metric.cell), metric) for metric in metrics]
     placed = [(int(match[1]), metric) for match, metric in found if match]
@@ -63,10 +74,10 @@ def _by_count(
     ]
     yield Chart(
         key,
-        f"Accuracy by {axis}",
+        f"{'Accuracy' if y is _ACCURACY else 'Tokens'} by {axis}",
         "Bars are 95 % intervals.",
         Axis(axis, ticks=counts, log=True),
-        _ACCURACY,
+        y,
         [one for one in series if one.points],
     )
 
@@ -75,7 +86,7 @@ def _costs(top_1: Sequence[Metric], metrics: Sequence[Metric], titles: Titles) -
     """By dollars where they are known, else by tokens; ways that ask no model cost nothing."""
     for name, axis in (
         ("cost", "US dollars for 1,000 images"),
-        ("input tokens", "tokens sent for an image"),
+        ("input tokens", _SENT.name),
     ):
         spent = {
             (m.cell, m.way): m.value for m in metrics if m.name == name and m.value is not None

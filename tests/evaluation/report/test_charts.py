@@ -28,5 +28,23 @@ def test_accuracy_is_drawn_by_what_a_protocol_counts(drawings, protocol, axis, c
     assert [point.x for point in found[0].series[0].points] == counts
 
 
+def test_what_a_model_reads_is_drawn_by_the_categories_it_chooses_from():
+    cells, sent = ("10 categories", "100 categories"), {"ranked": 500, "alone": 900}
+    metrics = [
+        metric(name, way, cell, tokens if name == "input tokens" else 0.5)
+        for cell in cells
+        for way, tokens in sent.items()
+        for name in ("top-1", "input tokens")
+    ]
+    found = {chart.key: chart for chart in charts_of(metrics, Curves(), TITLES)}
+    reading = found["reading"]
+    assert reading.title == "Tokens by categories that are known"
+    assert {s.name: [p.y for p in s.points] for s in reading.series} == {
+        "ranked": [500, 500],
+        "model alone": [900, 900],
+    }
+    assert found["growing"].y.percent
+
+
 def test_one_setting_is_no_curve():
     assert charts_of([metric("top-1", "retrieval", "4-shot", 0.5)], Curves(), TITLES) == []
