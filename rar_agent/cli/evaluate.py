@@ -30,8 +30,8 @@ def run(
 ) -> None:
     """Run a suite, or go on with it: the same command does nothing twice.
 
-    Several processes may run it together. Interrupted, it writes a report of what there is. Suites
-    of its `also` are run after it, with the same changes.
+    Several processes may run it together. Interrupted, or out of money (RAR_MAX_COST), it writes a
+    report of what there is. Suites of its `also` are run after it, with the same changes.
     """
     from rar_agent.cli.show import err
     from rar_agent.evaluation.plan import plan
@@ -57,6 +57,7 @@ def _run(planned: Planned, settings: Settings) -> int:
     import sys
 
     from rar_agent.cli.progress import Bar
+    from rar_agent.errors import BudgetError
     from rar_agent.evaluation.run import prepare_run
 
     typed = shlex.join(["rar-agent", *sys.argv[1:]])
@@ -65,7 +66,7 @@ def _run(planned: Planned, settings: Settings) -> int:
     try:
         with Bar("asking", "measuring", again) as bar:
             done = prepared.go_on(bar.update)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BudgetError):
         _summary(prepared.folder, settings)
         raise
     _summary(prepared.folder, settings)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from rar_agent.batch import Entry
 from rar_agent.encoders import Encoder
-from rar_agent.errors import ImageError, ProviderError
+from rar_agent.errors import BudgetError, ImageError, ProviderError
 from rar_agent.evaluation.cells import Cell
 from rar_agent.evaluation.dataset import DataSet, LabelledImage
 from rar_agent.evaluation.naming import Named, Namer, that_fit
@@ -94,6 +94,10 @@ class Asked:
         Args:
             prefix: Of the entries' keys.
             samples: The images' keys.
+
+        Raises:
+            BudgetError: The limit on what may be spent is reached: what would be retrieval's order
+                for want of money is left to be asked.
         """
         wanted = {one.key: one for one in self._cell.test}
         images: dict[str, AdmittedImage] = {}
@@ -109,7 +113,7 @@ class Asked:
         near = self._plain.recognize_batch(given, method="knn") if self._has_exemplars else []
         plain = self._plain.recognize_batch(given)
         ranked: Iterable[Recognition | Failure] = self._asked(given, truths) if self._ranked else []
-        alones: Sequence[Named | ProviderError | None] = (
+        alones: Iterable[Named | ProviderError | None] = (
             self._namer.ask(given) if self._namer else [None] * len(given)
         )
         asked = zip(images, truths, alones, strict=True)
@@ -124,6 +128,8 @@ class Asked:
                 yield _failed(prefix + sample, str(alone), type(alone).__name__)
                 continue
             knn, retrieval, fused = (one for one in found if not isinstance(one, Failure))
+            if fused and fused.trace.degraded and (spent := self._listened.spent):
+                raise spent
             record = self._record(wanted[sample], truth, knn, retrieval, fused, alone)
             yield Entry(prefix + sample, record.model_dump(mode="json"))
 
@@ -210,8 +216,12 @@ class Asked:
         )
 
     def _heard(self, sha256: str) -> tuple[tuple[str, ...], Ranking] | None:
+        return self._listened.heard.pop(self._seed(sha256), None)
+
+    @property
+    def _listened(self) -> _Services:
         assert self._ranked and isinstance(self._ranked.services, _Services)  # noqa: S101, PT018
-        return self._ranked.services.heard.pop(self._seed(sha256), None)
+        return self._ranked.services
 
 
 def _answer(found: Recognition) -> Answer:
@@ -242,30 +252,41 @@ class _Services(Services):
         self._memory, self._encoder = memory, encoder
         self._own = ranker
         self.heard: dict[int, tuple[tuple[str, ...], Ranking]] = {}
+        """Orders and rankings, by the seed that was asked with."""
+        self.spent: BudgetError | None = None
+        """Why nothing was asked, where that was for want of money."""
 
     def _by_prior(self, divided: bool) -> Ranker:
-        return _Heard(self._own or super()._by_prior(divided), self.heard)
+        return _Heard(self._own or super()._by_prior(divided), self)
 
 
 class _Heard:
-    """A ranker, and what it said by the seed that it was asked with."""
+    """A ranker that is listened to."""
 
-    def __init__(self, ranker: Ranker, heard: dict[int, tuple[tuple[str, ...], Ranking]]) -> None:
-        self._ranker, self._heard = ranker, heard
+    def __init__(self, ranker: Ranker, by: _Services) -> None:
+        self._ranker, self._by = ranker, by
         self.name, self.prompt_hash, self.asks = ranker.name, ranker.prompt_hash, ranker.asks
 
     def rank(self, image: Image.Image, candidates: Sequence[Candidate], seed: int) -> Ranking:
         """See `Ranker.rank`."""
-        return self._keep(candidates, seed, self._ranker.rank(image, candidates, seed))
+        try:
+            return self._keep(candidates, seed, self._ranker.rank(image, candidates, seed))
+        except BudgetError as error:
+            self._by.spent = error
+            raise
 
     async def arank(
         self, image: Image.Image, candidates: Sequence[Candidate], seed: int
     ) -> Ranking:
         """See `Ranker.arank`."""
-        return self._keep(candidates, seed, await self._ranker.arank(image, candidates, seed))
+        try:
+            return self._keep(candidates, seed, await self._ranker.arank(image, candidates, seed))
+        except BudgetError as error:
+            self._by.spent = error
+            raise
 
     def _keep(self, candidates: Sequence[Candidate], seed: int, said: Ranking) -> Ranking:
         if self.asks:
             order = tuple(candidates[position].category.name for position in said.order)
-            self._heard[seed] = order, said
+            self._by.heard[seed] = order, said
         return said

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from rar_agent.errors import ConfigurationError, ProviderError
+from rar_agent.errors import BudgetError, ConfigurationError, ProviderError
 from rar_agent.evaluation.record import Answer, Ranked
 from rar_agent.images import AdmittedImage, to_picture
-from rar_agent.loop import run
+from rar_agent.loop import Call, end
 from rar_agent.models import Answer as Said
 from rar_agent.models import ChatModel, Question
 from rar_agent.prompts import Output, Prompt
@@ -83,17 +82,22 @@ class Namer:
             _key(name): one.name for one in reversed(options) for name in (*one.aliases, one.name)
         }
 
-    def ask(self, images: Sequence[AdmittedImage]) -> list[Named | ProviderError]:
+    def ask(self, images: Sequence[AdmittedImage]) -> Iterator[Named | ProviderError]:
         """Ask about images, at the same time as far as the model allows.
 
-        Returns:
-            What became of each; an error where the model could not be asked.
-        """
-        questions = [self.question(image) for image in images]
-        return run(self._ask(questions))
+        Yields:
+            What became of each, in order, as soon as it is known; an error where the model could
+            not be asked.
 
-    async def _ask(self, questions: Sequence[Question]) -> list[Named | ProviderError]:
-        return list(await asyncio.gather(*map(self._named, questions)))
+        Raises:
+            BudgetError: The limit on what may be spent is reached.
+        """
+        going = [Call(self._named(self.question(image))) for image in images]
+        try:
+            for call in going:
+                yield call.done.result()
+        finally:
+            end(going)
 
     def question(self, image: AdmittedImage) -> Question:
         """What is asked about an image."""
@@ -117,6 +121,8 @@ class Namer:
     async def _named(self, question: Question) -> Named | ProviderError:
         try:
             said = await self._model.aask(question)
+        except BudgetError:
+            raise
         except ProviderError as error:
             return error
         return self._read(said)

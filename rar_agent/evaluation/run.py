@@ -59,6 +59,7 @@ class Run:
         Raises:
             InputError: The folder is another run's.
             ConfigurationError: The model cannot be loaded.
+            BudgetError: The limit on what may be spent is reached; what was answered is kept.
         """
         with Journal(self.folder / JOURNAL, self.described["configuration_hash"]) as journal:
             place = self.folder / DESCRIPTION

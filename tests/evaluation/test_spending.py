@@ -1,0 +1,55 @@
+"""A run whose money is spent stops, and goes on with what it had."""
+
+import pytest
+
+from rar_agent.errors import BudgetError
+from rar_agent.evaluation.run import prepare_run, read_run
+from rar_agent.evaluation.suite import Suite
+from rar_agent.settings import load_settings
+from tests.openai_server import Reply, options_of
+
+
+def answer(request):
+    if options_of(request):
+        return Reply('{"ranking": ["A", "B", "C"]}', usage=(100, 0))
+    return Reply('{"names": ["red", "blue"]}', usage=(100, 0))
+
+
+@pytest.mark.parametrize("way", ["ranked", "alone"])
+def test_nothing_is_written_down_that_was_not_paid_for(drawings, server, tmp_path, way):
+    server.answer = answer
+    suite = Suite(
+        name="costly",
+        dataset={"images": str(drawings.test[0].file.parents[2])},
+        protocol={"shots": [1], "seeds": [1]},
+        memory={"encoder": "builtin"},
+        k=3,
+        ranker={"model": "openai:test-model", "base_url": server.url},
+        ways=["retrieval", way],
+        limit=12,
+    )
+
+    def run(dollars):
+        settings = load_settings(
+            home=tmp_path / "home",
+            device="cpu",
+            prices={"openai:test-model": {"input": 10_000, "output": 1}},  # a dollar a call
+            max_cost=dollars,
+            model_requests=1,
+            cache_mb=10,  # as it is outside tests
+        )
+        return prepare_run(suite, settings, tmp_path / "out")
+
+    with pytest.raises(BudgetError):
+        run(5.0).go_on()
+    asked = len(server.requests)
+    assert 4 <= asked <= 6
+    _, records, failed = read_run(tmp_path / "out")
+    assert failed == []
+    assert not any(record.ranking and record.ranking.degraded for record in records)
+    outcome = run(100.0).go_on()
+    assert (outcome.failed, outcome.known) == (0, len(records))
+    assert len(server.requests) == 12  # nothing was paid for twice
+    _, records, _ = read_run(tmp_path / "out")
+    assert len(records) == 12
+    assert not any(record.ranking and record.ranking.degraded for record in records)
