@@ -3,7 +3,7 @@
     python -m benchmarks.results RUN... [--to evals/results]
 
 Of each run: `NAME.md`, its report in short, and `NAME.json`, every figure over its seeds with
-intervals and formulas. Printed is the table of evals/results/README.md.
+intervals, and how each is made. Printed is the table of evals/results/README.md.
 """
 
 from __future__ import annotations
@@ -39,8 +39,20 @@ def publish(run: Path, name: str, to: Path) -> list[str]:
     machine, command = described["machine"], described["command"]
     described["machine"] = f"{MACHINE}, Python {platform.python_version()}"
     described["command"] = re.sub(r" --out \S+", "", command)
-    metrics = [one for one in found["metrics"] if one["cell"] == group_of(one["cell"])]
-    kept = {"run": described, "metrics": [one for one in metrics if one["value"] is not None]}
+    metrics = [
+        one
+        for one in found["metrics"]
+        if one["cell"] == group_of(one["cell"]) and one["value"] is not None
+    ]
+    said = ("formula", "interval")  # of each metric once
+    kept = {
+        "run": described,
+        "formulas": {one["name"]: {key: one[key] for key in said} for one in metrics},
+        "metrics": [
+            {k: v for k, v in one.items() if v not in (None, "") and k not in said}
+            for one in metrics
+        ],
+    }
     (to / f"{name}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     text = (run / "report.md").read_text("utf-8")
     for old, new in ((machine, described["machine"]), (command, described["command"])):
@@ -51,7 +63,7 @@ def publish(run: Path, name: str, to: Path) -> list[str]:
 
 def rows(name: str, found: Mapping[str, Any]) -> list[str]:
     """A row for each number of exemplars: top-1 of each way, and the recall that bounds ranking."""
-    values = {(m["cell"], m["way"], m["name"]): m for m in found["metrics"]}
+    values = {(m["cell"], m.get("way"), m["name"]): m for m in found["metrics"]}
     listed = []
     for cell in dict.fromkeys(cell for cell, _, _ in values):
         figures = [_shown(values.get((cell, way, "top-1"))) for way in WAYS]
