@@ -120,6 +120,9 @@ class Ranking(_Frozen):
     prompt_hash: str = ""
     """First 12 hex digits of the prompt's sha256."""
     usage: Usage = Usage()
+    letters: tuple[float, ...] = ()
+    """Share of the orders in which each letter's option came first, where the options were shown in
+    all rotations, so that each stood once at each letter; else empty."""
     raw: str = ""
     """The model's answer as received, cut at 1,000 characters."""
 

@@ -212,6 +212,7 @@ class Asked:
             repairs=heard[1].repairs if heard else 0,
             calls=heard[1].calls if heard else 0,
             usage=trace.usage,
+            letters=heard[1].letters if heard else (),
             raw=heard[1].raw if heard else "",
         )
 

@@ -44,8 +44,7 @@ class Ranked(_Frozen):
     calls: int = 0
     usage: Usage = Usage()
     letters: tuple[float, ...] = ()
-    """Share of the orders in which each letter's option came first, where the options were shown in
-    all rotations, so that each stood once at each letter; else empty."""
+    """As `Ranking.letters`."""
     shown: int = 0
     """Categories that a model asked alone could choose from; 0: any name, or it only ranked."""
     raw: str = ""

@@ -6,6 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -26,12 +27,24 @@ from rar_agent.evaluation.datasets import load_dataset
 from rar_agent.evaluation.embeddings import KeptEncoder
 from rar_agent.evaluation.learning import learn
 from rar_agent.evaluation.record import Record
+from rar_agent.evaluation.report.paper import check_row
 from rar_agent.evaluation.simulated import PREFIX
 from rar_agent.evaluation.suite import Suite, configuration_hash
 from rar_agent.graph.conclusion import versions
 from rar_agent.prompts import load_prompt
 from rar_agent.settings import Settings
 
+_DECIDING = {
+    "seed",
+    "exemplars",
+    "skip_ranking_at",
+    "abstain_below",
+    "error_rate",
+    "image_side",
+} | {
+    "model_precision",
+    "quantize",
+}
 DESCRIPTION = "run.json"
 JOURNAL = "journal.jsonl"
 
@@ -62,11 +75,20 @@ class Run:
             BudgetError: The limit on what may be spent is reached; what was answered is kept.
         """
         with Journal(self.folder / JOURNAL, self.described["configuration_hash"]) as journal:
-            place = self.folder / DESCRIPTION
-            if not place.exists():
-                text = json.dumps(self.described, indent=2, ensure_ascii=False)
-                place.write_text(text + "\n", "utf-8")
+            self._describe()
             return run_batch(journal, self.work.keys, self.work, progress)
+
+    def _describe(self) -> None:
+        """Write what the run is of; of one that goes on, only what is told anew."""
+        place, described = self.folder / DESCRIPTION, self.described
+        with FileLock(place.with_suffix(".lock")):
+            with suppress(OSError, ValueError):  # there is none, or one that was never finished
+                begun = json.loads(place.read_bytes())
+                described = {**begun, "suite": described["suite"], "dataset": described["dataset"]}
+            text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
+            whole = place.with_suffix(".tmp")
+            whole.write_text(text, "utf-8")
+            whole.replace(place)
 
 
 def prepare_run(
@@ -88,10 +110,13 @@ def prepare_run(
             in the run's folder.
 
     Raises:
-        NotFoundError: The data set is not there; the message says how to get it.
+        NotFoundError: The data set is not there; the message says how to get it. Or the paper has
+            no such row as the suite is to stand beside.
         InputError: The data set has too little for the protocol.
         ConfigurationError: The encoder cannot be loaded.
     """
+    if suite.beside:
+        check_row(suite.beside, settings.home)
     data = load_dataset(suite.dataset, settings)
     loaded = load_encoder(choose_encoder(suite.memory.encoder).name, settings)
     encoder = KeptEncoder(loaded, settings.home.expanduser() / "cache" / "embeddings")
@@ -113,7 +138,7 @@ def describe(
         "encoder": encoder.fingerprint.identity,
         "precision": encoder.fingerprint.precision,
         "prompts": _prompts(suite, settings),
-        "seed": settings.seed,
+        "settings": _settings(settings),
         "rar-agent": versions()["rar-agent"],
     }
     return {
@@ -140,6 +165,13 @@ def describe(
         "machine": f"{platform.platform()}, Python {platform.python_version()}",
         "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _settings(settings: Settings) -> dict[str, Any]:
+    """What of the settings decides results; a model's options as a hash, for they may hold keys."""
+    found = settings.model_dump(mode="json", include=_DECIDING)
+    options = settings.model_options
+    return {**found, "model_options": configuration_hash(options) if options else ""}
 
 
 def _prompts(suite: Suite, settings: Settings) -> list[str]:

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from rar_agent.content import content_folders
 from rar_agent.errors import ConfigurationError, InputError, NotFoundError
@@ -23,6 +30,18 @@ _TOLD = {"name", "title", "description", "metrics", "beside", "also", "smoke"}
 """Keys that decide no result."""
 
 
+def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("a number stands twice")
+    return values
+
+
+Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_distinct)]
+Counts = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), AfterValidator(_distinct)
+]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -31,9 +50,9 @@ class FewShot(_Part):
     """The memory knows some exemplars of each category, drawn by the seed."""
 
     kind: Literal["few-shot"] = "few-shot"
-    shots: tuple[int, ...] = (1, 2, 4, 8, 16)
+    shots: Counts = (1, 2, 4, 8, 16)
     """Exemplars a category; a category that has fewer gives all."""
-    seeds: tuple[int, ...] = (1, 2, 3)
+    seeds: Seeds = (1, 2, 3)
 
 
 class ZeroShot(_Part):
@@ -48,29 +67,33 @@ class VocabularyFree(_Part):
     kind: Literal["vocabulary-free"] = "vocabulary-free"
     images: int = Field(default=3, ge=1)
     """Unlabelled images a category, of train."""
-    seeds: tuple[int, ...] = (1, 2, 3)
+    seeds: Seeds = (1, 2, 3)
 
 
 class Categories(_Part):
     """The paper's claim: the same images among ever more categories."""
 
     kind: Literal["categories"] = "categories"
-    counts: tuple[int, ...] = (10, 50, 100, 1_000)
+    counts: Counts = (10, 50, 100, 1_000)
     """Categories that are known; counts past the data set's own are left out."""
     shots: int = Field(default=4, ge=0)
     """Exemplars a category; 0: names alone."""
-    seeds: tuple[int, ...] = (1,)
+    seeds: Seeds = (1,)
 
 
 class Candidates(_Part):
     """The same images and memory, with ever more candidates."""
 
     kind: Literal["candidates"] = "candidates"
-    ks: tuple[Annotated[int, Field(ge=1, le=MOST_CANDIDATES)], ...] = tuple(range(1, 11))
+    ks: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MOST_CANDIDATES)], ...],
+        Field(min_length=1),
+        AfterValidator(_distinct),
+    ] = tuple(range(1, 11))
     """Candidates that are retrieved and ranked, in place of the suite's `k`."""
     shots: int = Field(default=4, ge=1)
     """Exemplars a category."""
-    seeds: tuple[int, ...] = (1,)
+    seeds: Seeds = (1,)
 
 
 Protocol = FewShot | ZeroShot | VocabularyFree | Categories | Candidates
@@ -82,7 +105,8 @@ class MemoryRecipe(_Part):
     encoder: str = "auto"
     """As for `memory create`."""
     texts: bool | None = None
-    """Whether names are learnt as texts; None: where the protocol has nothing else."""
+    """Whether names are learnt as texts; None: where the protocol has nothing else, and guessed
+    ones."""
     templates: tuple[str, ...] = ()
     """What names are put into, with `{}`; none: the data set's own."""
 

@@ -85,6 +85,19 @@ class Read:
             return "failed"
         return "repaired" if self.repairs else "exact"
 
+    @property
+    def letters(self) -> tuple[float, ...]:
+        """Share of the orders in which each letter's option came first, equals sharing.
+
+        Empty but for two options or more in all rotations, each of which could be read.
+        """
+        read = [one for one in self.distributions if one is not None]
+        if len(read) < len(self.orders) or not len(self.orders[0]) == len(read) > 1:
+            return ()
+        whole = np.stack(read)
+        first = whole >= whole.max(axis=1, keepdims=True) - 1e-9
+        return tuple((first / first.sum(axis=1, keepdims=True)).mean(axis=0).tolist())
+
     def shares(self, count: int, prior: Sequence[float] | None = None) -> NDArray[np.float64]:
         """(count,) probability of each candidate, the mean over the orders; even without any.
 
@@ -279,6 +292,7 @@ class AskingRanker(ABC):
             prompt_hash=self._prompt.sha256,
             calls=len(read.answers),
             usage=read.usage,
+            letters=read.letters,
             raw="\n".join(said)[:KEPT_RAW],
         )
 

@@ -42,18 +42,12 @@ def order_bias(reads: Sequence[Read]) -> OrderBias | None:
     Returns:
         None where no image has all its rotations read.
     """
-    whole = [
-        np.stack([d for d in read.distributions if d is not None])
-        for read in reads
-        if all(d is not None for d in read.distributions)
-        and len(read.distributions) == len(read.orders[0]) > 1
-    ]
-    if not whole:
+    count = max((len(read.letters) for read in reads), default=0)
+    if not count:
         return None
-    count = max(one.shape[1] for one in whole)
-    whole = [one for one in whole if one.shape[1] == count]
-    first = np.concatenate([one >= one.max(axis=1, keepdims=True) - 1e-9 for one in whole])
-    shares = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
+    known = [read for read in reads if len(read.letters) == count]
+    whole = [np.stack([d for d in read.distributions if d is not None]) for read in known]
+    shares = np.mean([read.letters for read in known], axis=0)
     apart = 0.5 * np.abs(shares - 1 / count).sum() / (1 - 1 / count)
     logs = np.mean([np.log(np.maximum(one, _FLOOR)).mean(axis=0) for one in whole], axis=0)
     prior = np.exp(logs - logs.max())

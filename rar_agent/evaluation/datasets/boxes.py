@@ -32,7 +32,7 @@ class CocoSource(Source):
     """Folder of the images, that the files' paths begin at."""
     test_share: float = Field(default=1.0, gt=0, le=1)
     """Without a file to learn from: the share of the images whose boxes are tested on, those whose
-    ids hash lowest; the boxes of the others are learnt from."""
+    paths hash lowest; the boxes of the others are learnt from."""
 
     def missing(self, place: Path) -> list[str]:
         """The files, or the folder."""
@@ -51,17 +51,22 @@ class CocoSource(Source):
             test = _boxes(tested, root, position, below(place, self.test))
         else:
             every = _boxes(tested, root, position, below(place, self.test))
-            of = {one.file for one in every}
-            order = sorted(of, key=lambda file: hashlib.sha256(file.name.encode()).digest())
+            of = sorted({_image(one) for one in every})
+            order = sorted(of, key=lambda name: hashlib.sha256(name.encode()).digest())
             asked = set(order[: round(self.test_share * len(order))])
-            train = [one for one in every if one.file not in asked]
-            test = [one for one in every if one.file in asked]
+            train = [one for one in every if _image(one) not in asked]
+            test = [one for one in every if _image(one) in asked]
         return Listing(
             [_category(one) for one in listed],
             train,
             test,
             rare=frozenset(at for at, one in enumerate(listed) if one.get("frequency") == "r"),
         )
+
+
+def _image(one: LabelledImage) -> str:
+    """Path of a box's image."""
+    return one.key.rpartition("#")[0]
 
 
 def _load(file: Path) -> dict[str, Any]:

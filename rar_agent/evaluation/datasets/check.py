@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rar_agent.errors import DamagedDataError, InputError
 from rar_agent.evaluation.dataset import DataSet, LabelledImage
@@ -77,15 +78,17 @@ def find_copies(data: DataSet) -> list[Copies]:
 
     A file that cannot be read is passed over: it is one failure when it is used.
     """
-    found: dict[bytes, list[tuple[bool, LabelledImage]]] = {}
+    found: dict[tuple[bytes, object], list[tuple[bool, LabelledImage]]] = {}
+    digests: dict[Path, bytes] = {}  # a file may hold many boxes
     for learnt, images in ((True, data.train), (False, data.test)):
         for image in images:
             try:
-                with image.file.open("rb") as file:
-                    content = hashlib.file_digest(file, "sha256").digest()
+                if image.file not in digests:
+                    with image.file.open("rb") as file:
+                        digests[image.file] = hashlib.file_digest(file, "sha256").digest()
             except OSError:
                 continue
-            found.setdefault(content, []).append((learnt, image))
+            found.setdefault((digests[image.file], image.box), []).append((learnt, image))
     return [
         Copies(
             tuple(image.key for _, image in images),
@@ -193,5 +196,6 @@ def _checksum(categories: Sequence[Category], listing: Listing) -> str:
     for part, images in (("train", listing.train), ("test", listing.test)):
         found.update(part.encode())
         for image in images:
-            found.update(json.dumps([image.key, image.category]).encode())
+            box = [image.box, image.area] if image.box else []
+            found.update(json.dumps([image.key, image.category, *box]).encode())
     return found.hexdigest()[:16]

@@ -85,14 +85,10 @@ def beside_paper(
         NotFoundError: There is no such row.
         ConfigurationError: The file cannot be read.
     """
+    check_row(row, home)
     paper = _load(home)
     name, _, dataset = row.partition("/")
-    quotes = paper.tables.get(name)
-    if quotes is None or dataset not in quotes.datasets:
-        raise NotFoundError(
-            f"evals/paper.yaml has no row '{row}'.",
-            f"Say beside: one of {', '.join(paper_rows(home))}.",
-        )
+    quotes = paper.tables[name]
     column = list(quotes.datasets).index(dataset)
     found = {(metric.name.lower(), metric.cell, metric.way): metric for metric in ours}
     beside: list[tuple[str | Cell, ...]] = []
@@ -110,6 +106,19 @@ def beside_paper(
         Table("The paper's figures and ours", ["", "theirs", "ours"], beside),
         _differences(quotes, dataset, run),
     )
+
+
+def check_row(row: str, home: Path) -> None:
+    """See whether the paper has a row.
+
+    Raises:
+        NotFoundError: It has not.
+        ConfigurationError: The file cannot be read.
+    """
+    if row not in (rows := paper_rows(home)):
+        raise NotFoundError(
+            f"evals/paper.yaml has no row '{row}'.", f"Say beside: one of {', '.join(rows)}."
+        )
 
 
 def paper_rows(home: Path) -> list[str]:
