@@ -1,6 +1,6 @@
 """Published results: what runs of `rar-agent eval run` found, without their pictures.
 
-    python -m benchmarks.results RUN... [--to evals/results]
+    python -m benchmarks.results RUN... [--to evals/results] [--machine WORDS]
 
 Of each run: `NAME.md`, its report in short, and `NAME.json`, every figure over its seeds with
 intervals, and how each is made. Printed is the table of evals/results/README.md.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,25 +18,25 @@ from typing import Any
 
 from rar_agent.evaluation.metrics.columns import group_of
 
-MACHINE = f"2 cores of a shared {platform.machine()} machine, {platform.system()}"
-WAYS = {"knn": "nearest exemplars", "retrieval": "retrieval", "ranked": "ranked, simulated"}
+WAYS = ("knn", "retrieval", "ranked")
 
 
-def publish(run: Path, name: str, to: Path) -> list[str]:
+def publish(run: Path, name: str, to: Path, machine: str) -> list[str]:
     """Write a run's figures.
 
     Args:
         run: Its folder, with a report.
         name: Of the files.
         to: Folder of the files.
+        machine: What it ran on, in words; empty: as the run says.
 
     Returns:
         Rows of the table.
     """
     found = json.loads((run / "report.json").read_bytes())
     described = found["run"]
-    machine, command = described["machine"], described["command"]
-    described["machine"] = f"{MACHINE}, Python {platform.python_version()}"
+    told, command = described["machine"], described["command"]
+    described["machine"] = machine or told
     described["command"] = re.sub(r" --out \S+", "", command)
     metrics = [
         one
@@ -55,7 +54,7 @@ def publish(run: Path, name: str, to: Path) -> list[str]:
     }
     (to / f"{name}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     text = (run / "report.md").read_text("utf-8")
-    for old, new in ((machine, described["machine"]), (command, described["command"])):
+    for old, new in ((told, described["machine"]), (command, described["command"])):
         text = text.replace(old.replace("_", r"\_"), new).replace(old, new)
     (to / f"{name}.md").write_text(text, "utf-8")
     return rows(name, kept)
@@ -68,7 +67,9 @@ def rows(name: str, found: Mapping[str, Any]) -> list[str]:
     for cell in dict.fromkeys(cell for cell, _, _ in values):
         figures = [_shown(values.get((cell, way, "top-1"))) for way in WAYS]
         recall = _shown(values.get((cell, "retrieval", "recall@k")))
-        listed.append(f"| [{name}]({name}.md) | {cell} | {' | '.join(figures)} | {recall} |")
+        model = found["run"]["suite"]["ranker"]["model"]
+        of = f"[{name}]({name}.md), {model}" if model else f"[{name}]({name}.md)"
+        listed.append(f"| {of} | {cell} | {' | '.join(figures)} | {recall} |")
     return listed
 
 
@@ -84,12 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--to", type=Path, default=Path("evals/results"))
+    parser.add_argument("--machine", default="", help="what it ran on, in words")
     given = parser.parse_args(arguments)
     given.to.mkdir(parents=True, exist_ok=True)
-    lines = [f"| run | exemplars | {' | '.join(WAYS.values())} | recall@5 |"]
+    lines = ["| run | exemplars | nearest exemplars | retrieval | ranked | recall@k |"]
     lines.append("|---" * 6 + "|")
     for run in given.runs:
-        lines += publish(run, run.name, given.to)
+        lines += publish(run, run.name, given.to, given.machine)
     sys.stdout.write("\n".join(lines) + "\n")
 
 

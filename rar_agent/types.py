@@ -82,18 +82,52 @@ class Usage(_Frozen):
     """US dollars; None where the price is not known."""
     cached: int = 0
     """Answers that were kept from before: nothing was billed for them."""
+    kept_input_tokens: int = 0
+    """Tokens that were sent for these when they were asked for."""
+    kept_output_tokens: int = 0
+    """Tokens that were received then."""
+    kept_cost: float | None = Field(default=0.0, ge=0)
+    """US dollars that they cost then; None where the price was not known."""
+
+    @property
+    def again(self) -> Usage:
+        """Of the same answer to somebody who pays nothing for it."""
+        whole = self.whole
+        return Usage(
+            cached=1,
+            kept_input_tokens=whole.input_tokens,
+            kept_output_tokens=whole.output_tokens,
+            kept_cost=whole.cost,
+        )
+
+    @property
+    def whole(self) -> Usage:
+        """As if nothing had been kept from before."""
+        unknown = self.cost is None or self.kept_cost is None
+        return Usage(
+            input_tokens=self.input_tokens + self.kept_input_tokens,
+            output_tokens=self.output_tokens + self.kept_output_tokens,
+            cost=None if unknown else (self.cost or 0.0) + (self.kept_cost or 0.0),
+        )
 
 
 def sum_usage(usages: Iterable[Usage]) -> Usage:
     """Of several calls together; where one's cost is not known, the sum is not."""
     found = list(usages)
-    costs = [usage.cost for usage in found]
     return Usage(
         input_tokens=sum(usage.input_tokens for usage in found),
         output_tokens=sum(usage.output_tokens for usage in found),
-        cost=None if None in costs else math.fsum(cost for cost in costs if cost is not None),
+        cost=_sum(usage.cost for usage in found),
         cached=sum(usage.cached for usage in found),
+        kept_input_tokens=sum(usage.kept_input_tokens for usage in found),
+        kept_output_tokens=sum(usage.kept_output_tokens for usage in found),
+        kept_cost=_sum(usage.kept_cost for usage in found),
     )
+
+
+def _sum(costs: Iterable[float | None]) -> float | None:
+    known = list(costs)
+    return None if None in known else math.fsum(cost for cost in known if cost is not None)
 
 
 class Ranking(_Frozen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,7 +85,8 @@ def prompts(
 ) -> None:
     """Compare prompts on the same images and candidates, with what they cost; recommend one.
 
-    What was asked before is not asked again: run it with more images, and it goes on.
+    What was asked before is not asked again: run it with more images, and it goes on. Interrupted,
+    or out of money, it compares what there is.
     """
     import shlex
     import sys
@@ -92,6 +94,7 @@ def prompts(
     from rar_agent.cli.progress import Bar
     from rar_agent.cli.show import err, grid
     from rar_agent.cli.show import out as console
+    from rar_agent.errors import BudgetError, InputError
     from rar_agent.evaluation.judge import prepare_trial
     from rar_agent.evaluation.suite import load_suite
     from rar_agent.settings import load_settings
@@ -108,7 +111,12 @@ def prompts(
         def progress(prompt: str) -> Callable[[int, int], None]:
             return lambda done, total: bar.update(done, total, f"asking with {prompt}")
 
-        failed = trial.go_on(progress)
+        try:
+            failed = trial.go_on(progress)
+        except (KeyboardInterrupt, BudgetError):
+            with suppress(InputError):  # no image was answered with all of them
+                console.print(f"report: {trial.judge()[0].html}", soft_wrap=True)
+            raise
     paths, found = trial.judge()
     console.print(found.reason, style="bold", soft_wrap=True)
     table = grid("prompt", "top-1>", "95 % interval", "tokens>", "1,000 images>")

@@ -30,6 +30,9 @@ from rar_agent.recognizer import Recognizer
 from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Candidate, Failure, Ranking, Recognition
 
+RECORD = "record"
+"""Key of what is known of an image that a model alone could not be asked about."""
+
 
 class Asked:
     """A cell that is asked.
@@ -124,14 +127,16 @@ class Asked:
             if failure:
                 yield _failed(prefix + sample, failure.error, failure.kind)
                 continue
-            if isinstance(alone, ProviderError):
-                yield _failed(prefix + sample, str(alone), type(alone).__name__)
-                continue
             knn, retrieval, fused = (one for one in found if not isinstance(one, Failure))
             if fused and fused.trace.degraded and (spent := self._listened.spent):
                 raise spent
             record = self._record(wanted[sample], truth, knn, retrieval, fused, alone)
-            yield Entry(prefix + sample, record.model_dump(mode="json"))
+            result = record.model_dump(mode="json")
+            if isinstance(alone, ProviderError):  # the other ways' answers count; it is tried again
+                why = {"error": str(alone), "kind": type(alone).__name__}
+                yield Entry(prefix + sample, {**why, RECORD: result}, failed=True)
+            else:
+                yield Entry(prefix + sample, result)
 
     def _alone(self, settings: Settings) -> Namer:
         """The model by itself, with the names that fit, or with none where none are known."""
@@ -171,7 +176,7 @@ class Asked:
         near: Recognition | None,
         plain: Recognition,
         ranked: Recognition | None,
-        alone: Named | None,
+        alone: Named | ProviderError | None,
     ) -> Record:
         trace = (ranked or plain).trace
         return Record(
@@ -185,8 +190,8 @@ class Asked:
             retrieval=_answer(plain),
             ranked=_answer(ranked) if ranked else None,
             ranking=self._ranking(ranked) if ranked else None,
-            alone=alone.answer if alone else None,
-            asked_alone=alone.asked if alone else None,
+            alone=alone.answer if isinstance(alone, Named) else None,
+            asked_alone=_asked_alone(alone),
             seen=tuple(
                 Seen(name=c.category.name, source=e.source, similarity=e.similarity)
                 for c in plain.categories
@@ -232,6 +237,12 @@ def _answer(found: Recognition) -> Answer:
         accepted=found.decision == "accepted",
         calibrated=found.trace.calibrated,
     )
+
+
+def _asked_alone(found: Named | ProviderError | None) -> Ranked | None:
+    if isinstance(found, ProviderError):
+        return Ranked(ranker="alone", degraded=True, reason=str(found))
+    return found.asked if found else None
 
 
 def _failed(key: str, error: str, kind: str) -> Entry:

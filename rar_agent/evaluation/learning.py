@@ -107,7 +107,7 @@ def _guessed(
             f"{failed} of {len(files)} images have no guessed name: {error}",
             "Run it again: what was guessed is kept.",
         )
-    guesses = {key: str(entry.result["name"]) for key, entry in entries.items()}
+    guesses = {key: str(entries[key].result["name"]) for key in files}
     spelt = one_spelling([name for name in guesses.values() if name])
     if not spelt:
         raise InputError(

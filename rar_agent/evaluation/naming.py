@@ -22,7 +22,10 @@ from rar_agent.types import Category
 MOST_NAMED = 5
 """Names of an answer that count; more cannot be top-5."""
 _RAW = 1_000
-_LONGEST_NAME, _MOST_WORDS = 100, 10  # of a line that is a name, and no sentence
+_LONGEST_NAME = 200
+"""Characters, as of a category."""
+_MOST_WORDS = 6
+"""Of a line that is a name, and no sentence."""
 _CHARACTERS_A_TOKEN = 3
 """Of names, which are rarer words than most text: on the safe side."""
 
@@ -78,9 +81,7 @@ class Namer:
             ],
         }
         self._options = options
-        self._known = {
-            _key(name): one.name for one in reversed(options) for name in (*one.aliases, one.name)
-        }
+        self._known = _recognised(options)
 
     def ask(self, images: Sequence[AdmittedImage]) -> Iterator[Named | ProviderError]:
         """Ask about images, at the same time as far as the model allows.
@@ -128,9 +129,9 @@ class Namer:
         return self._read(said)
 
     def _read(self, said: Said) -> Named:
-        heard = list(spoken_names(said.text))
+        heard = list(spoken_names(said.text, any_name=not self._options))
         if self._options:
-            found = [self._known.get(_key(name)) for name in heard]
+            found = [self._known.get(name) or self._known.get(_key(name)) for name in heard]
             names = tuple(dict.fromkeys(filter(None, found)))[:MOST_NAMED]
             repairs = len(heard[:MOST_NAMED]) - len(names)
         else:
@@ -172,20 +173,24 @@ def that_fit(options: Sequence[Category], tokens: int, seed: int) -> list[Catego
     return kept
 
 
-def spoken_names(text: str) -> Iterator[str]:
+def spoken_names(text: str, any_name: bool = False) -> Iterator[str]:
     """Names in an answer, best first: the strings of its JSON, else its lines.
 
     Args:
         text: The answer, in whatever form it came.
+        any_name: Whether no list was given that could tell a name from another line: then the
+            answer has to be JSON, or one line that is as short as a name.
     """
     text = without_thoughts(text)[-LONGEST:]
-    from_json = [name for value in json_values(text) for name in _strings(value)]
-    lines = (re.sub(r"^[\s\-*•]*(?:\d{1,2}[.):]\s*)?", "", line) for line in text.splitlines())
-    for name in from_json or lines:
-        tidy = " ".join(re.sub(r"[*`\"“”]+", "", name).split()).rstrip(" .,;")
+    values = list(json_values(text))
+    from_json = [name for value in values for name in _strings(value)]
+    lines = [] if values else [line for line in text.splitlines() if line.strip()]
+    for name in from_json or ([] if any_name and len(lines) > 1 else lines):
+        bare = re.sub(r"^[\s\-*•]*(?:\d{1,2}[.):]\s+)?", "", name)
+        tidy = " ".join(re.sub(r"[*`\"“”]+", "", bare).split()).rstrip(" .,;")
         words = len(re.findall(r"\w+", tidy))
-        if len(tidy) <= _LONGEST_NAME and 0 < words <= _MOST_WORDS:
-            yield tidy
+        if words and (from_json or not any_name or words <= _MOST_WORDS):
+            yield tidy[:_LONGEST_NAME]
 
 
 def _strings(value: object) -> Iterator[str]:
@@ -198,6 +203,24 @@ def _strings(value: object) -> Iterator[str]:
         asked = [value[key] for key in ("names", "name") if key in value]
         for one in asked or value.values():  # what else it says is no name
             yield from _strings(one)
+
+
+def _recognised(options: Sequence[Category]) -> dict[str, str]:
+    """Names by what they are recognised by: as they stand, then folded, then by an alias.
+
+    What would mean two of them means neither.
+    """
+    known = {one.name: one.name for one in options}
+    for spellings in (
+        [(_key(one.name), one.name) for one in options],
+        [(_key(alias), one.name) for one in options for alias in one.aliases],
+    ):
+        meant: dict[str, set[str]] = {}
+        for key, name in spellings:
+            meant.setdefault(key, set()).add(name)
+        one_each = {key: min(names) for key, names in meant.items() if len(names) == 1}
+        known = {**one_each, **known}
+    return known
 
 
 def _key(name: str) -> str:

@@ -20,7 +20,7 @@ from rar_agent.batch.runner import Progress
 from rar_agent.encoders import Encoder, load_encoder
 from rar_agent.encoders.load import choose_encoder
 from rar_agent.errors import ConfigurationError, NotFoundError
-from rar_agent.evaluation.asked import Asked
+from rar_agent.evaluation.asked import RECORD, Asked
 from rar_agent.evaluation.cells import Cell, cells_of
 from rar_agent.evaluation.dataset import DataSet
 from rar_agent.evaluation.datasets import load_dataset
@@ -106,8 +106,8 @@ def prepare_run(
         out: The run's folder; default: `rar-evals/` in the working directory, and in it one named
             after the suite and what decides its results, so that the same goes on.
         command: What was typed, for the report.
-        memories: Where the cells' memories are, which runs that learn the same may share; default:
-            in the run's folder.
+        memories: Folder of memories that runs share, where they learn the same; default: the run
+            has its own, in its folder.
 
     Raises:
         NotFoundError: The data set is not there; the message says how to get it. Or the paper has
@@ -124,7 +124,9 @@ def prepare_run(
     described = {**describe(suite, data, cells, encoder, settings), "command": command}
     name = described["configuration_hash"]
     folder = out or Path("rar-evals") / f"{suite.name}-{name[:8]}"
-    home = memories or folder / "memories"
+    home = folder / "memories"
+    if memories:  # shared by runs that learn the same
+        home = memories / configuration_hash(_learnt(suite, described["configuration"]))
     return Run(folder, described, _Work(cells, suite, data, encoder, home, settings))
 
 
@@ -167,6 +169,15 @@ def describe(
     }
 
 
+def _learnt(suite: Suite, configuration: dict[str, Any]) -> list[Any]:
+    """All that decides what memories know, as plain data."""
+    asked, recipe = configuration["suite"], suite.ranker
+    guesses = [recipe.model, recipe.base_url, recipe.guess_prompt]
+    decides = [asked["protocol"], asked["memory"], configuration["dataset"]]
+    whose = [configuration["encoder"], configuration["precision"], configuration["rar-agent"]]
+    return [*decides, *whose, guesses if suite.protocol.kind == "vocabulary-free" else []]
+
+
 def _settings(settings: Settings) -> dict[str, Any]:
     """What of the settings decides results; a model's options as a hash, for they may hold keys."""
     found = settings.model_dump(mode="json", include=_DECIDING)
@@ -192,7 +203,8 @@ def read_run(folder: Path) -> tuple[dict[str, Any], list[Record], list[Entry]]:
     """What a run's folder holds.
 
     Returns:
-        Its description, the records, and what failed.
+        Its description, the records, and what could not be answered at all. An image that a model
+        alone could not be asked about has a record without it, and is tried again.
 
     Raises:
         NotFoundError: It is no run's folder.
@@ -207,8 +219,9 @@ def read_run(folder: Path) -> tuple[dict[str, Any], list[Record], list[Entry]]:
         ) from error
     with Journal(folder / JOURNAL, name) as journal:
         entries = list(journal.entries.values())
-    records = [Record.model_validate(entry.result) for entry in entries if not entry.failed]
-    return described, records, [entry for entry in entries if entry.failed]
+    told = (entry.result.get(RECORD) if entry.failed else entry.result for entry in entries)
+    records = [Record.model_validate(one) for one in told if one]
+    return described, records, [one for one in entries if one.failed and RECORD not in one.result]
 
 
 class _Work:

@@ -114,7 +114,7 @@ class Answer:
     @property
     def again(self) -> Answer:
         """The same answer to somebody who pays nothing for it."""
-        return replace(self, usage=Usage(cached=1))
+        return replace(self, usage=self.usage.again)
 
     def to_json(self) -> str:
         """As it is kept."""

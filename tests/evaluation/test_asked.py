@@ -117,8 +117,12 @@ def test_what_a_model_alone_cannot_be_asked_is_tried_again(cell_of, server):
     server.script = [Reply(status=400)]
     cell, asked = cell_of(ranker={"model": "m", "base_url": server.url}, ways=["alone"])
     [entry] = asked.entries("cell/", [cell.test[0].key])
-    assert entry.failed
+    assert entry.failed  # so that it is tried again
     assert "400" in entry.result["error"]
+    record = Record.model_validate(entry.result["record"])  # the other ways' answers count
+    assert record.retrieval.names
+    assert record.alone is None
+    assert "400" in record.asked_alone.reason
 
 
 def test_a_simulated_ranker_knows_the_truth(cell_of):

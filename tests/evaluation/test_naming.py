@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rar_agent.errors import ConfigurationError
-from rar_agent.evaluation.naming import Namer, one_spelling, spoken_names, that_fit
+from rar_agent.evaluation.naming import Namer, _recognised, one_spelling, spoken_names, that_fit
 from rar_agent.prompts import load_prompt
 from rar_agent.types import Category
 
@@ -25,7 +25,7 @@ from rar_agent.types import Category
         ("- House Finch\n- Ram C/V Cargo Van 2012", ["House Finch", "Ram C/V Cargo Van 2012"]),
         ('["House Finch", {"name": "Wren"}]', ["House Finch", "Wren"]),
         ("Honda Civic 2012", ["Honda Civic 2012"]),
-        ("As far as I can see this could be one of many small brown birds of the west.", []),
+        ('{"names": ["1. Blue Jay", "2) Wren"]}', ["Blue Jay", "Wren"]),
         ("", []),
         ("...", []),
         ('{"name": ""}', []),
@@ -35,11 +35,39 @@ def test_names_are_found(text, names):
     assert list(spoken_names(text)) == names
 
 
-@given(st.text())
-def test_any_text_is_read(text):
-    for name in spoken_names(text):
-        assert 0 < len(name) <= 100
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('{"name": "A name of a car that is longer than any usual name of birds"}',
+         ["A name of a car that is longer than any usual name of birds"]),
+        ("Blue Jay.", ["Blue Jay"]),
+        ("Sure! Here it is:\nBlue Jay", []),
+        ("I cannot identify the bird in this photo.", []),
+        ('{"name": null}', []),
+    ],
+)  # fmt: skip
+def test_any_name_is_json_or_one_short_line(text, names):
+    assert list(spoken_names(text, any_name=True)) == names
+
+
+@given(st.text(), st.booleans())
+def test_any_text_is_read(text, any_name):
+    for name in spoken_names(text, any_name):
+        assert 0 < len(name) <= 200
         assert "\n" not in name
+
+
+def test_a_name_comes_before_an_alias_and_what_means_two_means_neither():
+    options = [
+        Category(name="stag", aliases=("deer", "buck")),
+        Category(name="deer", aliases=("buck",)),
+        *(Category(name=name) for name in ("C", "C++", "C#")),
+    ]
+    known = _recognised(options)
+    assert (known["deer"], known["stag"]) == ("deer", "stag")
+    assert "buck" not in known
+    assert [known[name] for name in ("C", "C++", "C#")] == ["C", "C++", "C#"]
+    assert "c" not in known
 
 
 NAMES = st.lists(

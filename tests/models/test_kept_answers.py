@@ -41,7 +41,9 @@ def test_the_same_question_is_paid_for_once(server, chat):
     server.script = [Reply("first"), Reply("second")]
     paid = chat().ask(QUESTION)
     kept = chat().ask(QUESTION)
-    assert kept == replace(paid, usage=Usage(cost=0, cached=1))
+    of_then = {"kept_input_tokens": 300, "kept_output_tokens": 12, "kept_cost": None}
+    assert kept == replace(paid, usage=Usage(cost=0, cached=1, **of_then))
+    assert kept.usage.again == kept.usage
     assert paid.usage == Usage(input_tokens=300, output_tokens=12, cost=None)
     assert (paid.text, len(server.requests)) == ("first", 1)
 
@@ -227,6 +229,7 @@ def test_a_ranking_from_kept_answers_is_the_same_and_free(server, chat, tmp_path
         for _ in range(2)
     )
     assert first.usage.cost == pytest.approx(3 * (300 + 10 * 12) / 1e6)
-    assert second.usage == Usage(cost=0, cached=3)
+    assert (second.usage.cost, second.usage.input_tokens, second.usage.cached) == (0, 0, 3)
+    assert second.usage.whole == first.usage.whole
     assert second.probabilities == first.probabilities
     assert len(server.requests) == 3

@@ -9,7 +9,7 @@ from typing import Any
 
 from rar_agent.batch import Entry
 from rar_agent.errors import ConfigurationError, InputError
-from rar_agent.evaluation.export.lines import not_written
+from rar_agent.evaluation.export.lines import check_place, not_written
 from rar_agent.evaluation.metrics import Metric, measure
 from rar_agent.evaluation.metrics.columns import group_of
 from rar_agent.evaluation.record import Record
@@ -50,6 +50,7 @@ def write_inspect_log(folder: Path, file: Path | None = None) -> Path:
     file = file or folder / "inspect" / f"{name}.eval"
     if file.suffix not in _KINDS:
         raise InputError(f"'{file}' is no log.", f"Name one that ends in {' or '.join(_KINDS)}.")
+    check_place(file, folder)
     made = _log(log, run, records, failed)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

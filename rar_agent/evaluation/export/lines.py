@@ -10,7 +10,7 @@ from typing import Any
 from rar_agent.errors import InputError
 from rar_agent.evaluation.record import Record
 from rar_agent.evaluation.report.samples import is_right, ways_of
-from rar_agent.evaluation.run import read_run
+from rar_agent.evaluation.run import DESCRIPTION, JOURNAL, read_run
 
 
 def rights(record: Record) -> dict[str, bool]:
@@ -34,13 +34,27 @@ def write_lines(folder: Path, file: Path | None = None) -> Path:
         InputError: The file cannot be written.
     """
     file = file or folder / "export.jsonl"
+    lines = list(_lines(folder))
+    check_place(file, folder)
+    whole = file.with_name(file.name + ".tmp")
     try:
-        with file.open("w", encoding="utf-8") as lines:
-            for line in _lines(folder):
-                lines.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+        with whole.open("w", encoding="utf-8") as written:
+            for line in lines:
+                written.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+        whole.replace(file)
     except OSError as error:
         raise not_written(file, error) from error
     return file
+
+
+def check_place(file: Path, run: Path) -> None:
+    """See that an export does not overwrite what it is made of.
+
+    Raises:
+        InputError: It would.
+    """
+    if file.resolve() in {(run / name).resolve() for name in (JOURNAL, DESCRIPTION)}:
+        raise InputError(f"'{file}' is the run itself.", "Name another file.")
 
 
 def not_written(file: Path, error: OSError) -> InputError:

@@ -35,10 +35,10 @@ def boxes(records: Sequence[Record], facts: Facts) -> Iterator[tuple[Way, Figure
     if not any(record.box for record in records):
         return
     cells = dict.fromkeys(record.cell for record in records)
+    kinds = (AP, AP_50, AP_SMALL, AP_MEDIUM, AP_LARGE, AP_RARE)
     for way in WAYS:
         if not any(getattr(record, way) for record in records):
             continue
-        kinds = [AP, AP_50, AP_SMALL, AP_MEDIUM, AP_LARGE, *([AP_RARE] if facts.rare else [])]
         if not any(answer.probabilities for r in records if (answer := getattr(r, way))):
             for kind in kinds:
                 yield way, kind.missing("the way gives no probabilities", len(records))
@@ -60,7 +60,7 @@ def boxes(records: Sequence[Record], facts: Facts) -> Iterator[tuple[Way, Figure
 
 
 def _precisions(records: Sequence[Record], way: Way, facts: Facts) -> NDArray[np.float64]:
-    """AP, AP50, AP of small, medium and large objects, and of rare categories; nan: there are none.
+    """(6,) AP, AP50, AP of small, medium, large objects, of rare categories; nan: there are none.
 
     Raises:
         ImportError: pycocotools is not installed.
@@ -74,20 +74,21 @@ def _precisions(records: Sequence[Record], way: Way, facts: Facts) -> NDArray[np
         gold.dataset = truths
         gold.createIndex()
         if not said:
-            return np.zeros(6 if facts.rare else 5)
+            return np.full(6, np.nan)
         evaluation = COCOeval(gold, gold.loadRes(said), "bbox")
+        evaluation.params.maxDets = [max(100, len(said))]  # boxes are given: each has its names
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summarize()
-    stats = evaluation.stats
-    found = [stats[0], stats[1], *stats[3:6]]
-    if facts.rare:
-        rare = [at for at, name in enumerate(names) if name in facts.rare]
-        precision = evaluation.eval["precision"][:, :, rare, 0, -1]
-        known = precision[precision > -1]
-        found.append(known.mean() if known.size else -1)
-    values = np.array(found, dtype=np.float64)
-    return np.where(values < 0, np.nan, values)
+    # By overlap, recall, category, size, number of results; -1: there is no such object.
+    precision = evaluation.eval["precision"][..., -1]
+    rare = [at for at, name in enumerate(names) if name in facts.rare]
+    some = [precision[..., 0], precision[0, ..., 0], *np.moveaxis(precision, -1, 0)[1:]]
+    return np.array([_mean(one) for one in (*some, precision[..., rare, 0])])
+
+
+def _mean(precision: NDArray[np.float64]) -> float:
+    known = precision[precision > -1]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def to_coco(

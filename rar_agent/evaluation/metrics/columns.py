@@ -98,10 +98,10 @@ class Asked(_Columns):
         status: Of reading its answer, as `ParseStatus` says.
         repairs: Of its answer.
         degraded: Whether the retrieval order stood instead.
-        input_tokens: Sent.
-        output_tokens: Received.
-        cost: US dollars; nan where not known.
-        cached: Whether an answer was kept from before, so that nothing was billed for it.
+        input_tokens: Sent, also for answers that were kept from before.
+        output_tokens: Received, likewise.
+        cost: US dollars, likewise; nan where not known.
+        cached: Whether an answer was kept from before, so that nothing was billed for it now.
         letters: Each tuple of shares, see `Ranked.letters`.
         shown: Categories to choose from, of a model asked alone.
     """
@@ -221,9 +221,9 @@ def _asked(all_asked: Sequence[Ranked | None]) -> Asked:
         status=np.array([asked.parse_status for asked in given], dtype="U9"),
         repairs=_ints(asked.repairs for asked in given),
         degraded=_bools(asked.degraded for asked in given),
-        input_tokens=_floats(asked.usage.input_tokens for asked in given),
-        output_tokens=_floats(asked.usage.output_tokens for asked in given),
-        cost=_floats(asked.usage.cost for asked in given),
+        input_tokens=_floats(asked.usage.whole.input_tokens for asked in given),
+        output_tokens=_floats(asked.usage.whole.output_tokens for asked in given),
+        cost=_floats(asked.usage.whole.cost for asked in given),
         cached=_bools(asked.usage.cached > 0 for asked in given),
         letters=np.fromiter((asked.letters for asked in given), dtype=object),
         shown=_ints(asked.shown for asked in given),

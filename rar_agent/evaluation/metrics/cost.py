@@ -48,20 +48,21 @@ def failed(part: Columns, facts: Facts, cell: str, cells: int) -> Figure:
 
 
 def spending(part: Columns, way: Way) -> Iterator[Figure]:
-    """What a model was paid for, over all images of the way, also those it was not asked about."""
-    asked = part.asked[way]
+    """What a model takes, over all images of the way, also those it was not asked about.
+
+    Answers that were kept from before count with what they took when they were asked for: what a
+    way costs does not depend on what was asked earlier, or on where a run was interrupted.
+    """
+    asked, there = part.asked[way], part.asked[way].there
     kinds = ((INPUT, asked.input_tokens), (OUTPUT, asked.output_tokens), (COST, 1000 * asked.cost))
-    billed = asked.there & ~asked.cached
-    kept = int((asked.there & asked.cached).sum())
-    note = f"without {counted(kept, 'image')} answered before: nothing was billed" if kept else ""
+    kept = int((there & asked.cached).sum())
+    note = f"{counted(kept, 'image')} answered before, and not billed again" if kept else ""
     for kind, values in kinds:
-        if not asked.there.any():
+        if not there.any():
             yield kind.missing("how the model was asked was not kept", len(part))
-        elif not billed.any():
-            yield kind.missing("all was answered before: nothing was billed", len(part))
-        elif np.isnan(values[billed]).any():
+        elif np.isnan(values[there]).any():
             yield kind.missing("the model's price is not known", len(part))
         else:
-            some = values[billed]
-            interval = of_mean(some, part.clusters.take(billed), 0.0)
+            some = values[there]
+            interval = of_mean(some, part.clusters.take(there), 0.0)
             yield kind.found(float(some.mean()), interval, len(some), note)

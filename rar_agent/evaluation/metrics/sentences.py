@@ -48,7 +48,7 @@ class SentenceModel:
             self._model: Any = SentenceTransformer(
                 _place(name), device="cpu", local_files_only=not download
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ImportError) as error:
             raise ConfigurationError(
                 f"The sentence model '{name}' cannot be loaded: {error}.",
                 f"Name '{BUILTIN}', or one that is on disk.",

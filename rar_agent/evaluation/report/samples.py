@@ -50,7 +50,7 @@ def answer_of(record: Record, way: Way) -> Answer | None:
 
 def ways_of(records: Sequence[Record]) -> list[Way]:
     """Ways that answered anything, in the order in which they are told."""
-    return [way for way in WAYS if any(answer_of(record, way) for record in records)]
+    return [way for way in WAYS if any(getattr(record, way) for record in records)]
 
 
 def main_way(ways: Sequence[Way]) -> Way:
@@ -59,21 +59,20 @@ def main_way(ways: Sequence[Way]) -> Way:
 
 
 def is_right(record: Record, way: Way) -> bool | None:
-    """Whether a way's first name is the true one; None: it did not answer."""
-    answer = answer_of(record, way)
-    return None if answer is None else answer.names[0] == record.truth
+    """Whether a way's first name is the true one; None: it was not asked for."""
+    answer: Answer | None = getattr(record, way)
+    return None if answer is None else answer.names[:1] == (record.truth,)
 
 
 def errors_first(records: Sequence[Record], way: Way) -> list[Record]:
     """Records in the order of interest: errors, the surest first; then the rest, the least sure."""
 
     def interest(record: Record) -> tuple[int, float, str, str]:
-        answer = answer_of(record, way)
+        answer, right = getattr(record, way), is_right(record, way)
         if answer is None:
             return 2, 0.0, record.cell, record.sample
         sure = answer.probabilities[0] if answer.probabilities else 0.0
-        right = answer.names[0] == record.truth
-        return int(right), sure if right else -sure, record.cell, record.sample
+        return int(bool(right)), sure if right else -sure, record.cell, record.sample
 
     return sorted(records, key=interest)
 
@@ -156,11 +155,11 @@ def _sure(record: Record, way: Way) -> int:
 
 
 def _state(record: Record, way: Way) -> int:
-    answer = answer_of(record, way)
+    answer, right = getattr(record, way), is_right(record, way)
     if answer is None:
         return 0
-    right = _RIGHT if answer.names[0] == record.truth else _WRONG
-    return right if answer.accepted else right | _ABSTAINED
+    state = _RIGHT if right else _WRONG
+    return state if answer.accepted else state | _ABSTAINED
 
 
 def _told(record: Record) -> dict[str, Any]:

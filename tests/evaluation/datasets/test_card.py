@@ -38,8 +38,8 @@ def test_every_shipped_card_says_what_matters(shipped):
         assert card.domain != "categories"
         assert card.licence
         assert card.counts.categories
-        assert card.counts.train
-        assert card.counts.test
+        assert card.counts.train or card.source.loader == "coco"
+        assert card.counts.test or card.source.loader == "coco"
         if card.marks:
             assert len("".join(card.marks.split())) == 2 * card.counts.categories
             assert card.classes

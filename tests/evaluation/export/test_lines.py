@@ -25,5 +25,11 @@ def test_a_line_a_record_and_a_line_a_failure(run):
 def test_what_cannot_be_read_or_written(run, tmp_path):
     with pytest.raises(NotFoundError):
         write_lines(tmp_path)
+    with pytest.raises(NotFoundError):
+        write_lines(tmp_path / "nowhere")
+    journal = (run / "journal.jsonl").read_bytes()
+    with pytest.raises(InputError, match="is the run itself"):
+        write_lines(run, run / "journal.jsonl")
+    assert (run / "journal.jsonl").read_bytes() == journal
     with pytest.raises(InputError, match="No such file"):
         write_lines(run, tmp_path / "nowhere" / "x.jsonl")

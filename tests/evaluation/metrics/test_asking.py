@@ -80,15 +80,18 @@ def test_spending():
     assert found["ranked", "output tokens"].value == 10
 
 
-def test_what_was_not_billed_is_not_free():
-    records = ranked([1, 1], [1, 1], cost=0.002)
-    kept = Ranked(calls=1, parse_status="exact", usage=Usage(cached=1))
+def test_what_was_answered_before_costs_what_it_cost_then():
+    records = ranked([1, 1], [1, 1], cost=0.002, tokens=300)
+    before = by_name(measure(records), "4-shot")
+    usage = records[0].ranking.usage.again
+    assert (usage.cost, usage.input_tokens, usage.cached) == (0, 0, 1)
+    kept = Ranked(calls=1, parse_status="exact", usage=usage)
     records[0] = records[0].model_copy(update={"ranking": kept})
-    found = by_name(measure(records), "4-shot")["ranked", "cost"]
-    assert (found.value, found.n) == (pytest.approx(2.0), 1)
-    assert found.note == "without 1 image answered before: nothing was billed"
-    found = by_name(measure(records[:1]), "4-shot")["ranked", "cost"]
-    assert found.why == "all was answered before: nothing was billed"
+    found = by_name(measure(records), "4-shot")
+    for name in ("cost", "input tokens", "output tokens"):
+        now, then = found["ranked", name], before["ranked", name]
+        assert (now.value, now.low, now.n) == (then.value, then.low, then.n)
+    assert found["ranked", "cost"].note == "1 image answered before, and not billed again"
     unknown = asked(calls=1, parse_status="exact", usage=Usage(input_tokens=5, cost=None))
     found = by_name(measure([unknown]), "1-shot")
     assert found["ranked", "cost"].why == "the model's price is not known"

@@ -115,6 +115,13 @@ def test_as_pycocotools_says_of_files(seed, tmp_path):
     assert rare["AP rare"] == pytest.approx(alone[alone > -1].mean(), abs=1e-12)
 
 
+def test_as_many_boxes_of_one_category_as_there_are_in_an_image():
+    records = [boxed(at, "mug", ("mug",), (0.9,), (at, 0, 40, 40)) for at in range(150)]
+    found = {figure.kind.name: figure for _, figure in boxes(records, Facts())}
+    assert found["AP"].value == pytest.approx(1.0)
+    assert found["AP rare"].why == "there is no such object"
+
+
 def test_over_seeds_it_is_the_mean_and_ways_without_probabilities_have_none():
     records = [
         one.model_copy(update={"cell": f"1-shot, seed {seed}", "knn": Answer(names=("mug",))})

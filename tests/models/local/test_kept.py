@@ -5,7 +5,6 @@ import os
 from rar_agent.models import Question, load_chat_model
 from rar_agent.prompts import Message
 from rar_agent.settings import load_settings
-from rar_agent.types import Usage
 
 
 def test_an_answer_belongs_to_the_weights_it_came_from(folders, tmp_path):
@@ -20,7 +19,8 @@ def test_an_answer_belongs_to_the_weights_it_came_from(folders, tmp_path):
     question = Question((Message("user", ("Which?",)),), letters=("A", "B"))
     paid = ask()
     assert (paid.cost, paid.cached) == (0, 0)
-    assert ask() == Usage(cached=1)
+    assert ask() == paid.again
+    assert paid.again.whole == paid.whole
     assert ask(model_precision="bf16").cached == 0
     status = (folder / "model.safetensors").stat()
     later = status.st_mtime_ns + 60_000_000_000
