@@ -5,8 +5,7 @@
 Overhead: cells are asked through the harness (records, a journal whose every line is fsynced), and
 the same images by the recognizer alone, in turns; embeddings are known in both. Resumption: a run
 with a model over HTTP is killed with SIGKILL at random points, goes on, and is compared with one
-that nobody killed: the report but for times and what was billed, and how many requests the model
-got. The images are drawn discs.
+that nobody killed: the report but for times, and how many requests the model got. The images are drawn discs.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import argparse
 import json
 import os
 import random
-import re
 import signal
 import statistics
 import subprocess
@@ -154,10 +152,12 @@ def _until_whole(place: Path, file: Path, name: str, kills: int) -> int:
 
 
 def _told(run: Path, settings: Settings) -> Mapping[str, Any]:
-    """A report's figures and settings, but for times, and for what was billed."""
+    """A report's figures and settings, but for times, and for how many answers were kept."""
     found = json.loads(publish(run, settings).paths.json.read_bytes())
     metrics = [
-        one for one in found["metrics"] if not re.match("latency|.*tokens|cost", one["name"])
+        {key: value for key, value in one.items() if key != "note"}
+        for one in found["metrics"]
+        if not one["name"].startswith("latency")
     ]
     described = {key: found["run"][key] for key in ("suite", "configuration", "cells", "dataset")}
     return {"metrics": metrics, "curves": found["curves"], "run": described}

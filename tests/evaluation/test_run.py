@@ -10,6 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from rar_agent.batch import Outcome
 from rar_agent.errors import InputError, NotFoundError
@@ -87,6 +88,55 @@ def test_a_run_s_folder_is_named_after_what_decides_it(suite_file, home, tmp_pat
         run(suite_file, home, first, ["limit=8"])
     with pytest.raises(NotFoundError, match="holds no run"):
         read_run(tmp_path)
+
+
+def test_what_only_the_report_says_is_told_anew(suite_file, home, tmp_path):
+    first = run(suite_file, home, tmp_path / "out", ["limit=6", "title=Old"])
+    began = read_run(first.folder)[0]["began"]
+    again = run(suite_file, home, tmp_path / "out", ["limit=6", "title=New"])
+    described = read_run(again.folder)[0]
+    assert (described["suite"]["title"], described["began"]) == ("New", began)
+    (first.folder / "run.json").write_text("")  # killed while it was written
+    run(suite_file, home, tmp_path / "out", ["limit=6"])
+    assert read_run(first.folder)[0]["suite"]["title"] == "Drawings"
+    with pytest.raises(NotFoundError, match="no row 'few-shot/flower'"):
+        run(suite_file, home, tmp_path / "other", ["beside=few-shot/flower"])
+
+
+def test_settings_that_decide_results_make_another_run(suite_file, home):
+    def configuration(**options):
+        settings = load_settings(home=home, device="cpu", **options)
+        return prepare_run(load_suite(str(suite_file), home), settings).described
+
+    usual = configuration()
+    for name, value in (
+        ("seed", 1),
+        ("skip_ranking_at", 0.5),
+        ("abstain_below", 0.5),
+        ("error_rate", 0.1),
+        ("image_side", 512),
+        ("model_options", {"api_key": "sk-secret"}),
+    ):
+        other = configuration(**{name: value})
+        assert other["configuration_hash"] != usual["configuration_hash"], name
+        assert "sk-secret" not in json.dumps(other)
+    same = configuration(batch_size=3, model_requests=2, max_cost=None, log="json")
+    assert same["configuration_hash"] == usual["configuration_hash"]
+
+
+def test_runs_share_memories_of_what_they_learn_alike(suite_file, home, tmp_path):
+    settings = load_settings(home=home, device="cpu")
+
+    def place(*changes):
+        suite = load_suite(str(suite_file), home, changes)
+        return prepare_run(suite, settings, memories=tmp_path / "shared").work._home
+
+    usual = place()
+    assert usual.parent == tmp_path / "shared"
+    assert place("ranker.prompt=rank@1", "k=2", "limit=3") == usual
+    images = yaml.safe_load(suite_file.read_text())["dataset"]["images"]
+    for change in ("protocol.shots=[1]", "memory.texts=true", f"dataset.images={images}/train"):
+        assert place(change) != usual
 
 
 def test_what_failed_is_tried_again(suite_file, home, tmp_path, drawings):
