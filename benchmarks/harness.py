@@ -5,7 +5,8 @@
 Overhead: cells are asked through the harness (records, a journal whose every line is fsynced), and
 the same images by the recognizer alone, in turns; embeddings are known in both. Resumption: a run
 with a model over HTTP is killed with SIGKILL at random points, goes on, and is compared with one
-that nobody killed: the report but for times, and how many requests the model got. The images are drawn discs.
+that nobody killed: the report but for times, and how many requests the model got. The images are
+drawn discs.
 """
 
 from __future__ import annotations
