@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rar_agent.evaluation.plan import Planned
     from rar_agent.settings import Settings
 
+_FAILURES = 5
+"""That are told; the report has more."""
+
 app = typer.Typer(help="Measure how well it recognises.", no_args_is_help=True)
 
 
@@ -47,7 +50,8 @@ def run(
         else:
             failed += _run(planned, settings)
     if failed:
-        err.print(f"{counted(failed, 'image')} could not be answered; run it again to try again")
+        count = counted(failed, "image")
+        err.print(f"{count} could not be answered; mend them, or run it again to try again")
         raise typer.Exit(1)
 
 
@@ -96,6 +100,10 @@ def _summary(folder: Path, settings: Settings) -> None:
     out.print(table)
     for caution in published.cautions:
         out.print(caution, style="yellow", soft_wrap=True)
+    for failure in published.failures[:_FAILURES]:
+        out.print(failure, style="red", soft_wrap=True, markup=False)
+    if (more := len(published.failures) - _FAILURES) > 0:
+        out.print(f"and {more:,} more that failed: see the report", style="red")
     out.print(f"report: {published.paths.html}", soft_wrap=True)
 
 

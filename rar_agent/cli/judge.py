@@ -21,7 +21,11 @@ def compare(
     b: RunFolder,
     way: Annotated[
         str | None,
-        typer.Option(help="knn, retrieval, ranked, alone; default: what both have, ranked first."),
+        typer.Option(
+            metavar="WAY[,WAY]",
+            help="knn, retrieval, ranked, alone: of both, or of each; default: ranked, else what "
+            "both have.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -44,23 +48,42 @@ def compare(
     read = [read_run(folder) for folder in (a, b)]
     sides = [records for _, records, _ in read]
     known: tuple[Way, ...] = ("ranked", "retrieval", "knn", "alone")
-    ways = [one for one in known if way in (None, one)]
-    both = [one for one in ways if all(any(getattr(r, one) for r in side) for side in sides)]
-    if not both:
+    there = [[one for one in known if any(getattr(r, one) for r in side)] for side in sides]
+    wanted = (
+        way.split(",") if way else [one for one in known if one in there[0] and one in there[1]]
+    )
+    of_each = (wanted[:1], wanted[1:2] if way and "," in way else wanted[:1])
+    chosen = [one for ways, each in zip(there, of_each, strict=True) for one in ways if one in each]
+    if len(chosen) < 2:
         raise InputError(
-            f"Not both runs have {way or 'an answer'}.", "Name knn, retrieval, ranked or alone."
+            f"Not both runs have {way or 'an answer'}.",
+            f"Name one, or one for each and a comma: {a.name} has {', '.join(there[0])}; "
+            f"{b.name} has {', '.join(there[1])}.",
+        )
+    if a.resolve() == b.resolve() and chosen[0] == chosen[1]:
+        raise InputError(
+            f"'{a}' is compared with itself.", "Name two ways of it: --way retrieval,ranked."
         )
     names = (str(a), str(b)) if a.name == b.name else (a.name, b.name)
-    found = compared(sides[0], sides[1], both[0], both[0], *names)
+    if chosen[0] != chosen[1]:
+        names = (f"{names[0]} {chosen[0]}", f"{names[1]} {chosen[1]}")
+    found = compared(sides[0], sides[1], chosen[0], chosen[1], *names)
+    of = " and of ".join(dict.fromkeys(chosen))
+    console.print(f"compared: top-1 of {of}", soft_wrap=True)
     console.print(found.verdict, style="bold", soft_wrap=True)
     _table(found)
     if out is not None:
-        said = [cautions(run, len(records) + len(missed)) for run, records, missed in read]
+        said = [
+            caution
+            for (run, records, missed), way_of in zip(read, chosen, strict=True)
+            for caution in cautions(run, len(records) + len(missed), way_of == "ranked")
+        ]
+        each = zip(names, chosen, sides, strict=True)
         page = Compared(
-            title=f"{names[0]} and {names[1]}",
-            sides={n: Side(both[0], side) for n, side in zip(names, sides, strict=True)},
+            title=f"{names[0]} and {names[1]}: top-1 of {of}",
+            sides={name: Side(way_of, side) for name, way_of, side in each},
             comparisons=[found],
-            cautions=list(dict.fromkeys([*said[0], *said[1]])),
+            cautions=list(dict.fromkeys(said)),
             command=shlex.join(["rar-agent", *sys.argv[1:]]),
         )
         pictures = pictures_of(read[0][0]["suite"]["dataset"], load_settings())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -34,6 +35,7 @@ class Cell:
         k: Candidates; None: the suite's number.
         guessed: Whether a model guesses the names of what is learnt, whose labels nobody sees.
         shares: Name of the cell whose memory it asks; empty: its own.
+        shots: Exemplars that each category was to give; 0: none.
     """
 
     name: str
@@ -46,6 +48,13 @@ class Cell:
     k: int | None = None
     guessed: bool = False
     shares: str = ""
+    shots: int = 0
+
+    @property
+    def short(self) -> int:
+        """Categories that have fewer exemplars than they were to give."""
+        given = Counter(one.category for one in self.learnt)
+        return sum(given[category] < self.shots for category in self.known)
 
     @property
     def slug(self) -> str:
@@ -99,6 +108,7 @@ def _cells(suite: Suite, data: DataSet) -> Iterator[Cell]:
                         bool(suite.memory.texts),
                         everything,
                         _asked(data.test, suite.limit, seed),
+                        shots=shots,
                     )
         case ZeroShot():
             test = _asked(data.test, suite.limit, 1)
@@ -122,6 +132,7 @@ def _cells(suite: Suite, data: DataSet) -> Iterator[Cell]:
                         test,
                         k,
                         shares=of,
+                        shots=protocol.shots,
                     )
         case VocabularyFree():
             for seed in protocol.seeds:
@@ -161,6 +172,7 @@ def _growing(suite: Suite, protocol: Categories, data: DataSet) -> Iterator[Cell
                 bool(suite.memory.texts) or not protocol.shots,
                 known,
                 test,
+                shots=protocol.shots,
             )
 
 

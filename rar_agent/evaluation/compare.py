@@ -55,12 +55,12 @@ class Difference(_Frozen):
 
 
 class Spent(_Frozen):
-    """What one side's model took, on the pairs for which it was billed."""
+    """What one side's model takes; answers kept from before count with what they took then."""
 
     pairs: int
-    """Pairs that were billed; the others were answered before, or without a model."""
+    """Pairs about which a model was to be asked."""
     tokens: float | None
-    """Mean of an image, sent and received; None where no pair was billed."""
+    """Mean of an image, sent and received; None where there is no such pair."""
     dollars: float | None
     """For 1,000 images; None where not known."""
 
@@ -257,13 +257,12 @@ def _spent(columns: Columns, way: Way) -> Spent:
     asked = columns.asked.get(way)
     if asked is None:
         return Spent(pairs=0, tokens=0.0, dollars=0.0)
-    billed = asked.there & ~asked.cached
-    if not billed.any():
+    if not asked.there.any():
         return Spent(pairs=0, tokens=None, dollars=None)
-    cost = 1000 * float(asked.cost[billed].mean())
+    cost = 1000 * float(asked.cost[asked.there].mean())
     return Spent(
-        pairs=int(billed.sum()),
-        tokens=float((asked.input_tokens + asked.output_tokens)[billed].mean()),
+        pairs=int(asked.there.sum()),
+        tokens=float((asked.input_tokens + asked.output_tokens)[asked.there].mean()),
         dollars=None if np.isnan(cost) else cost,
     )
 

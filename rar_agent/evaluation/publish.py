@@ -29,11 +29,13 @@ class Published(NamedTuple):
         paths: Where it is.
         metrics: Of every cell, and of the seeds together.
         cautions: What has to be said beside every figure.
+        failures: Images that could not be answered, and why.
     """
 
     paths: Paths
     metrics: Sequence[Metric]
     cautions: Sequence[str]
+    failures: Sequence[str] = ()
 
 
 def publish(folder: Path, settings: Settings) -> Published:
@@ -62,7 +64,8 @@ def publish(folder: Path, settings: Settings) -> Published:
     paths = write_report(
         folder, run, records, metrics, curves_of(records), picture, failed, settings.home
     )
-    return Published(paths, metrics, cautions(run, len(records) + len(failed)))
+    said = cautions(run, len(records) + len(failed))
+    return Published(paths, metrics, said, [f"{one.key}: {one.result['error']}" for one in failed])
 
 
 def _sentences() -> SentenceModel | None:

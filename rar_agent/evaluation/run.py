@@ -159,7 +159,12 @@ def describe(
             "rare": [data.categories[position].name for position in sorted(data.rare)],
         },
         "cells": {
-            cell.slug: {"name": cell.name, "known": len(cell.known), "test": len(cell.test)}
+            cell.slug: {
+                "name": cell.name,
+                "known": len(cell.known),
+                "short": cell.short,
+                "test": len(cell.test),
+            }
             for cell in cells
         },
         "encoder": {"name": encoder.name, "fingerprint": dict(encoder.fingerprint.details)},

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -97,6 +98,7 @@ class Candidates(_Part):
 
 
 Protocol = FewShot | ZeroShot | VocabularyFree | Categories | Candidates
+PROTOCOLS: tuple[type[_Part], ...] = get_args(Protocol)
 
 
 class MemoryRecipe(_Part):
@@ -217,8 +219,11 @@ def load_suite(name: str, home: Path, changes: Sequence[str] = ()) -> Suite:
     suites = find_suites(home)
     path = Path(name) if name.endswith((".yaml", ".yml")) else suites.get(name)
     if path is None or not path.is_file():
+        near = get_close_matches(name, suites, 1)
+        meant = f"Is it '{near[0]}'? " if near else ""
         raise NotFoundError(
-            f"There is no suite '{name}'.", f"There is: {', '.join(suites)}; or name a YAML file."
+            f"There is no suite '{name}'.",
+            f"{meant}There is: {', '.join(suites)}; or name a YAML file.",
         )
     try:
         data = yaml.safe_load(path.read_text("utf-8-sig"))
@@ -233,8 +238,19 @@ def load_suite(name: str, home: Path, changes: Sequence[str] = ()) -> Suite:
         return Suite.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
+        kinds = {get_args(part.model_fields["kind"].annotation)[0]: part for part in PROTOCOLS}
+        steps = [str(step) for step in first["loc"] if step not in kinds]  # which is in no file
+        where = ".".join(steps)
         kind: type[InputError | ConfigurationError] = InputError if changes else ConfigurationError
+        if first["type"] == "extra_forbidden":
+            forms: dict[str, type[BaseModel]] = {"memory": MemoryRecipe, "ranker": RankerRecipe}
+            form = kinds.get(str(first["loc"][1])) if steps[0] == "protocol" else None
+            keys = list((form or forms.get(steps[0], Suite)).model_fields)
+            near = get_close_matches(steps[-1], keys, 1)
+            meant = f"Is it '{near[0]}'? " if near else ""
+            raise kind(
+                f"Suite '{path}': there is no key '{where}'.", f"{meant}Keys: {', '.join(keys)}."
+            ) from error
         raise kind(
             f"Suite '{path}': '{where}' = {first.get('input')!r} is not valid: {first['msg']}.",
             "Correct it; docs/evaluation.md has every key.",

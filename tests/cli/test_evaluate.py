@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,15 @@ def test_a_run_its_report_and_a_comparison(rar, tmp_path, discs, monkeypatch):
     refused = rar("eval", "compare", "a", "b", "--way", "ranked")
     assert refused.status == 2
     assert "Not both runs have ranked" in refused.err
+    assert "compared: top-1 of retrieval" in compared.out
+    ways = rar("eval", "compare", "b", "b", "--way", "retrieval,ranked", "--out", "ways.html")
+    assert ways.status == 0, ways.err
+    assert "compared: top-1 of retrieval and of ranked" in ways.out
+    assert "Simulated" in (tmp_path / "ways.md").read_text()
+    refused = rar("eval", "compare", "b", "b")
+    assert refused.status == 2
+    assert "compared with itself" in refused.err
+    assert "Is it 'quick'?" in rar("eval", "run", "quik").err
     assert rar("eval", "run", "nosuch").status == 2
     assert rar("eval", "report", tmp_path).status == 2
 
@@ -118,6 +128,25 @@ def test_suites_that_are_run_after_it(rar, tmp_path, discs, monkeypatch):
     assert "nowhere" in missing.err
     assert rar("eval", "run", "second").status == 0
     assert len(list((tmp_path / "rar-evals").glob("*"))) == 2  # second and, after it, third
+
+
+def test_what_failed_is_told_with_its_reason(rar, tmp_path, discs, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(discs, tmp_path / "mine")
+    for file in sorted((tmp_path / "mine" / "red_discs").iterdir()):
+        file.write_bytes(b"no photo")
+    suite = tmp_path / "mine.yaml"
+    suite.write_text(
+        "dataset: {images: mine}\nprotocol: {shots: [4], seeds: [1]}\nmemory: {encoder: builtin}\n"
+    )
+    done = rar("eval", "run", suite, "--out", "out")
+    assert done.status == 1
+    assert "is not an image of an allowed format" in done.out
+    assert "3 images could not be answered" in done.err
+    assert "4-shot: 6 categories with fewer exemplars than that" in done.out
+    gone = rar("eval", "run", suite, "--set", "dataset.images=nowhere")
+    assert gone.status == 3
+    assert f"there is no nowhere in '{tmp_path}'" in gone.err
 
 
 @pytest.mark.slow

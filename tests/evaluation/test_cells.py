@@ -32,6 +32,13 @@ def test_few_shot_is_every_shot_with_every_seed(drawings):
         assert not cell.texts
 
 
+def test_a_cell_knows_which_categories_give_too_few(drawings):
+    few = [one for one in drawings.train if one.category != 2 or one.key.endswith("/0.png")]
+    cells = cells_of(suite(protocol={"shots": [1, 4], "seeds": [1]}), replace(drawings, train=few))
+    assert [cell.short for cell in cells] == [0, 1]
+    assert len(cells[1].learnt) == 5 * 4 + 1
+
+
 def test_a_limit_is_spread_over_categories(drawings):
     [cell] = cells_of(suite(protocol={"shots": [1], "seeds": [1]}, limit=12), drawings)
     assert sorted(one.category for one in cell.test) == sorted([*range(6)] * 2)

@@ -167,7 +167,11 @@ def _difference(card: Card, names: Sequence[str]) -> str:
 def _check_parts(card: Card, listing: Listing) -> None:
     for part, images in (("train", listing.train), ("test", listing.test)):
         if not images and not (part == "train" and listing.test and listing.test[0].box):
-            raise InputError(f"Data set '{card.name}' has no images in {part}.", "Add some.")
+            raise InputError(
+                f"Data set '{card.name}' has no images in {part}.",
+                "Give it folders train/ and test/; or, to be parted, two images of a category or "
+                "more (test_share says how many are tested on).",
+            )
         keys = Counter(image.key for image in images)
         if len(keys) < len(images):
             twice = next(key for key, count in keys.items() if count > 1)

@@ -135,6 +135,11 @@ def _needed(card: Card, place: Path) -> str:
             f"Data set '{card.name}' is drawn from {PACKAGE}, which is not installed.\n"
             "Run: pip install 'rar-agent[eval]'"
         )
+    if Path(card.folder).is_absolute() and not card.fetch:  # a suite's own, not a shipped card
+        return (
+            f"Data set '{card.name}': there is no {missing} in '{place}'.\n"
+            "Correct it in dataset; a path that is not absolute begins at the working directory."
+        )
     lines = [f"Data set '{card.name}' is not at '{place}'. Missing: {missing}."]
     for piece in _absent(card, place):
         size = f" ({piece.size})" if piece.size else ""

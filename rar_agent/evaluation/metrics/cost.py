@@ -13,9 +13,19 @@ from rar_agent.evaluation.suite import Way
 from rar_agent.words import counted
 
 P50 = Kind(
-    "latency p50", "median time of an image, all parts together", QUANTILE, "ms", better="lower"
+    "latency p50",
+    "median time of an image, all parts together but encoding, which is done once for all runs",
+    QUANTILE,
+    "ms",
+    better="lower",
 )
-P95 = Kind("latency p95", "time that 95 % of images do not exceed", QUANTILE, "ms", better="lower")
+P95 = Kind(
+    "latency p95",
+    "time that 95 % of images do not exceed, without encoding",
+    QUANTILE,
+    "ms",
+    better="lower",
+)
 FAILED = Kind(
     "failed",
     "share of images that could not be answered at all; they count in no other figure",

@@ -48,7 +48,6 @@ _SUMMARY = (
     "ECE",
     "AURC",
     "cost",
-    "latency p50",
 )
 _FAILURES = 200
 
@@ -159,14 +158,25 @@ def _page(
     return render(listed, thumbnails, titles, said)
 
 
-def cautions(run: Mapping[str, Any], asked: int) -> list[str]:
-    """What has to be said beside every figure of a run, of which so many images were asked."""
+def cautions(run: Mapping[str, Any], asked: int, ranked: bool = True) -> list[str]:
+    """What has to be said beside every figure of a run.
+
+    Args:
+        run: Its description.
+        asked: How many of its images were asked.
+        ranked: Whether ranked figures are among them.
+    """
     suite, found = run["suite"], []
     whole = sum(cell["test"] for cell in run["cells"].values())
     if asked < whole:
         answers = counted(whole, "answer")
         found.append(f"Partial: {asked:,} of {answers}. The run was interrupted, or goes on.")
-    if (suite["ranker"]["model"] or "").startswith(PREFIX):
+    short = {group_of(cell["name"]): cell.get("short", 0) for cell in run["cells"].values()}
+    for group, count in short.items():
+        if count:
+            few = counted(count, "category")
+            found.append(f"{group}: {few} with fewer exemplars than that; each gives what it has.")
+    if ranked and (suite["ranker"]["model"] or "").startswith(PREFIX):
         found.append(
             "Simulated: the ranking model is a stand-in of a set skill. Ranked figures show what "
             "ranking would give at that skill, and say nothing about any model."

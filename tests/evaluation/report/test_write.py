@@ -51,6 +51,14 @@ def test_json_has_everything(report):
     assert said["failures"][0]["error"] == "no <image>"
 
 
+def test_too_few_exemplars_are_told(tmp_path):
+    run = described(beside="")
+    run["cells"]["4-shot-seed1"]["short"] = 2
+    paths = write_report(tmp_path, run, [], [], type(CURVES)(), coloured)
+    for text in (paths.html.read_text("utf-8"), paths.markdown.read_text("utf-8")):
+        assert "4-shot: 2 categories with fewer exemplars than that" in text.replace("\\", "")
+
+
 def test_a_run_of_nothing_has_a_report(tmp_path):
     run = described(beside="", ranker={"model": None})
     paths = write_report(tmp_path, run, [], [], type(CURVES)(), coloured)
