@@ -146,7 +146,7 @@ def test_what_failed_is_told_with_its_reason(rar, tmp_path, discs, monkeypatch):
     assert "4-shot: 6 categories with fewer exemplars than that" in done.out
     gone = rar("eval", "run", suite, "--set", "dataset.images=nowhere")
     assert gone.status == 3
-    assert f"there is no nowhere in '{tmp_path}'" in gone.err
+    assert f"there is no '{tmp_path / 'nowhere'}'" in gone.err
 
 
 @pytest.mark.slow

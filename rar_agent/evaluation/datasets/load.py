@@ -14,6 +14,7 @@ from rar_agent.evaluation.datasets.card import Card, Piece, find_cards, load_car
 from rar_agent.evaluation.datasets.check import assemble
 from rar_agent.evaluation.datasets.folder import FolderSource
 from rar_agent.evaluation.datasets.icons import PACKAGE, IconSource
+from rar_agent.evaluation.datasets.listing import below
 from rar_agent.evaluation.datasets.rows import HuggingFaceSource
 from rar_agent.evaluation.datasets.vision import Download
 from rar_agent.settings import Settings
@@ -136,8 +137,9 @@ def _needed(card: Card, place: Path) -> str:
             "Run: pip install 'rar-agent[eval]'"
         )
     if Path(card.folder).is_absolute() and not card.fetch:  # a suite's own, not a shipped card
+        gone = ", ".join(f"'{below(place, path)}'" for path in _lacking(card, place))
         return (
-            f"Data set '{card.name}': there is no {missing} in '{place}'.\n"
+            f"Data set '{card.name}': there is no {gone}.\n"
             "Correct it in dataset; a path that is not absolute begins at the working directory."
         )
     lines = [f"Data set '{card.name}' is not at '{place}'. Missing: {missing}."]
