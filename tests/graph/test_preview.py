@@ -109,8 +109,13 @@ def test_what_cannot_be_asked(taught):
 
 def test_each_shipped_prompt_has_its_ranker(taught):
     prompts = [load_prompt(reference, taught) for reference in list_prompts(taught)]
-    asking = [prompt for prompt in prompts if prompt.output != "instructions"]
+    others = {"instructions", "names", "name"}
+    asking = [prompt for prompt in prompts if prompt.output not in others]
     ways = {prompt.reference: way_of(prompt, settings(taught)) for prompt in asking}
+    for prompt in prompts:
+        if prompt.output in others:
+            with pytest.raises(InputError, match="which no ranker reads"):
+                way_of(prompt, settings(taught))
     assert ways.pop("choice@1") == "choice"
     assert ways.pop("pairwise@1") == "pairwise"
     assert set(ways.values()) == {"listwise"}
