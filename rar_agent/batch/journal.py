@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from filelock import FileLock
-
 from rar_agent.errors import ConfigurationError, DamagedDataError, InputError
 
 _FORMAT = 1
@@ -61,7 +59,6 @@ class Journal:
         self._read, self._lines = 0, 0
         self.successes = 0
         """Items that were done and did not fail, as far as it was read."""
-        self._lock = FileLock(path.with_suffix(".lock"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
@@ -72,7 +69,7 @@ class Journal:
                 f"Journal '{path}' cannot be written: {error.strerror}.", "Choose another folder."
             ) from error
         try:
-            with self._lock:
+            with self._held():
                 self._begin(configuration)
                 self._refresh()
         except BaseException:
@@ -106,7 +103,7 @@ class Journal:
         Raises:
             DamagedDataError: A line cannot be read.
         """
-        with self._lock:
+        with self._held():
             self._refresh()
 
     def done(self, key: str) -> bool:
@@ -123,7 +120,7 @@ class Journal:
         """
         if not entries:
             return
-        with self._lock:
+        with self._held():
             self._refresh()
             seen = set[str]()
             for entry in entries:
@@ -152,6 +149,15 @@ class Journal:
             yield True
         finally:
             fcntl.lockf(self._shares, fcntl.LOCK_UN, 1, number)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the file's lock; closing the file frees it too, wherever an interrupt struck."""
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _begin(self, configuration: str) -> None:
         """Write the first line, or compare it."""

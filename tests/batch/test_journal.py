@@ -1,6 +1,8 @@
 """The journal: what was written stays, whoever dies in the middle of what."""
 
 import json
+import signal
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
@@ -52,6 +54,24 @@ def test_a_torn_end_costs_the_last_entry_alone(tmp_path_factory, entries, cut):
         journal.append(entries[whole:])
         assert list(journal.entries.values()) == entries
     assert path.read_bytes() == data
+
+
+def test_an_interrupt_anywhere_leaves_the_journal_to_the_next(path):
+    usual = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    numbers = count()
+    try:
+        for turn in range(300):
+            with pytest.raises(KeyboardInterrupt), Journal(path, "c") as journal:  # noqa: PT012
+                signal.setitimer(signal.ITIMER_REAL, 0.0001 + turn * 0.00001)
+                for number in numbers:
+                    journal.append([Entry(str(number), {})])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, usual)
+    with Journal(path, "c") as journal:
+        kept = [int(key) for key in journal.entries]
+        assert kept == sorted(kept)
+        assert len(kept) + 300 > kept[-1]  # an interrupt costs the entry under way, or none
 
 
 def test_two_who_write_see_each_other(path):
