@@ -16,6 +16,9 @@ Modality = Literal["image", "text", "head"]
 Decision = Literal["accepted", "abstained"]
 ParseStatus = Literal["exact", "repaired", "failed", "not_asked"]
 
+Box = tuple[float, float, float, float]
+"""Left, top, width and height in pixels, as COCO has it."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -251,3 +254,49 @@ class Failure(_Frozen):
     """What was wrong and what to do."""
     kind: str
     """Class name of the error."""
+
+
+class Detection(_Frozen):
+    """One box of an image, and what is in it."""
+
+    box: Box
+    """As it was given, in pixels of the upright image; it may reach over the edge."""
+    box_score: float | None = Field(default=None, ge=0, le=1)
+    """How sure the detector is that there is something; None where nobody said."""
+    score: float = Field(default=0.0, ge=0, le=1)
+    """How sure it is that the box holds the best category; see `detection.scores`."""
+    recognition: Recognition | None = None
+    """None where there is a failure."""
+    failure: Failure | None = None
+    """Why nothing could be recognised in this box."""
+    id: str = ""
+    """The caller's own, as it was given."""
+
+    @property
+    def label(self) -> str | None:
+        """Name of the best category, or None where abstained or failed."""
+        return self.recognition.label if self.recognition else None
+
+
+class Detections(_Frozen):
+    """The result for one image with boxes."""
+
+    image: str
+    """sha256 of the image's bytes."""
+    source: str
+    """The image's name as the caller gave it."""
+    width: int
+    height: int
+    """Of the upright image, in pixels."""
+    detections: tuple[Detection, ...]
+    """One for each box, in the order given."""
+    proposer: str = ""
+    """Who proposed the boxes; empty where they were given."""
+    asked: int = 0
+    """Boxes that a model was asked about."""
+    usage: Usage = Usage()
+    """Of all calls together."""
+    reason: str = ""
+    """Why fewer boxes were asked about than could have gained by it; empty otherwise."""
+    timings_ms: dict[str, float] = Field(default_factory=dict)
+    """Milliseconds by part: admit, propose, encode, search, rank."""

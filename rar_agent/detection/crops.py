@@ -7,9 +7,7 @@ import math
 from PIL import Image, ImageFilter
 
 from rar_agent.errors import InputError
-
-Box = tuple[float, float, float, float]
-"""Left, top, width and height in pixels, as COCO has it."""
+from rar_agent.types import Box
 
 _SMALL, _MEDIUM = 32.0**2, 96.0**2
 """Areas in pixels below which COCO calls an object small, or medium."""
