@@ -31,6 +31,9 @@ MOST_CANDIDATES = 26
 _PROMPTS = {"listwise": "rank@1", "choice": "choice@1", "pairwise": "pairwise@1"}
 
 
+Scale = Annotated[float, Field(ge=1, le=10)]
+
+
 class TokenPrice(BaseModel):
     """What a model's tokens cost, in US dollars a million."""
 
@@ -134,6 +137,33 @@ class Settings(BaseSettings):
     """US dollars for a million tokens of models by name, in rar.toml:
     `prices."openai:gpt-5-mini" = {input = 0.25, output = 2.0}`; default: as genai-prices lists."""
 
+    crop_scales: tuple[Scale, Scale, Scale] = (2.0, 1.5, 1.2)
+    """Sides of a box's crop in sides of the box, for objects under 32 x 32 pixels, under 96 x 96,
+    and larger."""
+    crop_square: bool = False
+    """Whether crops are made square."""
+    crop_blur: float = Field(default=0.05, ge=0, le=1)
+    """Standard deviation of the blur around the box, in sides of the crop; 0: sharp."""
+    crop_outline: bool = False
+    """Whether the box is outlined in its crop."""
+    crop_prompt: str | None = None
+    """Ranking prompt for a box, as `name@version`; default: `rank-crop@1` where the ranker is
+    `listwise`, else as for images."""
+    crops_prompt: str = "rank-crops@1"
+    """Ranking prompt for several boxes at once."""
+    crops_together: int = Field(default=6, ge=1, le=26)
+    """Boxes of an image that a model is shown in one call, by `listwise` alone."""
+    crops_asked: int | None = Field(default=None, ge=0)
+    """Boxes of an image that a model is asked about at most, those that can gain most; default: all
+    that can gain."""
+    box_weight: float = Field(default=1.0, ge=0, le=10)
+    """Exponent of a box's own score, by which the category's probability is multiplied."""
+    max_boxes: int = Field(default=10_000, ge=1)
+    """Most boxes of an image."""
+    proposer: str | None = None
+    """Detector that proposes boxes where none are given, `torchvision:MODEL` or
+    `zero-shot:FOLDER`."""
+
     roots: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders under which a string chosen by a model may name a file; none by default."""
     allow_urls: bool = False
@@ -160,6 +190,12 @@ class Settings(BaseSettings):
     def ranking_prompt(self) -> str:
         """The prompt that is used: the one that is asked for, or the ranker's."""
         return self.prompt or _PROMPTS[self.ranker]
+
+    @property
+    def crop_ranking_prompt(self) -> str:
+        """The prompt that is used for a box."""
+        usual = "rank-crop@1" if self.ranker == "listwise" else self.ranking_prompt
+        return self.crop_prompt or usual
 
     @field_validator("roots", mode="before")
     @classmethod

@@ -268,8 +268,8 @@ class _Services(Services):
         self.spent: BudgetError | None = None
         """Why nothing was asked, where that was for want of money."""
 
-    def _by_prior(self, divided: bool) -> Ranker:
-        return _Heard(self._own or super()._by_prior(divided), self)
+    def _ranker(self, prompt: str, divided: bool) -> Ranker:
+        return _Heard(self._own or super()._ranker(prompt, divided), self)
 
 
 class _Heard:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Command
 
-from rar_agent.errors import InputError, NotFoundError, ProviderError
-from rar_agent.graph.cascade import shown
+from rar_agent.errors import InputError, ProviderError
 from rar_agent.graph.conclusion import conclusion
 from rar_agent.graph.context import Context, context_of, refusing, services_of
+from rar_agent.graph.retrieval import retrieved, wanted_of
 from rar_agent.graph.services import Services
 from rar_agent.graph.state import RecognizeState
-from rar_agent.images import AdmittedImage
-from rar_agent.images import admit as admit_image
-from rar_agent.memory import Filter
-from rar_agent.memory.search import Method
 from rar_agent.ranking import Ranker
-from rar_agent.settings import MOST_CANDIDATES
 from rar_agent.telemetry import part, recognized
 from rar_agent.types import Candidate, Ranking
 
@@ -40,7 +35,7 @@ def admit(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
             raise InputError(
                 f"The image is a {type(state['image']).__name__}.", "Give its path or URL."
             )
-        image = _image(state["image"], state["image"], services)
+        image = services.image(state["image"], state["image"])
     return {
         "sha256": image.sha256,
         "name": str(state.get("source") or image.name),
@@ -68,72 +63,22 @@ def retrieve(
     """
     context = context_of(runtime)
     services = services_of(context, state.get("generation"))
-    memory = services.memory
     with refusing(context):
-        k, coverage = _asked(context, services)
-        image = _image(state["sha256"], state["image"], services)
+        wanted = wanted_of(context, services)
+        image = services.image(state["sha256"], state["image"])
         start = perf_counter()
         vector, norm = services.embed(image)
-        encoded = perf_counter()
-        within = context.only or context.where
-        with part("search", k=k):
-            found = memory.search(
-                vector,
-                norm,
-                k,
-                services.settings.exemplars,
-                context.method,
-                coverage=coverage,
-                within=Filter(tuple(context.only), context.where) if within else None,
-            )[0]
+        encoded = 1000 * (perf_counter() - start)
+        update, ranks = retrieved(vector, norm, wanted, services, services.ranker)
     likeliest = [
-        {"name": candidate.category.name, "probability": candidate.probability}
-        for candidate in found.candidates
+        {"name": candidate["category"]["name"], "probability": candidate["probability"]}
+        for candidate in update["candidates"]
     ]
-    runtime.stream_writer({"step": "retrieved", "memory": memory.name, "candidates": likeliest})
-    update: dict[str, Any] = {
-        "candidates": [candidate.model_dump(mode="json") for candidate in found.candidates],
-        "branches": [branch.model_dump(mode="json") for branch in found.branches],
-        "familiarity": found.familiarity,
-        "memory": memory.name,
-        "timings_ms": {
-            "encode": 1000 * (encoded - start),
-            **_since(encoded, "search"),
-        },
-    }
-    if coverage is not None and found.coverage is None:
-        update["reason"] = (
-            f"the candidate set for coverage {coverage:g} is cut at {len(found.candidates)}"
-        )
-    if not found.similar_enough:
-        update["abstain"] = (
-            f"nothing similar enough: only {100 * (found.familiarity or 0):.1f} % of known images "
-            "are as far from all that the memory knows"
-        )
-        return Command(goto="conclude", update=update)
-    probabilities = [candidate.probability for candidate in found.candidates]
-    update["shown"] = len(probabilities)
-    if services.ranker.asks:
-        fitted = context.method == "fitted"
-        cascade = services.cascade(services.ranker.prompt_hash)
-        cascade = cascade.of(len(probabilities), context.method)
-        if why := cascade.skips(memory, probabilities, fitted):
-            return Command(goto="conclude", update={**update, "reason": f"not ranked: {why}"})
-        if fitted:
-            update["shown"] = shown(memory, probabilities)
-    return Command(goto="rank", update=update)
-
-
-def _asked(context: Context, services: Services) -> tuple[int, float | None]:
-    """How many candidates are retrieved, and for what coverage; a number comes first."""
-    k = context.k if context.k is not None else services.settings.k
-    if not isinstance(k, int) or not 1 <= k <= MOST_CANDIDATES:
-        raise InputError(f"k = {k!r} is not valid.", f"Give 1 to {MOST_CANDIDATES}.")
-    if context.method not in get_args(Method):
-        raise InputError(f"Method {context.method!r} is unknown.", "Give fitted or knn.")
-    if context.coverage is None and context.k is None:
-        return k, services.settings.coverage
-    return k, context.coverage
+    runtime.stream_writer(
+        {"step": "retrieved", "memory": update["memory"], "candidates": likeliest}
+    )
+    update["timings_ms"] = {"encode": encoded, **update["timings_ms"]}
+    return Command(goto="rank" if ranks else "conclude", update=update)
 
 
 def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
@@ -142,7 +87,7 @@ def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
     services = services_of(context, state.get("generation"))
     candidates = _candidates(state)[: state["shown"]]
     try:
-        image = _image(state["sha256"], state["image"], services).rgb
+        image = services.image(state["sha256"], state["image"]).rgb
         ranker = _ranker(services, state, context)
         _tell_ranking(ranker, candidates)
         with part("rank"):
@@ -158,7 +103,7 @@ async def arank(state: RecognizeState) -> Command[Literal["conclude"]]:
     services = services_of(context, state.get("generation"))
     candidates = _candidates(state)[: state["shown"]]
     try:
-        image = _image(state["sha256"], state["image"], services).rgb
+        image = services.image(state["sha256"], state["image"]).rgb
         ranker = _ranker(services, state, context)
         _tell_ranking(ranker, candidates)
         with part("rank"):
@@ -216,16 +161,6 @@ def _degraded(reason: str, start: float) -> Command[Literal["conclude"]]:
         goto="conclude",
         update={"degraded": True, "reason": reason, "timings_ms": _since(start, "rank")},
     )
-
-
-def _image(sha256: str, named: str, services: Services) -> AdmittedImage:
-    """The image of a hash; admitted again by name where the store has dropped it meanwhile."""
-    try:
-        return services.store.get(sha256)
-    except NotFoundError:
-        image = admit_image(named, services.policy)
-    services.store.put(image)
-    return image
 
 
 def _candidates(state: RecognizeState) -> Sequence[Candidate]:

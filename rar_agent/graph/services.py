@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rar_agent.encoders import Encoder, FloatArray, load_encoder
+from rar_agent.errors import NotFoundError
 from rar_agent.forks import Lock
 from rar_agent.graph.cascade import Cascade, load_cascade
 from rar_agent.graph.pictures import exemplar_images
-from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy
+from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy, admit
 from rar_agent.memory import Memory, memory_folder, open_memory
 from rar_agent.memory.format.generation import stamp
 from rar_agent.memory.rankers import server_hash
@@ -63,7 +64,8 @@ class Services:
         self._memory: Memory | None = None
         self._stamp = b""
         self._encoder: Encoder | None = None
-        self._rankers: dict[bool, Callable[[], Ranker]] = {}
+        self._model: ChatModel | None = None
+        self._rankers: dict[tuple[str, bool], Callable[[], Ranker]] = {}
         self._server: str | None = None
         self._cascades: dict[str, Cascade] = {}
         self._embeddings: OrderedDict[str, tuple[FloatArray, np.float32]] = OrderedDict()
@@ -124,37 +126,52 @@ class Services:
         Raises:
             ConfigurationError: The model or its prompt cannot be loaded.
         """
-        return self._by_prior(False)
+        return self._ranker(self.settings.ranking_prompt, divided=False)
 
     def ranker_of(self, cascade: Cascade) -> Ranker:
         """The same ranker, with what is fitted of its liking for letters divided out."""
-        return self._by_prior(bool(cascade.record and cascade.record.prior))
+        prompt = self.settings.ranking_prompt
+        return self._ranker(prompt, divided=bool(cascade.record and cascade.record.prior))
 
-    def _by_prior(self, divided: bool) -> Ranker:
+    @property
+    def crop_ranker(self) -> Ranker:
+        """Likewise, for the crop of one box."""
+        return self._ranker(self.settings.crop_ranking_prompt, divided=False)
+
+    def _ranker(self, prompt: str, divided: bool) -> Ranker:
         with self._lock:
-            if not self._rankers:
-                self._load_rankers()
-            return self._rankers[divided]()
+            if (prompt, divided) not in self._rankers:
+                self._rankers[prompt, divided] = self._load_ranker(prompt, divided)
+            return self._rankers[prompt, divided]()
 
-    def _load_rankers(self) -> None:
+    def _load_ranker(self, prompt: str, divided: bool) -> Callable[[], Ranker]:
+        model, settings = self.chat_model, self.settings
+        if model is None:
+            retrieval = RetrievalRanker()
+            return lambda: retrieval
+        return Live(
+            prompt,
+            settings.home,
+            lambda prompt: self.asking_ranker(settings.ranker, model, prompt, divided),
+        ).get
+
+    @property
+    def chat_model(self) -> ChatModel | None:
+        """The model that ranks; None where the settings name none.
+
+        Raises:
+            ConfigurationError: It cannot be loaded.
+        """
         settings = self.settings
         if settings.model is None and settings.base_url is None:
-            retrieval = RetrievalRanker()
-            self._rankers = dict.fromkeys((False, True), lambda: retrieval)
-            return
-        from rar_agent.models import load_chat_model  # a second of imports, where it is used
+            return None
+        with self._lock:
+            if self._model is None:
+                from rar_agent.models import load_chat_model  # a second of imports
 
-        model = load_chat_model(settings)
-        self._server = server_hash(model.server)
-
-        def live(divided: bool) -> Callable[[], Ranker]:
-            return Live(
-                settings.ranking_prompt,
-                settings.home,
-                lambda prompt: self.asking_ranker(settings.ranker, model, prompt, divided),
-            ).get
-
-        self._rankers = {divided: live(divided) for divided in (False, True)}
+                self._model = load_chat_model(settings)
+                self._server = server_hash(self._model.server)
+            return self._model
 
     def asking_ranker(
         self, way: str, model: ChatModel, prompt: Prompt, divided: bool = False
@@ -197,22 +214,44 @@ class Services:
         """Hash of where the model is asked; empty where none is loaded."""
         return self._server or ""
 
+    def image(self, sha256: str, named: str) -> AdmittedImage:
+        """The image of a hash; admitted again by name where the store has dropped it meanwhile.
+
+        Raises:
+            ImageError: It may not be read, or is no image within the limits.
+        """
+        try:
+            return self.store.get(sha256)
+        except NotFoundError:
+            image = admit(named, self.policy)
+        self.store.put(image)
+        return image
+
+    def embedding(self, sha256: str) -> tuple[FloatArray, FloatArray] | None:
+        """What `embed` answers for an image that was encoded not long ago; None: it was not."""
+        with self._lock:
+            known = self._embeddings.get(sha256)
+        return None if known is None else (known[0][None], np.array([known[1]], np.float32))
+
     def embed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
         """Embedding of one image, (1, d), and its length before normalisation, (1,)."""
-        with self._lock:
-            known = self._embeddings.get(image.sha256)
-        if known is not None:
-            return known[0][None], np.array([known[1]], np.float32)
-        return self.embed_all([image])
+        return self.embedding(image.sha256) or self.embed_all([image])
 
-    def embed_all(self, images: Sequence[AdmittedImage]) -> tuple[FloatArray, FloatArray]:
-        """Encode images in batches, (n, d) and (n,), and remember them for `embed`."""
+    def embed_all(
+        self, images: Sequence[AdmittedImage], remembered: int = _REMEMBERED
+    ) -> tuple[FloatArray, FloatArray]:
+        """Encode images in batches, (n, d) and (n,), and remember them for `embed`.
+
+        Args:
+            images: At once in memory, so the caller makes them few.
+            remembered: Embeddings that are kept at least, those that were made last.
+        """
         encoder = self.encoder
         with part("encode", images=len(images), device=encoder.device):
             vectors, norms = encoder.encode_images_with_norms([image.rgb for image in images])
         with self._lock:
             for image, vector, norm in zip(images, vectors, norms, strict=True):
                 self._embeddings[image.sha256] = (vector, norm)
-            while len(self._embeddings) > max(_REMEMBERED, len(images)):
+            while len(self._embeddings) > max(_REMEMBERED, remembered, len(images)):
                 self._embeddings.popitem(last=False)
         return vectors, norms
