@@ -1,7 +1,7 @@
 """What boxes are around: crops of it, with its surroundings blurred."""
 
-from rar_agent.detection.crops import CROP_SIDE, CropStyle, crop
+from rar_agent.detection.crops import CropStyle, crop
 from rar_agent.detection.proposal import Proposal
 from rar_agent.types import Box
 
-__all__ = ["CROP_SIDE", "Box", "CropStyle", "Proposal", "crop"]
+__all__ = ["Box", "CropStyle", "Proposal", "crop"]

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from rar_agent.errors import InputError
 from rar_agent.types import Box
 
-CROP_SIDE = 768
+SIDE = 768
 """Longest side of a crop in pixels that is enough for every encoder (260 to 384) and ranker."""
 
 _SMALL, _MEDIUM = 32.0**2, 96.0**2

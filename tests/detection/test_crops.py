@@ -190,7 +190,8 @@ def test_a_box_of_a_panorama_is_no_giant_square():
 HUGE = """
 import resource
 from PIL import Image
-from rar_agent.detection import CROP_SIDE, CropStyle, crop
+from rar_agent.detection import CropStyle, crop
+from rar_agent.detection.crops import SIDE
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -198,7 +199,7 @@ def peak():
 image = Image.new("RGB", (8_000, 5_000), (9, 9, 9))
 before = peak()
 for square in (False, True):
-    crop(image, (0, 0, 8_000, 5_000), CropStyle(square=square, outline=True), CROP_SIDE)
+    crop(image, (0, 0, 8_000, 5_000), CropStyle(square=square, outline=True), SIDE)
 print(peak() - before)
 """
 
