@@ -86,7 +86,7 @@ def compare(
             cautions=list(dict.fromkeys(said)),
             command=shlex.join(["rar-agent", *sys.argv[1:]]),
         )
-        pictures = pictures_of(read[0][0]["suite"]["dataset"], load_settings())
+        pictures = pictures_of(read[0][0]["suite"], load_settings())
         paths = write_comparison(out.with_suffix(""), page, pictures)
         console.print(f"report: {paths.html}", soft_wrap=True)
 

@@ -90,6 +90,7 @@ class Asked:
         self._ranked = recognizer(self._simulated) if ranks else None
         self._namer = self._alone(own) if asks and "alone" in suite.ways else None
         self._policy = Policy.of(own)
+        self._style = cell.crop or suite.crop.style
 
     def entries(self, prefix: str, samples: Sequence[str]) -> Iterator[Entry]:
         """Ask about images, and tell what became of each, as soon as it is known.
@@ -106,7 +107,7 @@ class Asked:
         images: dict[str, AdmittedImage] = {}
         for sample in samples:
             try:
-                images[sample] = read_image(wanted[sample], self._policy)
+                images[sample] = read_image(wanted[sample], self._policy, self._style)
             except ImageError as error:
                 yield _failed(prefix + sample, str(error), type(error).__name__)
         if not images:

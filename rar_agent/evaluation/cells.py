@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from rar_agent.detection import CropStyle
 from rar_agent.errors import InputError
 from rar_agent.evaluation.dataset import DataSet, LabelledImage
-from rar_agent.evaluation.sampling import evenly, few_shot
+from rar_agent.evaluation.sampling import apart, evenly, few_shot, spread
 from rar_agent.evaluation.suite import (
     Candidates,
     Categories,
+    Crops,
     FewShot,
     Suite,
     VocabularyFree,
@@ -36,6 +38,7 @@ class Cell:
         guessed: Whether a model guesses the names of what is learnt, whose labels nobody sees.
         shares: Name of the cell whose memory it asks; empty: its own.
         shots: Exemplars that each category was to give; 0: none.
+        crop: How boxes are shown, to learn and to ask about; None: as the suite says.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Cell:
     guessed: bool = False
     shares: str = ""
     shots: int = 0
+    crop: CropStyle | None = None
 
     @property
     def short(self) -> int:
@@ -89,7 +93,7 @@ def cells_of(suite: Suite, data: DataSet) -> list[Cell]:
 
 def _learns(suite: Suite) -> bool:
     match suite.protocol:
-        case ZeroShot() | Categories(shots=0):
+        case ZeroShot() | Categories(shots=0) | Crops():  # which learns of what is not asked
             return False
     return True
 
@@ -134,6 +138,8 @@ def _cells(suite: Suite, data: DataSet) -> Iterator[Cell]:
                         shares=of,
                         shots=protocol.shots,
                     )
+        case Crops():
+            yield from _shown(suite, protocol, data)
         case VocabularyFree():
             for seed in protocol.seeds:
                 yield Cell(
@@ -173,6 +179,39 @@ def _growing(suite: Suite, protocol: Categories, data: DataSet) -> Iterator[Cell
                 known,
                 test,
                 shots=protocol.shots,
+            )
+
+
+def _shown(suite: Suite, protocol: Crops, data: DataSet) -> Iterator[Cell]:
+    """The same boxes in each style, as they are learnt and as they are asked about."""
+    if not any(one.box for one in data.test):
+        raise InputError(
+            f"Data set '{data.name}' has no boxes, so nothing is cropped.", "Take one that has."
+        )
+    shots, images = protocol.shots, spread([*data.train, *data.test])
+    known = [at for at in range(len(data.categories)) if images[at] >= protocol.images]
+    train, asked = (
+        [one for one in part if one.category in set(known)] for part in (data.train, data.test)
+    )
+    for seed in protocol.seeds if shots else (1,):
+        learnt, test = (train, asked) if train or not shots else apart(asked, shots, seed)
+        if not test:
+            raise InputError(
+                f"Of data set '{data.name}' no image is left to ask about, of {len(known)} "
+                f"categories in {protocol.images} images or more.",
+                "Give smaller protocol.shots or protocol.images.",
+            )
+        for name, recipe in protocol.styles.items():
+            yield Cell(
+                f"{name}, seed {seed}" if shots else name,
+                name,
+                seed,
+                few_shot(learnt, shots, seed) if shots else (),
+                bool(suite.memory.texts) or not shots,
+                known,
+                _asked(test, suite.limit, seed),
+                shots=shots,
+                crop=recipe.style,
             )
 
 

@@ -87,7 +87,7 @@ class Trial:
             changes=_changes(list(records), self.settings.home),
             command=self.command,
         )
-        pictures = pictures_of(suite["dataset"], self.settings)
+        pictures = pictures_of(suite, self.settings)
         return write_comparison(self.folder / "prompts", compared, pictures), recommendation
 
 

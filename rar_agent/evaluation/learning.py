@@ -50,11 +50,12 @@ def learn(
         images = list(cell.learnt)
         categories = [data.categories[one.category] for one in images]
         known = [data.categories[position] for position in cell.known]
+    style = cell.crop or suite.crop.style
     create_memory(
         home,
         cell.memory,
         encoder,
-        LabelledReader(images, categories, Policy.of(settings)) if images else (),
+        LabelledReader(images, categories, Policy.of(settings), style) if images else (),
         names=known if cell.texts else (),
         domain=data.domain,
         templates=suite.memory.templates or tuple(data.templates),
@@ -81,13 +82,13 @@ def _guessed(
         settings.image_side,
     )
     files = {one.key: one for one in cell.learnt}
-    policy = Policy.of(settings)
+    policy, style = Policy.of(settings), suite.crop.style
 
     def guess(keys: Sequence[str]) -> Iterator[Entry]:
         images = {}
         for key in keys:
             try:
-                images[key] = read_image(files[key], policy)
+                images[key] = read_image(files[key], policy, style)
             except ImageError as error:  # nothing is learnt of it
                 yield Entry(key, {"name": "", "error": str(error)})
         for key, found in zip(images, namer.ask(list(images.values())), strict=True):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -18,6 +18,7 @@ from rar_agent.evaluation.report import Paths, write_report
 from rar_agent.evaluation.report.thumbnails import Picture
 from rar_agent.evaluation.report.write import cautions
 from rar_agent.evaluation.run import read_run
+from rar_agent.evaluation.suite import CropRecipe
 from rar_agent.images import Policy
 from rar_agent.settings import Settings
 
@@ -60,7 +61,7 @@ def publish(folder: Path, settings: Settings) -> Published:
     )
     guessed = run["suite"]["protocol"]["kind"] == "vocabulary-free"
     metrics = measure(records, facts, _sentences() if guessed else None)
-    picture = pictures_of(run["suite"]["dataset"], settings)
+    picture = pictures_of(run["suite"], settings)
     paths = write_report(
         folder, run, records, metrics, curves_of(records), picture, failed, settings.home
     )
@@ -76,11 +77,16 @@ def _sentences() -> SentenceModel | None:
         return None
 
 
-def pictures_of(dataset: str | dict[str, object], settings: Settings) -> Picture:
-    """Pictures of a data set by key; none where it is not there any more."""
-    policy = Policy.of(settings)
+def pictures_of(suite: Mapping[str, Any], settings: Settings) -> Picture:
+    """Pictures of a suite's data set by key; none where it is not there any more.
+
+    Args:
+        suite: As a run says it. Boxes are shown as it shows them, in whatever styles its cells do.
+        settings: Where the data set is.
+    """
+    policy, style = Policy.of(settings), CropRecipe.model_validate(suite.get("crop", {})).style
     try:
-        data = load_dataset(dataset, settings)
+        data = load_dataset(suite["dataset"], settings)
         files = {one.key: one for one in (*data.test, *data.train)}
     except RarError:
         files = {}
@@ -88,7 +94,7 @@ def pictures_of(dataset: str | dict[str, object], settings: Settings) -> Picture
     def picture(sample: str) -> Image.Image | None:
         file = files.get(sample)
         try:
-            return read_image(file, policy).rgb if file else None
+            return read_image(file, policy, style).rgb if file else None
         except RarError:
             return None
 

@@ -134,8 +134,10 @@ def describe(
     suite: Suite, data: DataSet, cells: Sequence[Cell], encoder: Encoder, settings: Settings
 ) -> dict[str, Any]:
     """What a run is of, as plain data: with its configuration, all that decides results."""
+    boxes = any(one.box for part in (data.test, data.train) for one in part)
     configuration = {
         "suite": suite.configuration,
+        **({"crop": suite.crop.model_dump(mode="json")} if boxes else {}),
         "dataset": data.checksum,
         "encoder": encoder.fingerprint.identity,
         "precision": encoder.fingerprint.precision,
@@ -177,10 +179,11 @@ def describe(
 def _learnt(suite: Suite, configuration: dict[str, Any]) -> list[Any]:
     """All that decides what memories know, as plain data."""
     asked, recipe = configuration["suite"], suite.ranker
+    shown = [configuration["crop"]] if "crop" in configuration else []
     guesses = [recipe.model, recipe.base_url, recipe.guess_prompt]
     decides = [asked["protocol"], asked["memory"], configuration["dataset"]]
     whose = [configuration["encoder"], configuration["precision"], configuration["rar-agent"]]
-    return [*decides, *whose, guesses if suite.protocol.kind == "vocabulary-free" else []]
+    return [*decides, *shown, *whose, guesses if suite.protocol.kind == "vocabulary-free" else []]
 
 
 def _settings(settings: Settings) -> dict[str, Any]:

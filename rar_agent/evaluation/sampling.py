@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rar_agent.evaluation.dataset import LabelledImage
 
@@ -57,6 +59,41 @@ def evenly(test: Sequence[LabelledImage], limit: int, seed: int) -> list[Labelle
     turns = (images[turn] for turn in range(most) for images in groups if turn < len(images))
     kept = {image.key for image, _ in zip(turns, range(limit), strict=False)}
     return [image for image in test if image.key in kept]
+
+
+def apart(
+    boxes: Sequence[LabelledImage], shots: int, seed: int
+) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """Boxes to learn from and boxes to be asked about, of different images.
+
+    Images come in an order that the seed draws. The boxes of one are to learn from where it has a
+    category that has fewer than `shots` boxes there so far; else they are asked about.
+
+    Args:
+        boxes: Of all images; their order counts.
+        shots: Boxes of each category to learn from, where there are as many; at least 1.
+        seed: Of the draw.
+
+    Returns:
+        Those to learn from, and those to be asked about, in the order of `boxes`.
+    """
+    images: dict[Path, list[LabelledImage]] = {}
+    for one in boxes:
+        images.setdefault(one.file, []).append(one)
+    files = list(images)
+    random.Random(seed).shuffle(files)
+    given: Counter[int] = Counter()
+    for file in files:
+        if any(given[one.category] < shots for one in images[file]):
+            given.update(one.category for one in images.pop(file))
+    return [one for one in boxes if one.file not in images], [
+        one for one in boxes if one.file in images
+    ]
+
+
+def spread(boxes: Iterable[LabelledImage]) -> Counter[int]:
+    """In how many images each category has boxes."""
+    return Counter(category for category, _ in {(one.category, one.file) for one in boxes})
 
 
 def _by_category(images: Iterable[LabelledImage]) -> dict[int, list[LabelledImage]]:

@@ -17,9 +17,11 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from rar_agent.content import content_folders
+from rar_agent.detection import CropStyle
 from rar_agent.errors import ConfigurationError, InputError, NotFoundError
 from rar_agent.settings import MOST_CANDIDATES
 
@@ -29,6 +31,7 @@ model's ranking; a multimodal LLM alone, which reads as many options as fit."""
 
 _TOLD = {"name", "title", "description", "metrics", "beside", "also", "smoke"}
 """Keys that decide no result."""
+_STYLE = CropStyle()
 
 
 def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -45,6 +48,33 @@ Counts = Annotated[
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class CropRecipe(_Part):
+    """How boxes are shown, see `CropStyle`; images that are no boxes are shown as they are."""
+
+    scales: tuple[float, float, float] = _STYLE.scales
+    """Side of the crop in sides of the box, of boxes under 32 x 32 pixels, under 96 x 96, and
+    larger ones, each at least 1."""
+    square: bool = _STYLE.square
+    """Whether the shorter side is widened to the longer one, with grey over the image's edge."""
+    blur: float = _STYLE.blur
+    """Standard deviation of the blur around the box, in sides of the crop, at most 1; 0: sharp."""
+    outline: bool = _STYLE.outline
+    """Whether a red line is drawn around the box."""
+
+    @model_validator(mode="after")
+    def _is_a_style(self) -> CropRecipe:
+        try:
+            _ = self.style
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def style(self) -> CropStyle:
+        """As crops are made."""
+        return CropStyle(self.scales, self.square, self.blur, self.outline)
 
 
 class FewShot(_Part):
@@ -97,7 +127,23 @@ class Candidates(_Part):
     seeds: Seeds = (1,)
 
 
-Protocol = FewShot | ZeroShot | VocabularyFree | Categories | Candidates
+class Crops(_Part):
+    """The same boxes, shown in different styles; each is learnt and asked in its own memory."""
+
+    kind: Literal["crops"] = "crops"
+    styles: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,39}$")], CropRecipe] = Field(
+        min_length=1
+    )
+    """By name, in place of the suite's `crop`; what one does not say is as usual."""
+    shots: int = Field(default=0, ge=0)
+    """Exemplars a category, and no names; 0: names alone. Of a data set that has nothing to learn
+    from, drawn by the seed from images that are then not asked about."""
+    images: int = Field(default=0, ge=0)
+    """Only categories with boxes in at least so many images."""
+    seeds: Seeds = (1,)
+
+
+Protocol = FewShot | ZeroShot | VocabularyFree | Categories | Candidates | Crops
 PROTOCOLS: tuple[type[_Part], ...] = get_args(Protocol)
 
 
@@ -148,6 +194,7 @@ class Suite(_Part):
     """Name of a data set's card, or a card: `{images: FOLDER}` is enough."""
     protocol: Protocol = Field(default_factory=FewShot, discriminator="kind")
     memory: MemoryRecipe = MemoryRecipe()
+    crop: CropRecipe = CropRecipe()
     k: int = Field(default=5, ge=1, le=MOST_CANDIDATES)
     """Candidates, that is distinct categories, that are retrieved and ranked."""
     ranker: RankerRecipe = RankerRecipe()
@@ -184,8 +231,11 @@ class Suite(_Part):
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """All that decides results, as plain data; titles do not."""
-        return self.model_dump(mode="json", exclude=_TOLD)
+        """All that decides results of any data set, as plain data; titles do not.
+
+        `crop` decides results of boxes alone, and is not in it.
+        """
+        return self.model_dump(mode="json", exclude={*_TOLD, "crop"})
 
 
 def configuration_hash(parts: Any) -> str:  # noqa: ANN401 - plain data
@@ -243,7 +293,11 @@ def load_suite(name: str, home: Path, changes: Sequence[str] = ()) -> Suite:
         where = ".".join(steps)
         kind: type[InputError | ConfigurationError] = InputError if changes else ConfigurationError
         if first["type"] == "extra_forbidden":
-            forms: dict[str, type[BaseModel]] = {"memory": MemoryRecipe, "ranker": RankerRecipe}
+            forms: dict[str, type[BaseModel]] = {
+                "memory": MemoryRecipe,
+                "ranker": RankerRecipe,
+                "crop": CropRecipe,
+            }
             form = kinds.get(str(first["loc"][1])) if steps[0] == "protocol" else None
             keys = list((form or forms.get(steps[0], Suite)).model_fields)
             near = get_close_matches(steps[-1], keys, 1)

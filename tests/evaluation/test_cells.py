@@ -1,11 +1,14 @@
 """Cells: what is learnt, and what is asked."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from rar_agent.detection import CropStyle
 from rar_agent.errors import InputError
 from rar_agent.evaluation.cells import cells_of
+from rar_agent.evaluation.dataset import LabelledImage
 from rar_agent.evaluation.suite import Suite
 
 
@@ -89,3 +92,63 @@ def test_what_a_data_set_is_too_small_for(drawings):
         cells_of(suite(protocol={"kind": "categories", "counts": [10]}), drawings)
     with pytest.raises(InputError, match="no test images"):
         cells_of(suite(), replace(drawings, test=[]))
+
+
+STYLES = {"sharp": {"blur": 0}, "square": {"square": True}}
+
+
+@pytest.fixture
+def boxes(drawings):
+    """Boxes of nothing to learn from: of the last category in 2 images, of the others in 12."""
+    listed = [
+        LabelledImage(f"{image}#{category}", Path(f"{image}"), category, (0, 0, 9, 9))
+        for image in range(12)
+        for category in range(6 if image < 2 else 5)
+    ]
+    return replace(drawings, train=[], test=listed)
+
+
+def test_names_of_the_same_boxes_in_each_style(boxes):
+    sharp, square = cells_of(suite(protocol={"kind": "crops", "styles": STYLES}), boxes)
+    assert (sharp.name, sharp.crop) == ("sharp", CropStyle(blur=0))
+    assert (square.name, square.crop) == ("square", CropStyle(square=True))
+    for cell in (sharp, square):
+        assert cell.texts
+        assert cell.learnt == ()
+        assert list(cell.known) == list(range(6))
+        assert cell.test == boxes.test
+
+
+def test_exemplars_of_each_style_are_of_images_that_are_not_asked_about(boxes):
+    asked = {"kind": "crops", "styles": STYLES, "shots": 4, "images": 5, "seeds": [1, 2]}
+    cells = cells_of(suite(protocol=asked), boxes)
+    assert [(cell.name, cell.group) for cell in cells] == [
+        ("sharp, seed 1", "sharp"),
+        ("square, seed 1", "square"),
+        ("sharp, seed 2", "sharp"),
+        ("square, seed 2", "square"),
+    ]
+    assert len({cell.memory for cell in cells}) == 4  # what is learnt looks different
+    for cell in cells:
+        assert list(cell.known) == list(range(5))
+        assert (len(cell.learnt), cell.short, cell.texts) == (5 * 4, 0, False)
+        assert {one.category for one in (*cell.learnt, *cell.test)} == set(range(5))
+        assert not {one.file for one in cell.learnt} & {one.file for one in cell.test}
+    assert cells[0].learnt == cells[1].learnt != cells[2].learnt
+    assert cells[0].test == cells[1].test != cells[2].test
+
+
+def test_exemplars_are_of_train_where_there_is_one(boxes):
+    data = replace(boxes, train=boxes.test[:30], test=boxes.test[30:])
+    asked = {"kind": "crops", "styles": STYLES, "shots": 2}
+    for cell in cells_of(suite(protocol=asked), data):
+        assert set(cell.learnt) <= set(data.train)
+        assert cell.test == data.test
+
+
+def test_what_cannot_be_cropped(boxes, drawings):
+    with pytest.raises(InputError, match="has no boxes"):
+        cells_of(suite(protocol={"kind": "crops", "styles": STYLES}), drawings)
+    for more in ({"images": 13}, {"shots": 12}):
+        with pytest.raises(InputError, match="no image is left to ask about"):
+            cells_of(suite(protocol={"kind": "crops", "styles": STYLES, **more}), boxes)

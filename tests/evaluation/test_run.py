@@ -183,3 +183,63 @@ def test_kill_minus_nine_and_several_processes_change_nothing(
     assert told(tmp_path / "out") == told(tmp_path / "whole")
     lines = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
     assert len({line["key"] for line in lines}) == len(lines) == 72
+
+
+BOXES = """
+dataset: {{source: {{loader: coco}}, name: boxes, folder: {folder}}}
+protocol: {{kind: crops, shots: 2, images: 3, styles: {{tight: {{scales: [1, 1, 1]}}, wide: {{}}}}}}
+memory: {{encoder: builtin}}
+ways: [retrieval]
+"""
+
+
+@pytest.fixture
+def boxes_file(tmp_path, drawings):
+    """A suite of boxes: of two colours in six images, of a third in two."""
+    listed = [one for one in drawings.test if one.category < 2]
+    listed += [one for one in drawings.test if one.category == 2][:2]
+    found = {
+        "images": [{"id": at, "file_name": str(one.file)} for at, one in enumerate(listed)],
+        "categories": [{"id": at, "name": f"{at} discs"} for at in range(3)],
+        "annotations": [
+            {"id": at, "image_id": at, "category_id": one.category, "bbox": [8, 8, 60, 50]}
+            for at, one in enumerate(listed)
+        ],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(found))
+    (tmp_path / "boxes.yaml").write_text(BOXES.format(folder=tmp_path))
+    return tmp_path / "boxes.yaml"
+
+
+def test_boxes_are_learnt_and_asked_about_in_each_style(boxes_file, home, tmp_path):
+    done = run(boxes_file, home, tmp_path / "out")
+    described, records, failed = read_run(done.folder)
+    assert failed == []
+    assert described["dataset"]["test"] == 14
+    assert [cell["known"] for cell in described["cells"].values()] == [2, 2]
+    by_cell = {
+        cell: {record.sample: record for record in records if record.cell == cell}
+        for cell in ("tight, seed 1", "wide, seed 1")
+    }
+    tight, wide = by_cell.values()
+    assert tight.keys() == wide.keys()
+    assert len(tight) == 8
+    assert not any(tight[sample].sha256 == wide[sample].sha256 for sample in tight)
+    assert all(one.retrieval.names[0] == one.truth for one in records)
+
+
+def test_how_boxes_are_shown_decides_results_of_boxes_alone(boxes_file, suite_file, home, tmp_path):
+    settings = load_settings(home=home, device="cpu")
+
+    def prepared(file, *changes):
+        suite = load_suite(str(file), home, changes)
+        return prepare_run(suite, settings, memories=tmp_path / "shared")
+
+    boxes, sharp = prepared(boxes_file), prepared(boxes_file, "crop.blur=0")
+    assert boxes.described["configuration"]["crop"]["blur"] == 0.05
+    assert boxes.described["configuration_hash"] != sharp.described["configuration_hash"]
+    assert boxes.work._home != sharp.work._home
+    usual, other = prepared(suite_file), prepared(suite_file, "crop.blur=0")
+    assert "crop" not in usual.described["configuration"]
+    assert usual.described["configuration_hash"] == other.described["configuration_hash"]
+    assert usual.work._home == other.work._home

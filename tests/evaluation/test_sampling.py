@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rar_agent.evaluation.dataset import LabelledImage
-from rar_agent.evaluation.sampling import evenly, few_shot
+from rar_agent.evaluation.sampling import apart, evenly, few_shot, spread
 
 images_of = st.lists(st.integers(0, 6), max_size=60).map(
     lambda labels: [LabelledImage(f"{i}.jpg", Path(f"{i}.jpg"), c) for i, c in enumerate(labels)]
@@ -88,3 +88,36 @@ def test_seeds_draw_differently():
     images = [LabelledImage(str(i), Path(str(i)), i % 4) for i in range(80)]
     for draw in (few_shot, evenly):
         assert draw(images, 5, 1) == draw(images, 5, 1) != draw(images, 5, 2)
+
+
+boxes_of = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)), max_size=60).map(
+    lambda pairs: [
+        LabelledImage(f"{image}.jpg#{i}", Path(f"{image}.jpg"), category, (0, 0, 9, 9))
+        for i, (image, category) in enumerate(pairs)
+    ]
+)
+
+
+@given(boxes_of, st.integers(1, 5), st.integers(0, 5))
+def test_boxes_are_learnt_from_other_images_than_those_asked_about(boxes, shots, seed):
+    learnt, asked = apart(boxes, shots, seed)
+    assert not {one.file for one in learnt} & {one.file for one in asked}
+    assert [one for one in boxes if one in learnt] == learnt
+    assert [one for one in boxes if one in asked] == asked
+    assert len(learnt) + len(asked) == len(boxes)
+    have, given = (Counter(one.category for one in some) for some in (boxes, learnt))
+    assert all(given[category] >= min(shots, count) for category, count in have.items())
+    assert apart(boxes, shots, seed) == (learnt, asked)
+
+
+def test_the_seed_draws_the_images():
+    boxes = [LabelledImage(f"{i}#1", Path(f"{i}"), 0, (0, 0, 9, 9)) for i in range(40)]
+    drawn = {tuple(one.key for one in apart(boxes, 3, seed)[0]) for seed in range(5)}
+    assert {len(keys) for keys in drawn} == {3}  # no image more than is needed
+    assert len(drawn) == 5
+
+
+@given(boxes_of)
+def test_in_how_many_images_a_category_is(boxes):
+    for category, count in spread(boxes).items():
+        assert count == len({one.file for one in boxes if one.category == category})

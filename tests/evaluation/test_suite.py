@@ -7,10 +7,12 @@ from typing import get_args
 import pytest
 import yaml
 
+from rar_agent.detection import CropStyle
 from rar_agent.errors import ConfigurationError, InputError, NotFoundError
 from rar_agent.evaluation.datasets import load_card
 from rar_agent.evaluation.report.paper import paper_rows
 from rar_agent.evaluation.suite import (
+    CropRecipe,
     FewShot,
     MemoryRecipe,
     Protocol,
@@ -81,13 +83,14 @@ def section(title):
 
 
 @pytest.mark.parametrize(
-    ("prefix", "model"), [("", Suite), ("memory.", MemoryRecipe), ("ranker.", RankerRecipe)]
+    ("prefix", "model"),
+    [("", Suite), ("memory.", MemoryRecipe), ("crop.", CropRecipe), ("ranker.", RankerRecipe)],
 )
 def test_the_document_has_every_key_with_its_default(prefix, model):
     rows = [line.split("|") for line in section("Suites").splitlines() if line.startswith("| `")]
     said = {row[1].strip(" `"): row[2].strip(" `") for row in rows}
     keys = {name: f"{prefix}{name}" for name in model.model_fields}
-    for part in ("memory", "ranker"):  # in the table by their own keys
+    for part in ("memory", "crop", "ranker"):  # in the table by their own keys
         keys.pop(part, None)
     assert set(keys.values()) <= set(said)
     for name, default in model.model_construct().model_dump(mode="json").items():
@@ -144,6 +147,12 @@ def test_changes_reach_any_depth(own):
         ("protocol.seeds=[]", "'protocol.seeds'"),
         ("protocol.seeds=[1, 1]", "a number stands twice"),
         ("protocol.kind=few", "protocol"),
+        ("crop.blurr=0", "no key 'crop.blurr'. Is it 'blur'. Keys: scales, square, blur, outline"),
+        ("crop.blur=2", "'crop' .* Crop blur 2.0 is not from 0 to 1"),
+        ("crop.scales=[1, 1]", "'crop.scales.2'"),
+        ("protocol={kind: crops, styles: {}}", "'protocol.styles' = {} is not valid"),
+        ("protocol={kind: crops, styles: {A/b: {}}}", "'protocol.styles.A/b.*is not valid"),
+        ("protocol={kind: crops, styles: {a: {blur: -1}}}", "Crop blur -1.0 is not from 0 to 1"),
         ("metrics=[top-1, top1]", "no metric 'top1'; there is top-1, top-5, .*latency p50"),
     ],
 )
@@ -181,3 +190,11 @@ def test_a_suite_is_written_as_it_was_read(own, tmp_path):
     suite = load_suite("mine", own, ["protocol.shots=[1, 2]"])
     (tmp_path / "again.yaml").write_text(yaml.safe_dump(suite.model_dump(mode="json")))
     assert load_suite(str(tmp_path / "again.yaml"), own) == suite
+
+
+def test_a_crop_is_changed_and_is_no_part_of_what_decides_images(own):
+    suite = load_suite("mine", own, ["crop.blur=0", "crop.outline=true"])
+    assert suite.crop == CropRecipe(blur=0, outline=True)
+    assert suite.crop.style == CropStyle(blur=0, outline=True)
+    assert CropRecipe().style == CropStyle()
+    assert suite.configuration == load_suite("mine", own).configuration

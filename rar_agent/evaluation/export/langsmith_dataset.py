@@ -156,7 +156,7 @@ def prepare_upload(
         description=" ".join(filter(None, said)),
         metadata={"suite": suite["name"], "run": code, "rar-agent": run["versions"]["rar-agent"]},
         records=records,
-        picture=pictures_of(suite["dataset"], settings) if images else None,
+        picture=pictures_of(suite, settings) if images else None,
         client=client,
     )
 
