@@ -2,63 +2,56 @@
 
 from __future__ import annotations
 
-import glob
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rar_agent.cli.options import BaseUrl, Model, Orders, PromptName, RankerName, pairs
+from rar_agent.cli.asked import (
+    Coverage,
+    ErrorRate,
+    Images,
+    JsonLines,
+    K,
+    MemoryName,
+    MethodName,
+    Only,
+    Where,
+    asked_of,
+    require_model,
+    say_filtered,
+    sources,
+)
+from rar_agent.cli.options import BaseUrl, Model, Orders, PromptName, RankerName
 from rar_agent.errors import InputError
 
 if TYPE_CHECKING:
     from rar_agent.graph.preview import Watched
     from rar_agent.recognizer import Asked, Recognizer
-    from rar_agent.settings import Settings
     from rar_agent.types import Failure, Recognition
 
 
 def recognize(
-    images: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="IMAGE...", help="Image files, folders, globs or https URLs."),
-    ] = None,
+    images: Images = None,
     example: Annotated[
         bool, typer.Option("--example", help="Use the bundled sample photo.")
     ] = False,
-    memory: Annotated[str | None, typer.Option(help="Memory to ask.")] = None,
-    k: Annotated[int | None, typer.Option(help="Candidates, 1 to 26.")] = None,
-    coverage: Annotated[
-        float | None,
-        typer.Option(
-            help="In place of --k: as many candidates as hold the right one so often: 0.95."
-        ),
-    ] = None,
-    error_rate: Annotated[
-        float | None,
-        typer.Option(help="Abstain so that accepted answers are wrong at most so often: 0.05."),
-    ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="BRANCH", help="Answer only categories below it; may be repeated."),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Answer only categories with this metadata, KEY= without; may be repeated.",
-        ),
-    ] = None,
+    memory: MemoryName = None,
+    k: K = None,
+    coverage: Coverage = None,
+    error_rate: ErrorRate = None,
+    only: Only = None,
+    where: Where = None,
     model: Model = None,
     base_url: BaseUrl = None,
     ranker: RankerName = None,
     prompt: PromptName = None,
     orders: Orders = None,
-    method: Annotated[str, typer.Option(help="fitted, or the paper's knn.")] = "fitted",
-    json: Annotated[bool, typer.Option("--json", help="One JSON line an image.")] = False,
+    method: MethodName = "fitted",
+    json: JsonLines = False,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet to this PNG.")] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what the model was sent, and what it answered.")
@@ -69,19 +62,12 @@ def recognize(
     ] = None,
 ) -> None:
     """Recognise images: the best categories of a memory, with probabilities and evidence."""
-    sources = list(_sources(images or [], example))
+    named = [*_example(example), *(images or [])]
+    found = list(sources(named, "recognize"))
     if sheet and not (sheet.suffix.lower() == ".png" and sheet.absolute().parent.is_dir()):
         raise InputError(f"'{sheet}' cannot be written.", "Name a .png file in a folder there is.")
-    if method not in ("fitted", "knn"):
-        raise InputError(f"--method {method} is unknown.", "Choose fitted or knn.")
-    if k is not None and coverage is not None:
-        raise InputError("--coverage takes the place of --k.", "Give one of them.")
-    _refuse_unexplained(explain, html, json, len(sources))
-    _refuse_percent("--coverage", coverage)
-    _refuse_percent("--error-rate", error_rate)
-    asked: Asked = {"method": "knn" if method == "knn" else "fitted", "only": only or ()}
-    if where:
-        asked["where"] = pairs(where, "--where")
+    _refuse_unexplained(explain, html, json, len(found))
+    asked = asked_of(method, k, coverage, error_rate, only, where)
     from rar_agent.recognizer import Recognizer
 
     recognizer = Recognizer(
@@ -95,21 +81,26 @@ def recognize(
         prompt=prompt,
         orders=orders,
     )
-    _require_model(recognizer.settings, {"ranker": ranker, "prompt": prompt, "orders": orders})
+    require_model(recognizer.settings, {"ranker": ranker, "prompt": prompt, "orders": orders})
     with _watched(recognizer, explain) as seen:
-        results = _run(recognizer, sources, asked, json)
-    if (only or where) and recognizer.memory.calibrated:
-        _say_filtered()
+        results = _run(recognizer, found, asked, json)
+    say_filtered(recognizer, asked)
     if not json:
-        named = ["--example"] if example else [sources[0]]
-        again = shlex.join([*named, *(["--memory", memory] if memory else [])])
+        first = "--example" if example else found[0]
+        again = shlex.join([first, *(["--memory", memory] if memory else [])])
         _show(results, again, recognizer.settings.model)
     if seen:
         _explain(results[0], seen, html)
     if sheet:
-        _write_sheet(recognizer, sources, results, sheet)
+        _write_sheet(recognizer, found, results, sheet)
     if any(not _recognised(result) for result in results):
         raise typer.Exit(1)
+
+
+def _example(wanted: bool) -> list[str]:
+    from rar_agent.example import example_photo
+
+    return [str(example_photo())] if wanted else []
 
 
 def _refuse_unexplained(explain: bool, html: Path | None, json: bool, images: int) -> None:
@@ -149,65 +140,10 @@ def _explain(result: Recognition | Failure, seen: Watched, html: Path | None) ->
             write_page(html, page("What was sent", sent_page(result, seen)))
 
 
-def _refuse_percent(option: str, share: float | None) -> None:
-    if share is not None and 1 < share < 100:
-        raise InputError(
-            f"{option} {share:g} is no share: those are under 1.", f"Did you mean {share / 100:g}?"
-        )
-
-
-def _require_model(settings: Settings, given: Mapping[str, object]) -> None:
-    """Refuse what says how a model ranks, where none does.
-
-    Raises:
-        InputError: One is given.
-    """
-    named = [f"--{option}" for option, value in given.items() if value is not None]
-    if named and settings.model is None and settings.base_url is None:
-        raise InputError(
-            f"{named[0]} says how a model ranks, and there is none.",
-            "Give --model too, such as --model openai:gpt-5-mini.",
-        )
-
-
 def _recognised(result: Recognition | Failure) -> bool:
     from rar_agent.types import Recognition
 
     return isinstance(result, Recognition)
-
-
-def _sources(images: list[str], example: bool) -> Iterator[str]:
-    if example:
-        from rar_agent.example import example_photo
-
-        yield str(example_photo())
-    if not images and not example:
-        raise InputError("No image is named.", "Name one, or try: rar-agent recognize --example")
-    for image in images:
-        try:
-            yield from _expanded(image)
-        except (OSError, ValueError):  # no path at all: the image's own error will say so
-            yield image
-
-
-def _expanded(image: str) -> Iterator[str]:
-    from rar_agent.memory.readers import SUFFIXES
-
-    path = Path(image)
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-        if not found:
-            raise InputError(
-                f"'{image}' has no images.", f"Read are {', '.join(sorted(SUFFIXES))}."
-            )
-        yield from map(str, found)
-    elif "://" not in image and not path.exists() and glob.has_magic(image):
-        matches = sorted(glob.glob(image, recursive=True))  # noqa: PTH207 - absolute patterns too
-        if not matches:
-            raise InputError(f"'{image}' matches no file.", "Check the pattern.")
-        yield from matches
-    else:
-        yield image
 
 
 def _run(
@@ -242,14 +178,6 @@ def _show(results: list[Recognition | Failure], asked: str, model: str | None) -
     first = next((result for result in results if isinstance(result, Recognition)), None)
     if first:
         out.print(next_steps(first, asked, model), soft_wrap=True)
-
-
-def _say_filtered() -> None:
-    """On standard error, as it is of the whole run, JSON too."""
-    from rar_agent.cli.show import err
-    from rar_agent.words import FILTERED
-
-    err.print(f"note: {FILTERED}", style="yellow", soft_wrap=True)
 
 
 def _write_sheet(
