@@ -42,7 +42,7 @@ def size(number: float) -> str:
 def counted(number: int, what: str) -> str:
     """A number of things, in words."""
     if number != 1:
-        what = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+        what = f"{what[:-1]}ies" if what.endswith("y") else f"{what}{'e' * what.endswith('x')}s"
     return f"{number:,} {what}"
 
 
