@@ -6,40 +6,30 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from dataclasses import asdict
 from functools import cached_property
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
-from rar_agent.graph import Context, Services, build_recognize
+from rar_agent.detection import Form, Proposer, read_boxes
+from rar_agent.graph import Services, build_recognize
 from rar_agent.graph.answers import SPARE
+from rar_agent.graph.asked import Asked, given
 from rar_agent.graph.calibrate import plan_calibration
+from rar_agent.graph.detect import build_detect
 from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit, read_batches
-from rar_agent.loop import Call, Room, end
+from rar_agent.loop import Call, Room, end, run
 from rar_agent.memory import Memory
 from rar_agent.memory.format.manifest import RankerRecord
 from rar_agent.memory.rankers import keeping_ranker
-from rar_agent.memory.search import Method
 from rar_agent.ranking.cascade import Allowed
 from rar_agent.settings import Settings, load_settings
 from rar_agent.telemetry import part
-from rar_agent.types import Failure, Recognition
+from rar_agent.types import Detections, Failure, Recognition
+
+__all__ = ["Asked", "Recognizer"]
 
 _BEHIND = 8
 """Batches of finished results of a stream that may wait for an earlier image."""
-
-
-class Asked(TypedDict, total=False):
-    """What may be asked of one image; each may be left out."""
-
-    k: int
-    """Candidates; default: the settings' number."""
-    method: Method
-    """`fitted`, or the paper's `knn`."""
-    coverage: float
-    """Share of images whose category is to be among the candidates, in place of `k`."""
-    only: Sequence[str]
-    """Names of branches or categories that may be answered."""
-    where: dict[str, Any]
-    """Metadata that categories must have to be answered: `{"region": "Europe"}`."""
 
 
 class Recognizer:
@@ -49,6 +39,7 @@ class Recognizer:
         memory: Name of the memory; default: the settings' one (`imagenet-1k`).
         model: Multimodal LLM that ranks, as `provider:name`; default: the settings' one, or none.
         settings: Everything else; default: read from rar.toml and the environment.
+        proposer: Proposes boxes for `detect` where none are given; default: the settings' one.
         **overrides: Single settings, such as `k=3`.
 
     Raises:
@@ -64,14 +55,19 @@ class Recognizer:
         memory: str | None = None,
         model: str | None = None,
         settings: Settings | None = None,
+        proposer: Proposer | None = None,
         **overrides: Any,  # noqa: ANN401
     ) -> None:
         self.settings = load_settings(settings, memory=memory, model=model, **overrides)
-        self.services = Services(self.settings, authority="caller", store=ImageStore())
+        self.services = Services(self.settings, "caller", ImageStore(), proposer)
 
     @cached_property
     def _graph(self) -> Any:  # noqa: ANN401 - langgraph's generics do not survive invoke
         return build_recognize(checkpointer=False)  # an agent's would keep our steps in its thread
+
+    @cached_property
+    def _detect_graph(self) -> Any:  # noqa: ANN401 - likewise
+        return build_detect(checkpointer=False)
 
     @property
     def memory(self) -> Memory:
@@ -93,7 +89,7 @@ class Recognizer:
         """
         if not self.services.outdated:
             return False
-        self.services = Services(self.settings, "caller", self.services.store)
+        self.services = self.services.anew()
         return True
 
     def recognize(self, image: ImageSource | AdmittedImage, **asked: Unpack[Asked]) -> Recognition:
@@ -111,7 +107,7 @@ class Recognizer:
             ConfigurationError: Encoder or model cannot be loaded.
         """
         with part("recognize"):
-            answer = self._graph.invoke(**self._given(self._admit(image), asked))
+            answer = self._graph.invoke(**given(self.services, self._admit(image), asked))
         return Recognition.model_validate(answer["recognition"])
 
     async def arecognize(
@@ -129,15 +125,73 @@ class Recognizer:
             **asked: See `Asked`.
         """
         with part("recognize"):
-            given = await asyncio.to_thread(lambda: self._given(self._admit(image), asked))
+            begin = await asyncio.to_thread(lambda: given(self.services, self._admit(image), asked))
             answer: dict[str, Any] = {}
             modes = ["custom", "values"] if tell else ["values"]
-            async for mode, said in self._graph.astream(**given, stream_mode=modes):
+            async for mode, said in self._graph.astream(**begin, stream_mode=modes):
                 if mode == "values":
                     answer = said
                 elif tell:
                     await tell(said)
         return Recognition.model_validate(answer["recognition"])
+
+    def detect(
+        self,
+        image: ImageSource | AdmittedImage,
+        boxes: object = None,
+        form: Form = "xywh",
+        tell: Callable[[dict[str, Any]], None] | None = None,
+        **asked: Unpack[Asked],
+    ) -> Detections:
+        """Recognise what is in each box of an image.
+
+        Args:
+            image: As for `recognize`.
+            boxes: In any of the forms of `detection.read_boxes`, such as a list of four numbers
+                each, or a `supervision.Detections`; None: the settings' proposer proposes them.
+            form: Of plain numbers: `xywh`, `xyxy`, `cxcywh` in pixels, or with `-relative`, in
+                shares of the image.
+            tell: Told under way of each `step`: `encoded`, with how many `boxes` `of` how many, and
+                `ranking`, when a model is asked.
+            **asked: See `Asked`.
+
+        Raises:
+            ImageError: It is no image within the limits.
+            InputError: A box is none, there are too many, or what is asked is not valid.
+            NotFoundError: There is no such memory, or a filter names an unknown branch.
+            ConfigurationError: Encoder, model or proposer cannot be loaded, or none proposes.
+        """
+
+        async def told(said: dict[str, Any]) -> None:
+            if tell:
+                tell(said)
+
+        return run(self.adetect(image, boxes, form, told, **asked))
+
+    async def adetect(
+        self,
+        image: ImageSource | AdmittedImage,
+        boxes: object = None,
+        form: Form = "xywh",
+        tell: Callable[[dict[str, Any]], Awaitable[None]] | None = None,
+        **asked: Unpack[Asked],
+    ) -> Detections:
+        """Like `detect`, without blocking the event loop."""
+        with part("detect"):
+            admitted = await asyncio.to_thread(self._admit, image)  # held until it is done
+            begin = await asyncio.to_thread(given, self.services, admitted, asked)
+            if boxes is not None:
+                proposals = read_boxes(boxes, admitted.rgb.size, form)
+                begin["input"]["boxes"] = [asdict(proposal) for proposal in proposals]
+            answer: dict[str, Any] = {}
+            async for mode, said in self._detect_graph.astream(
+                **begin, stream_mode=["custom", "values"]
+            ):
+                if mode == "values":
+                    answer = said
+                elif tell:
+                    await tell(said)
+        return Detections.model_validate(answer["detections"])
 
     def stream(
         self, images: Iterable[ImageSource | AdmittedImage], **asked: Unpack[Asked]
@@ -243,7 +297,7 @@ class Recognizer:
         with keeping_ranker(self.settings.home, self.memory.name) as keep:
             record = plan.run(progress)
             keep(record)
-        self.services = Services(self.settings, "caller", self.services.store)
+        self.services = self.services.anew()
         return record
 
     def _admit(self, image: ImageSource | AdmittedImage) -> AdmittedImage:
@@ -257,7 +311,7 @@ class Recognizer:
         async with room.place():
             with part("recognize"):
                 self.services.store.put(image)
-                answer = await self._graph.ainvoke(**self._given(image, asked))
+                answer = await self._graph.ainvoke(**given(self.services, image, asked))
         return Recognition.model_validate(answer["recognition"])
 
     def _room(self) -> Room:
@@ -293,40 +347,6 @@ class Recognizer:
             if admitted:
                 self.services.embed_all(admitted)
             yield batch
-
-    def _given(self, image: AdmittedImage, asked: Asked) -> dict[str, Any]:
-        """What the graph is run with."""
-        services = self.services
-        context = Context(
-            k=asked.get("k"),
-            method=asked.get("method", "fitted"),
-            coverage=asked.get("coverage"),
-            only=tuple(asked.get("only", ())),
-            where=asked.get("where"),
-            services=services,
-        )
-        return {
-            "input": {"image": image.sha256, "source": image.name},
-            "context": context,
-            "config": {"tags": ["rar-agent"], "metadata": _traced_as(services)},
-        }
-
-
-def _traced_as(services: Services) -> dict[str, str | int]:
-    """What a trace is found by, in LangSmith for one."""
-    settings, memory, ranker = services.settings, services.memory, services.ranker
-    found: dict[str, str | int] = {
-        "rar_memory": memory.name,
-        "rar_generation": memory.manifest.generation,
-        "rar_encoder": f"{memory.manifest.encoder.name} {memory.fingerprint.identity}",
-    }
-    if not ranker.asks:
-        return found
-    return found | {
-        "rar_model": settings.model or "",
-        "rar_prompt": settings.ranking_prompt,
-        "rar_prompt_hash": ranker.prompt_hash,
-    }
 
 
 def _result(one: Failure | Call[Recognition]) -> Recognition | Failure:

@@ -25,10 +25,10 @@ BELOW = {
     "prompts": {"content", "images"},
     "models": {"loop", "prompts", "images", "device"},
     "ranking": {"loop", "models", "prompts", "images"},
-    "graph": {"memory", "ranking", "encoders", "images", "models", "prompts", "loop"},
-    "recognizer": {"graph", "memory", "ranking", "images", "loop"},
+    "graph": {"memory", "ranking", "encoders", "images", "models", "prompts", "loop", "detection"},
+    "recognizer": {"graph", "memory", "ranking", "images", "loop", "detection"},
     "batch": set(),
-    "detection": {"images"},
+    "detection": {"images", "device"},
     "evaluation": {"recognizer", "batch", "graph", "memory", "ranking", "encoders", "images"}
     | {"models", "prompts", "content", "words", "loop", "detection"},
     "sheet": {"images"},
@@ -36,11 +36,13 @@ BELOW = {
     "explained": {"graph", "models", "images", "words"},
     "doctor": {"graph", "memory", "encoders", "prompts", "models", "device"},
     "finetune": {"graph", "memory", "ranking", "encoders", "images", "models", "prompts"},
-    "agents": {"recognizer", "graph", "memory", "models", "prompts", "images", "loop"},
-    "ui": {"recognizer", "graph", "memory", "encoders", "images", "prompts", "words", "explained"},
+    "agents": {"recognizer", "graph", "memory", "models", "prompts", "images", "loop"}
+    | {"detection"},
+    "ui": {"recognizer", "graph", "memory", "encoders", "images", "prompts", "words", "explained"}
+    | {"detection"},
     "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
     | {"graph", "models", "prompts", "finetune", "words", "explained", "ui", "agents"}
-    | {"evaluation"},
+    | {"evaluation", "detection"},
 }
 
 

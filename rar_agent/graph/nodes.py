@@ -48,7 +48,7 @@ def admit(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
         "abstain": "",
         "reason": "",
         "degraded": False,
-        "timings_ms": _since(start, "admit"),
+        "timings_ms": {"admit": _since(start)},
     }
 
 
@@ -68,7 +68,7 @@ def retrieve(
         image = services.image(state["sha256"], state["image"])
         start = perf_counter()
         vector, norm = services.embed(image)
-        encoded = 1000 * (perf_counter() - start)
+        encoded = _since(start)
         update, ranks = retrieved(vector, norm, wanted, services, services.ranker)
     likeliest = [
         {"name": candidate["category"]["name"], "probability": candidate["probability"]}
@@ -86,15 +86,16 @@ def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
     context, start = context_of(get_runtime(Context)), perf_counter()
     services = services_of(context, state.get("generation"))
     candidates = _candidates(state)[: state["shown"]]
+    outcome: Ranking | ProviderError
     try:
         image = services.image(state["sha256"], state["image"]).rgb
         ranker = _ranker(services, state, context)
         _tell_ranking(ranker, candidates)
         with part("rank"):
-            ranking = ranker.rank(image, candidates, order_seed(services, state))
+            outcome = ranker.rank(image, candidates, order_seed(services, state["sha256"]))
     except ProviderError as error:
-        return _degraded(error.message, start)
-    return _ranked(ranking, start)
+        outcome = error
+    return Command(goto="conclude", update=ranked_update(outcome, _since(start)))
 
 
 async def arank(state: RecognizeState) -> Command[Literal["conclude"]]:
@@ -102,15 +103,17 @@ async def arank(state: RecognizeState) -> Command[Literal["conclude"]]:
     context, start = context_of(get_runtime(Context)), perf_counter()
     services = services_of(context, state.get("generation"))
     candidates = _candidates(state)[: state["shown"]]
+    outcome: Ranking | ProviderError
     try:
         image = services.image(state["sha256"], state["image"]).rgb
         ranker = _ranker(services, state, context)
         _tell_ranking(ranker, candidates)
         with part("rank"):
-            ranking = await ranker.arank(image, candidates, order_seed(services, state))
+            seed = order_seed(services, state["sha256"])
+            outcome = await ranker.arank(image, candidates, seed)
     except ProviderError as error:
-        return _degraded(error.message, start)
-    return _ranked(ranking, start)
+        outcome = error
+    return Command(goto="conclude", update=ranked_update(outcome, _since(start)))
 
 
 def conclude(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -145,32 +148,26 @@ def _tell_ranking(ranker: Ranker, candidates: Sequence[Candidate]) -> None:
         )
 
 
-def _ranked(ranking: Ranking, start: float) -> Command[Literal["conclude"]]:
-    update: dict[str, Any] = {
-        "ranking": ranking.model_dump(mode="json"),
-        "timings_ms": _since(start, "rank"),
-    }
-    if ranking.parse_status == "failed":
+def ranked_update(outcome: Ranking | ProviderError, took_ms: float) -> dict[str, Any]:
+    """What a ranking, or why there is none, adds to the state."""
+    update: dict[str, Any] = {"timings_ms": {"rank": took_ms}}
+    if isinstance(outcome, ProviderError):
+        return {**update, "degraded": True, "reason": outcome.message}
+    update["ranking"] = outcome.model_dump(mode="json")
+    if outcome.parse_status == "failed":
         update["degraded"] = True
-        update["reason"] = f"the model's answer names none of the options: {ranking.raw[:120]!r}"
-    return Command(goto="conclude", update=update)
-
-
-def _degraded(reason: str, start: float) -> Command[Literal["conclude"]]:
-    return Command(
-        goto="conclude",
-        update={"degraded": True, "reason": reason, "timings_ms": _since(start, "rank")},
-    )
+        update["reason"] = f"the model's answer names none of the options: {outcome.raw[:120]!r}"
+    return update
 
 
 def _candidates(state: RecognizeState) -> Sequence[Candidate]:
     return [Candidate.model_validate(candidate) for candidate in state["candidates"]]
 
 
-def order_seed(services: Services, state: RecognizeState) -> int:
+def order_seed(services: Services, sha256: str) -> int:
     """Of the order of options: the same image is shown the same way, other images otherwise."""
-    return services.settings.seed * 1_000_003 + int(state["sha256"][:8], 16)
+    return services.settings.seed * 1_000_003 + int(sha256[:8], 16)
 
 
-def _since(start: float, part: str) -> dict[str, float]:
-    return {part: 1000 * (perf_counter() - start)}
+def _since(start: float) -> float:
+    return 1000 * (perf_counter() - start)

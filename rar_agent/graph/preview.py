@@ -88,7 +88,7 @@ def preview(
         candidates,
         len(found),
         to_picture(image.rgb, settings.image_side),
-        services.asker.questions(image.rgb, candidates, order_seed(services, state)),
+        services.asker.questions(image.rgb, candidates, order_seed(services, state["sha256"])),
         (update.get("abstain") or update.get("reason", "")) if retrieved.goto == "conclude" else "",
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rar_agent.detection.proposers import Proposer, load_proposer
 from rar_agent.encoders import Encoder, FloatArray, load_encoder
 from rar_agent.errors import NotFoundError
 from rar_agent.forks import Lock
@@ -17,10 +18,11 @@ from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy, admit
 from rar_agent.memory import Memory, memory_folder, open_memory
 from rar_agent.memory.format.generation import stamp
 from rar_agent.memory.rankers import server_hash
-from rar_agent.prompts import Live, Prompt
+from rar_agent.prompts import Live, Prompt, load_prompt
 from rar_agent.ranking import (
     AskingRanker,
     ChoiceRanker,
+    CropsRanker,
     ListwiseRanker,
     PairwiseRanker,
     Ranker,
@@ -49,6 +51,7 @@ class Services:
         settings: Which memory, model, device, limits.
         authority: Whose word a string naming an image is.
         store: Where admitted images are looked up; default: one in memory.
+        proposer: Proposes boxes; default: the settings' one.
     """
 
     def __init__(
@@ -56,19 +59,27 @@ class Services:
         settings: Settings,
         authority: Authority = "model",
         store: ImageStore | None = None,
+        proposer: Proposer | None = None,
     ) -> None:
         self.settings = settings
         self.policy = Policy.of(settings, authority)
         self.store = store or ImageStore()
+        self._authority: Authority = authority
+        self._proposer = self._given_proposer = proposer
         self._lock = Lock()
         self._memory: Memory | None = None
         self._stamp = b""
         self._encoder: Encoder | None = None
         self._model: ChatModel | None = None
         self._rankers: dict[tuple[str, bool], Callable[[], Ranker]] = {}
+        self._crops_ranker: Callable[[], CropsRanker] | None = None
         self._server: str | None = None
         self._cascades: dict[str, Cascade] = {}
         self._embeddings: OrderedDict[str, tuple[FloatArray, np.float32]] = OrderedDict()
+
+    def anew(self) -> Services:
+        """The same, with nothing loaded but the images."""
+        return Services(self.settings, self._authority, self.store, self._given_proposer)
 
     @property
     def memory(self) -> Memory:
@@ -137,6 +148,34 @@ class Services:
     def crop_ranker(self) -> Ranker:
         """Likewise, for the crop of one box."""
         return self._ranker(self.settings.crop_ranking_prompt, divided=False)
+
+    @property
+    def crops_ranker(self) -> CropsRanker | None:
+        """Asks about several crops at once; None where nobody does."""
+        settings, model = self.settings, self.chat_model
+        if model is None or settings.ranker != "listwise" or settings.crops_together == 1:
+            return None
+        with self._lock:
+            if self._crops_ranker is None:
+                self._crops_ranker = Live(
+                    settings.crops_prompt,
+                    settings.home,
+                    lambda several: self._several(model, several),
+                ).get
+            return self._crops_ranker()
+
+    def _several(self, model: ChatModel, several: Prompt) -> CropsRanker:
+        settings, memory = self.settings, self.memory
+        return CropsRanker(
+            model,
+            load_prompt(settings.crop_ranking_prompt, settings.home),
+            memory.manifest.domain,
+            settings.orders,
+            exemplar_images(memory, Policy.of(settings)),
+            image_side=settings.image_side,
+            several=several,
+            together=settings.crops_together,
+        )
 
     def _ranker(self, prompt: str, divided: bool) -> Ranker:
         with self._lock:
@@ -208,6 +247,18 @@ class Services:
                     self.memory, prompt_hash, self.settings, self._server
                 )
             return self._cascades[prompt_hash]
+
+    @property
+    def proposer(self) -> Proposer | None:
+        """Who proposes boxes; None where nobody does.
+
+        Raises:
+            ConfigurationError: It cannot be loaded.
+        """
+        with self._lock:
+            if self._proposer is None and self.settings.proposer:
+                self._proposer = load_proposer(self.settings.proposer, self.settings)
+            return self._proposer
 
     @property
     def server(self) -> str:
