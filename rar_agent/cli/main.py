@@ -14,7 +14,17 @@ from typing import Annotated
 
 import typer
 
-from rar_agent.cli import doctor, evaluate, finetune, mcp, memory, prompts, recognize, ui
+from rar_agent.cli import (
+    detect,
+    doctor,
+    evaluate,
+    finetune,
+    mcp,
+    memory,
+    prompts,
+    recognize,
+    ui,
+)
 from rar_agent.errors import RarError
 
 app = typer.Typer(
@@ -25,6 +35,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("recognize")(recognize.recognize)
+app.command("detect")(detect.detect)
 app.command("ui")(ui.ui)
 app.command("mcp")(mcp.mcp)
 app.command("doctor")(doctor.doctor)

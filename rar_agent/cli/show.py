@@ -71,7 +71,7 @@ def one(recognition: Recognition, model: str | None = None) -> Group:
         style = "bold" if place == 1 and recognition.decision == "accepted" else ""
         share = percent(ranked.probability)
         table.add_row(str(place), ranked.category.name, share, nearest, style=style)
-    parts: list[Table | Text] = [Text(_near(recognition.source), style="dim"), table]
+    parts: list[Table | Text] = [Text(near(recognition.source), style="dim"), table]
     if recognition.branches:
         parts.append(_branches(recognition))
     return Group(*parts, *_notes(recognition, model))
@@ -146,7 +146,7 @@ def next_steps(recognition: Recognition, asked: str, model: str | None = None) -
     return Group(*lines) if len(lines) > 1 else Group()
 
 
-def _near(path: str) -> str:
+def near(path: str) -> str:
     """A path as seen from the working directory, where it lies below it."""
     place = Path(path)
     return str(place.relative_to(Path.cwd())) if place.is_relative_to(Path.cwd()) else path
