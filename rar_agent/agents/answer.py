@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # torch is not needed to tell of tools
     from rar_agent.memory import Memory
-    from rar_agent.types import Recognition
+    from rar_agent.types import Detection, Detections, Recognition
 
 _TOOL = (
     "Recognise which one exactly an image shows{what}, by comparing it with a memory of known "
     "categories. Use it instead of guessing when the exact name matters. Returns the best "
-    "categories with probabilities."
+    "categories with probabilities. Give boxes where it shows several objects, or small ones."
 )
 _EXAMPLES = 4
 SHORT = 60
@@ -66,6 +66,42 @@ def describe(recognition: Recognition, most: int = 26) -> str:
             lines.append("Ranking failed, so the order is retrieval's; the artifact says why.")
     lines.append(f"Probability: {trace.probability_means}.")
     return "\n".join(lines)
+
+
+def describe_boxes(detections: Detections, most: int = 2) -> str:
+    """What is in each box, a line each, by its number from 1.
+
+    Args:
+        detections: What was found.
+        most: Categories that are named of a box; the second is the runner-up, and none follows.
+    """
+    lines = [
+        f"{number}. {_in_box(detection, most)}."
+        for number, detection in enumerate(detections.detections, start=1)
+    ]
+    traces = [one.recognition.trace for one in detections.detections if one.recognition]
+    if failed := sum(trace.degraded for trace in traces):
+        lines.append(
+            f"Ranking failed for {failed} of {len(lines)}, whose order is retrieval's; the "
+            "artifact says why."
+        )
+    if means := dict.fromkeys(trace.probability_means for trace in traces):
+        lines.append(f"Probability: {'; or '.join(means)}.")
+    return "\n".join(lines)
+
+
+def _in_box(detection: Detection, most: int) -> str:
+    found = detection.recognition
+    if found is None:
+        why = detection.failure.error if detection.failure else "nothing was found"
+        return f"Failed: {plain(why.partition('. ')[0], 80).rstrip('.')}"
+    shares = [_share(c.category.name, c.probability) for c in found.categories[: min(most, 2)]]
+    if found.decision == "accepted":
+        return ", or ".join(shares)
+    why = found.trace.abstained.partition(":")[0]
+    if branch := found.branch:
+        why += f", but one of {_share(branch.name, branch.probability)}"
+    return f"Not recognised, {why}" + (f"; best guess {shares[0]}" if shares else "")
 
 
 def _share(name: str, probability: float) -> str:

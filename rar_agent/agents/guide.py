@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +16,7 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import BaseModel, Field
 
+from rar_agent.agents.boxes import Boxes, shares
 from rar_agent.agents.conversation import ATTACHED, find_image
 from rar_agent.agents.kept import image_store
 from rar_agent.agents.recognizers import context_of
@@ -34,6 +36,7 @@ class AskFieldGuideInput(BaseModel):
     question: str = Field(
         default="What exactly is this?", max_length=500, description="What to find out about it."
     )
+    boxes: Boxes = Field(default_factory=list)
 
 
 def asking(agent: CompiledStateGraph[Any, Any, Any, Any], settings: Settings) -> BaseTool:
@@ -45,8 +48,15 @@ def asking(agent: CompiledStateGraph[Any, Any, Any, Any], settings: Settings) ->
     """
     guide = agent.with_config(recursion_limit=_MOST_STEPS)
 
-    def given(image: str, question: str, runtime: ToolRuntime | None) -> dict[str, Any]:
+    def given(
+        image: str,
+        question: str,
+        boxes: Sequence[Sequence[float]],
+        runtime: ToolRuntime | None,
+    ) -> dict[str, Any]:
         """What the guide is sent: the photo, as the first of its own conversation."""
+        if boxes:
+            question += f"\nboxes: {json.dumps(shares(boxes))}"
         sha256 = image_store(settings).put(find_image(image, runtime, settings))
         content: list[str | dict[str, Any]] = [
             reference("image_1"),
@@ -58,19 +68,21 @@ def asking(agent: CompiledStateGraph[Any, Any, Any, Any], settings: Settings) ->
     def run(
         image: str,
         question: str = "What exactly is this?",
+        boxes: Sequence[Sequence[float]] = (),
         runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
     ) -> tuple[str, dict[str, Any]]:
         with telling(), _trying():
-            sent = given(image, question, runtime)
+            sent = given(image, question, boxes, runtime)
             return _answer(guide.invoke(sent, context=context_of(runtime)))
 
     async def arun(
         image: str,
         question: str = "What exactly is this?",
+        boxes: Sequence[Sequence[float]] = (),
         runtime: ToolRuntime = None,  # type: ignore[assignment]
     ) -> tuple[str, dict[str, Any]]:
         with telling(), _trying():
-            sent = await asyncio.to_thread(given, image, question, runtime)
+            sent = await asyncio.to_thread(given, image, question, boxes, runtime)
             return _answer(await guide.ainvoke(sent, context=context_of(runtime)))
 
     return StructuredTool.from_function(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -11,13 +11,14 @@ from langchain.tools import ToolRuntime
 from langchain_core.tools import StructuredTool, ToolException
 from pydantic import BaseModel, Field, create_model
 
-from rar_agent.agents.answer import describe, tool_description
+from rar_agent.agents.answer import describe, describe_boxes, tool_description
+from rar_agent.agents.boxes import FORM, Boxes, shares
 from rar_agent.agents.conversation import find_image
 from rar_agent.agents.recognizers import Recognizers
 from rar_agent.errors import InputError, RarError
 from rar_agent.recognizer import Asked, Recognizer
 from rar_agent.telemetry import events
-from rar_agent.types import Recognition
+from rar_agent.types import Detections, Recognition
 
 _log = events(__name__)
 
@@ -33,6 +34,7 @@ class RecognizeImageInput(BaseModel):
         "the second. Never image data."
     )
     top_k: int = Field(default=NAMED, ge=1, le=26, description="How many candidates to name.")
+    boxes: Boxes = Field(default_factory=list)
 
 
 @contextmanager
@@ -60,7 +62,8 @@ def make_recognize_image(
     """A tool that recognises images of the conversation, or files under the settings' roots.
 
     The model gets a few lines; the program gets the whole recognition, as plain data, in the tool
-    message's `artifact`. Errors come back as tool messages that say what to do.
+    message's `artifact`: a dumped `Recognition`, or `Detections` where the model gave boxes. Errors
+    come back as tool messages that say what to do.
 
     Args:
         recognizer: What to ask; default: one from the settings, loaded at the first call.
@@ -80,24 +83,34 @@ def make_recognize_image(
     def run(
         image: str,
         top_k: int = NAMED,
+        boxes: Sequence[Sequence[float]] = (),
         memory: str | None = None,
         runtime: ToolRuntime = None,  # type: ignore[assignment] # Optional would not be injected
     ) -> tuple[str, dict[str, Any]]:
         with telling():
             chosen = asked.of(memory, runtime)
             found = find_image(image, runtime, chosen.settings)
-            return _answer(chosen.recognize(found, **_more(chosen, top_k)), top_k)
+            more, given = _more(chosen, top_k), shares(boxes)
+            if given:
+                tell = runtime.stream_writer if runtime else None
+                return _answer(chosen.detect(found, given, FORM, tell, **more), top_k)
+            return _answer(chosen.recognize(found, **more), top_k)
 
     async def arun(
         image: str,
         top_k: int = NAMED,
+        boxes: Sequence[Sequence[float]] = (),
         memory: str | None = None,
         runtime: ToolRuntime = None,  # type: ignore[assignment]
     ) -> tuple[str, dict[str, Any]]:
         with telling():
             chosen = await asyncio.to_thread(asked.of, memory, runtime)
             found = await asyncio.to_thread(find_image, image, runtime, chosen.settings)
-            return _answer(await chosen.arecognize(found, **_more(chosen, top_k)), top_k)
+            more, given = _more(chosen, top_k), shares(boxes)
+            if given:
+                detected = await chosen.adetect(found, given, FORM, _telling(runtime), **more)
+                return _answer(detected, top_k)
+            return _answer(await chosen.arecognize(found, **more), top_k)
 
     return StructuredTool.from_function(
         run,
@@ -121,13 +134,26 @@ def _schema(memories: Sequence[str] | None) -> type[BaseModel]:
     )
 
 
+def _telling(runtime: ToolRuntime | None) -> Callable[[dict[str, Any]], Awaitable[None]]:
+    """Progress, to who streams the agent."""
+
+    async def tell(said: dict[str, Any]) -> None:
+        if runtime:
+            runtime.stream_writer(said)
+
+    return tell
+
+
 def _more(recognizer: Recognizer, top_k: int) -> Asked:
     """More candidates, where they are wanted; never fewer, which would not leave much to rank."""
     return {"k": top_k} if top_k > max(NAMED, recognizer.settings.k) else {}
 
 
-def _answer(recognition: Recognition, top_k: int) -> tuple[str, dict[str, Any]]:
-    return describe(recognition, top_k), recognition.model_dump(mode="json")
+def _answer(found: Recognition | Detections, top_k: int) -> tuple[str, dict[str, Any]]:
+    plain = found.model_dump(mode="json")
+    if isinstance(found, Recognition):
+        return describe(found, top_k), plain
+    return describe_boxes(found, top_k), plain
 
 
 recognize_image = make_recognize_image()

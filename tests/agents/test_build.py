@@ -68,6 +68,30 @@ def test_an_agent_asks_its_guide_and_answers_with_evidence(recognizer):
     assert "iVBOR" not in str(chat.seen)  # no image is sent to this model
 
 
+def test_a_guide_is_told_which_boxes_are_meant(recognizer):
+    boxes = [[0, 0, 0.5, 1], [0.5, 0, 1, 1]]
+    chat = model(
+        call("ask_field_guide", image="image_1", question="Which discs?", boxes=boxes),
+        call("recognize_image", image="image_1", boxes=boxes),
+        "Red and red.",
+        "Both are red.",
+    )
+    agent = build_agent(chat, recognizer)
+    state = agent.invoke({"messages": [HumanMessage([block(draw("red", 99))])]})
+    [answered] = tool_messages(state)
+    assert chat.seen[1][-1].text.endswith(
+        "Which discs?\nboxes: [[0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]]"
+    )
+    [found] = answered.artifact["recognitions"]
+    assert len(found["detections"]) == 2
+    wrong = model(call("ask_field_guide", image="image_1", boxes=[[0, 0, 96, 96]]), "Sorry.")
+    [told] = tool_messages(
+        build_agent(wrong, recognizer).invoke({"messages": state["messages"][:1]})
+    )
+    assert told.status == "error"
+    assert "Divide pixels" in told.content
+
+
 def test_instructions_are_a_file_that_may_be_edited_meanwhile(place, recognizer, tmp_path):
     settings = recognizer.settings.model_copy(update={"agent_prompt": "mine@1"})
     own = place / "prompts" / "mine" / "1.yaml"

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
+from PIL import Image
 
 from rar_agent import Category, Recognition, Recognizer, make_recognize_image, recognize_image
 from rar_agent.agents import AgentContext
@@ -20,6 +21,7 @@ from rar_agent.errors import NotFoundError
 from rar_agent.images import admit
 from rar_agent.memory import create_memory, remove_from_memory
 from rar_agent.prompts import load_prompt
+from rar_agent.types import Detections
 from tests.agents.conftest import block, model, tool_messages
 from tests.conftest import draw
 from tests.openai_server import Reply, tool_call
@@ -71,6 +73,91 @@ def test_a_model_that_wants_few_names_has_them_of_a_full_ranking(
     assert len(message.artifact["categories"]) == ranked
 
 
+def both(left, right):
+    """Discs of one colour beside those of another."""
+    image = Image.new("RGB", (192, 96))
+    for number, colour in enumerate((left, right)):
+        image.paste(draw(colour, 99), (96 * number, 0))
+    return image
+
+
+HALVES = [[0, 0, 0.5, 1], [0.5, 0, 1, 1]]
+
+
+def test_each_box_is_recognised_by_itself(discs_tool):
+    content = [block(draw("black", 1)), block(both("red", "blue"))]
+    message = ask(discs_tool, content, image="image_2", boxes=HALVES)
+    first, second, means = message.content.splitlines()
+    assert first.startswith("1. red discs ")
+    assert ", or " in first
+    assert second.startswith("2. blue discs ")
+    assert means.startswith("Probability: ")
+    json.dumps(message.artifact)
+    found = Detections.model_validate(message.artifact)
+    assert (found.source, found.width, found.height, found.proposer) == ("image_2", 192, 96, "")
+    assert [one.box for one in found.detections] == [(0, 0, 96, 96), (96, 0, 96, 96)]
+    assert [one.label for one in found.detections] == ["red discs", "blue discs"]
+    assert all(one.recognition.categories[0].exemplars for one in found.detections)
+
+
+def test_boxes_that_hold_nothing_known_or_nothing_at_all(discs_tool, photo):
+    image = Image.new("RGB", (400, 200))
+    image.paste(draw("red", 99, 200), (0, 0))
+    image.paste(admit(photo).rgb.resize((200, 200)), (200, 0))
+    boxes = [HALVES[0], HALVES[1], [1.1, 0, 1.4, 1]]
+    message = ask(discs_tool, [block(image)], image="image_1", boxes=boxes)
+    known, strange, outside = message.content.splitlines()[:3]
+    assert message.status == "success"
+    assert known.startswith("1. red discs")
+    assert strange.startswith("2. Not recognised, nothing similar enough; best guess ")
+    assert outside.startswith("3. Failed: Box [440.0, 0.0, 120.0, 200.0] is not in an image")
+    assert [one.label for one in Detections.model_validate(message.artifact).detections] == [
+        "red discs",
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize("boxes", [None, []])
+def test_no_boxes_are_the_whole_image(discs_tool, boxes):
+    message = ask(discs_tool, [block(draw("red", 99))], image="image_1", boxes=boxes)
+    assert message.content.startswith("Answer: red discs")
+
+
+@pytest.mark.parametrize(
+    ("boxes", "says"),
+    [
+        ([[0, 0, 96, 96]], "Divide pixels by the width or height"),
+        ([[0, 0, 1, 1], [0.5, 0.5, 0.2, 0.2]], "Box 2, 0.5, 0.5, 0.2, 0.2, has no area."),
+        ([[0, 0, 1]], "at least 4 items"),
+        ([[0, 0, 1, 1]] * 21, "at most 20 items"),
+        ("the cat", "valid list"),
+    ],
+)
+def test_boxes_that_are_none_are_messages_too(discs_tool, boxes, says):
+    message = ask(discs_tool, [block(draw("red", 1))], image="image_1", boxes=boxes)
+    assert message.status == "error"
+    assert says in message.content
+
+
+@pytest.mark.parametrize(("top_k", "ranked"), [(1, 5), (2, 5), (6, 6)])
+def test_boxes_have_a_runner_up_at_most_and_the_artifact_has_all(discs_tool, top_k, ranked):
+    content = [block(both("red", "blue"))]
+    message = ask(discs_tool, content, image="image_1", boxes=HALVES, top_k=top_k)
+    assert message.content.count(", or ") == (0 if top_k == 1 else 2)
+    for one in message.artifact["detections"]:
+        assert len(one["recognition"]["categories"]) == ranked
+
+
+async def test_boxes_in_an_async_agent(discs_tool):
+    agent = create_agent(calls(image="image_1", boxes=HALVES), tools=[discs_tool])
+    content = [block(both("green", "purple"))]
+    state = await agent.ainvoke({"messages": [HumanMessage(content=content)]})
+    said = tool_message(state).content.splitlines()
+    assert said[0].startswith("1. green discs")
+    assert said[1].startswith("2. purple discs")
+
+
 def test_openai_blocks_and_images_in_tool_messages_count(discs_tool):
     uri = "data:image/png;base64," + block(draw("green", 99))["base64"]
     openai_block = {"type": "image_url", "image_url": {"url": uri}}
@@ -119,11 +206,13 @@ def test_what_the_model_is_told(discs_tool):
     def asked(tool):  # runtime is injected, not asked for
         return tool.tool_call_schema.model_json_schema()["properties"]
 
-    assert set(asked(recognize_image)) == {"image", "memory", "top_k"}
+    assert set(asked(recognize_image)) == {"image", "memory", "top_k", "boxes"}
     assert recognize_image.name == "recognize_image"
     named = make_recognize_image(name="which_bird", description="Birds only.")
     assert (named.name, named.description) == ("which_bird", "Birds only.")
-    assert set(asked(discs_tool)) == {"image", "top_k"}  # it is for that memory
+    assert set(asked(discs_tool)) == {"image", "top_k", "boxes"}  # it is for that memory
+    assert "[left, top, right, bottom]" in asked(discs_tool)["boxes"]["description"]
+    assert "Give boxes where it shows several objects" in discs_tool.description
     assert "one of 6 coloured discs (black discs, " in discs_tool.description
 
 
@@ -263,7 +352,12 @@ def test_the_example_with_chatopenai_over_http(example, photo, server):
     assert state["messages"][-1].text == "It is a cat."
     first, second = server.requests
     [tool] = first["tools"]
-    assert set(tool["function"]["parameters"]["properties"]) == {"image", "memory", "top_k"}
+    assert set(tool["function"]["parameters"]["properties"]) == {
+        "image",
+        "memory",
+        "top_k",
+        "boxes",
+    }
     answer = [m for m in second["messages"] if m["role"] == "tool"]
     assert "Egyptian cat" in answer[0]["content"]
 
@@ -296,6 +390,15 @@ def test_progress_goes_through_to_who_streams_the_agent(discs_tool):
     assert retrieved["candidates"][0]["name"] == "red discs"
 
 
+async def test_progress_of_boxes_goes_through_too(discs_tool):
+    given = {"messages": [HumanMessage(content=[block(both("red", "blue"))])]}
+    encoded = {"step": "encoded", "boxes": 2, "of": 2}
+    agent = create_agent(calls(image="image_1", boxes=HALVES), tools=[discs_tool])
+    assert [*agent.stream(given, stream_mode="custom")] == [encoded]
+    agent = create_agent(calls(image="image_1", boxes=HALVES), tools=[discs_tool])
+    assert [said async for said in agent.astream(given, stream_mode="custom")] == [encoded]
+
+
 def test_it_takes_little_of_a_models_context(discs_tool, photo):
     empty = [HumanMessage("")]
     base = count_tokens_approximately(empty)
@@ -304,6 +407,15 @@ def test_it_takes_little_of_a_models_context(discs_tool, photo):
     for image in (draw("red", 99), admit(photo).rgb):  # answered, and abstained
         answered = ask(discs_tool, [block(image)], image="image_1")
         assert count_tokens_approximately([answered]) < 150
+    content = [block(both("red", "blue"))]
+    one, many = (
+        count_tokens_approximately(
+            [ask(discs_tool, content, image="image_1", boxes=HALVES[:1] * number)]
+        )
+        for number in (1, 20)
+    )
+    assert one < 60
+    assert (many - one) / 19 <= 25
 
 
 class _RecognizeImage:

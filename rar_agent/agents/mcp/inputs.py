@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rar_agent.agents.boxes import Boxes
 from rar_agent.agents.knowledge import MOST_PICTURES
 from rar_agent.agents.teaching import MOST_IMAGES
 from rar_agent.errors import InputError
@@ -33,6 +34,10 @@ class RecognizeInput(Input):
     )
     top_k: int = Field(
         default=5, ge=1, le=MOST_CANDIDATES, description="How many candidates to return."
+    )
+    boxes: Boxes = Field(default_factory=list)
+    draw: bool = Field(
+        default=False, description="Whether to return the image with these boxes drawn, too."
     )
 
 

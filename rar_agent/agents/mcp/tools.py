@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server.session import ServerSession
@@ -18,9 +18,10 @@ from mcp.types import (
     Tool,
     ToolAnnotations,
 )
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, RootModel
 
 from rar_agent.agents import knowledge, teaching
+from rar_agent.agents.boxes import FORM, shares
 from rar_agent.agents.mcp.approval import approve
 from rar_agent.agents.mcp.images import admit_given, client_roots
 from rar_agent.agents.mcp.inputs import (
@@ -35,12 +36,21 @@ from rar_agent.agents.mcp.progress import Progress
 from rar_agent.agents.mcp.recognizers import Recognizers
 from rar_agent.errors import InputError, RarError
 from rar_agent.settings import Settings
-from rar_agent.types import Recognition
+from rar_agent.types import Detections, Recognition
+
+if TYPE_CHECKING:
+    from rar_agent.images import AdmittedImage
 
 Context = RequestContext[ServerSession, Any, Any]
 Said = tuple[Sequence[ContentBlock], BaseModel]
 
 _SIDE = 384  # of a category's photo that a model is shown, in pixels
+
+
+class Recognized(RootModel[Recognition | Detections]):
+    """A recognition; detections where boxes were given."""
+
+    model_config = ConfigDict(json_schema_extra={"type": "object"})  # which the protocol wants
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ class Tools:
         return CallToolResult(content=list(content), structuredContent=plain)
 
     async def _recognize(self, asked: RecognizeInput, context: Context) -> Said:
-        progress = Progress(context, 4)
+        progress, boxes = Progress(context, 4), shares(asked.boxes)
         roots = await self._roots(context)
         await progress.begin("reading the image")
         image = await asyncio.to_thread(admit_given, asked.image, asked.data, self.settings, roots)
@@ -119,12 +129,20 @@ class Tools:
 
         async def tell(said: dict[str, Any]) -> None:
             if said["step"] == "ranking":
-                await progress.begin(f"ranking {said['candidates']} candidates")
+                what = "candidates" if "candidates" in said else "boxes"
+                await progress.begin(f"ranking {said[what]} {what}")
 
-        found = await recognizer.arecognize(image, tell, k=asked.top_k)
-        from rar_agent.agents.answer import describe  # what it imports is there by now
+        from rar_agent.agents.answer import describe, describe_boxes  # what it imports is there
 
-        return [TextContent(type="text", text=describe(found))], found
+        if not boxes:
+            found = await recognizer.arecognize(image, tell, k=asked.top_k)
+            return [TextContent(type="text", text=describe(found))], found
+        detections = await recognizer.adetect(image, boxes, FORM, tell, k=asked.top_k)
+        said = TextContent(type="text", text=describe_boxes(detections))
+        if not asked.draw:
+            return [said], detections
+        drawn = await asyncio.to_thread(_drawn, image, detections, self.settings.image_side)
+        return [said, drawn], detections
 
     async def _list(self, asked: ListInput, context: Context) -> Said:
         del asked, context
@@ -171,6 +189,14 @@ class Tools:
         return own if self._remote else (*own, *await client_roots(context.session))
 
 
+def _drawn(image: AdmittedImage, detections: Detections, side: int) -> ImageContent:
+    from rar_agent.detection.draw import draw
+    from rar_agent.images import MIME_TYPE, to_picture
+
+    picture = to_picture(draw(image.rgb, detections), side)
+    return ImageContent(type="image", data=picture.base64, mimeType=MIME_TYPE)
+
+
 async def _cancelled_once(work: Coroutine[Any, Any, Said]) -> Said:
     """Run it so that it is cancelled once and has ended then.
 
@@ -207,7 +233,7 @@ def _described(settings: Settings) -> str:
 
 _KINDS = {
     "recognize_image": _Kind(
-        "Recognise an image", "", RecognizeInput, Recognition, Tools._recognize
+        "Recognise an image", "", RecognizeInput, Recognized, Tools._recognize
     ),
     "list_memories": _Kind(
         "List memories",
