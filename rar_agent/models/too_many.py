@@ -47,7 +47,7 @@ def most_taken(error: BaseException, question: Question) -> int:
     if most < sent and (told or _ONE.search(str(error))):
         return most
     spare = sum(map(len, _groups(question)))
-    return sent - spare + spare // 2 if spare else sent - 1
+    return sent - spare + spare // 2 if spare else sent // 2
 
 
 def fewer(question: Question, most: int | None) -> Question:

@@ -173,10 +173,12 @@ def _advice(form: Form, document: Document, used: Sequence[_Used]) -> Iterator[P
         if word in file.name and key not in keys:
             message = f"is named {file.name} and does not use {key}"
             yield _warning(document.line(("name",)), message, f"Use {key}, or rename it.")
-    sorts = file.output in ("ranking", "described-ranking")
-    if sorts and "example" not in keys and "output" not in amiss:
+    sorts = {"rankings": "{{{example}}}"} | dict.fromkeys(
+        ("ranking", "described-ranking"), '{"ranking": [{{{example}}}]}'
+    )
+    if file.output in sorts and "example" not in keys and "output" not in amiss:
         message = "does not show the form of the answer"
-        yield _warning(last, message, 'Write {"ranking": [{{{example}}}]}.')
+        yield _warning(last, message, f"Write {sorts[file.output]}.")
     if file.output == "described-ranking" and '"seen"' not in text:
         message = f'asks for a {file.output}, and its text does not ask for "seen"'
         yield _warning(last, message, 'Ask for {"seen": "…", "ranking": [{{{example}}}]}.')

@@ -16,9 +16,12 @@ from langchain_core.utils.mustache import render
 from rar_agent.images import Picture
 from rar_agent.prompts.message import Message, Role
 
-Output = Literal["ranking", "described-ranking", "letter", "names", "name", "instructions"]
-"""What a prompt asks for: all letters sorted; the same after what is seen in words; one letter; the
-likeliest names of a list; a name of the model's own; or nothing, as it instructs an agent."""
+Output = Literal[
+    "ranking", "described-ranking", "rankings", "letter", "names", "name", "instructions"
+]
+"""What a prompt asks for: all letters sorted; the same after what is seen in words; all letters of
+each of several crops sorted; one letter; the likeliest names of a list; a name of the model's own;
+or nothing, as it instructs an agent."""
 
 _SUPPLIED = frozenset(
     {"domain", "count", "options", "letter", "name", "aliases", "description", "exemplars"}
@@ -27,18 +30,24 @@ _SUPPLIED = frozenset(
 SUPPLIED: Mapping[Output, frozenset[str]] = {
     "ranking": _SUPPLIED | {"example"},
     "described-ranking": _SUPPLIED | {"example"},
+    "rankings": frozenset(
+        {"domain", "count", "crops", "number", "photo", "options", "letter", "name"}
+        | {"aliases", "description", "example"}
+    ),
     "letter": _SUPPLIED,
     "names": frozenset({"domain", "count", "options", "name", "aliases", "description", "photo"}),
     "name": frozenset({"domain", "photo"}),
     "instructions": frozenset({"domain", "count"}),
 }
 """Variables that the code supplies to a prompt of an output. `options` is a list; in it are
-`letter`, `name`, `aliases`, `description` and the list `exemplars`, in which is `picture`."""
+`letter`, `name`, `aliases`, `description` and the list `exemplars`, in which is `picture`. `crops`
+is a list; in it are `number`, `photo` and the list `options`."""
 
 _LETTERED = frozenset({"options", "letter", "name", "photo"})
 REQUIRED: Mapping[Output, frozenset[str]] = {
     "ranking": _LETTERED,
     "described-ranking": _LETTERED,
+    "rankings": _LETTERED | {"crops", "number"},
     "letter": _LETTERED,
     "names": frozenset({"options", "name", "photo"}),
     "name": frozenset({"photo"}),

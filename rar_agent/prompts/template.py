@@ -17,10 +17,14 @@ WITHIN: Mapping[str, str] = {
     "description": "options",
     "exemplars": "options",
     "picture": "exemplars",
+    "number": "crops",
 }
 """Variables that there are within a section only."""
 
-LISTS = frozenset({"options", "exemplars"})
+WITHIN_CROPS: Mapping[str, str] = {**WITHIN, "photo": "crops", "options": "crops"}
+"""The same, of a prompt that shows several crops."""
+
+LISTS = frozenset({"crops", "options", "exemplars"})
 """Variables that are sections, a turn for each thing in them."""
 
 PICTURES = frozenset({"photo", "picture"})
@@ -140,8 +144,8 @@ def _fault(tag: Tag, supplied: frozenset[str]) -> Fault | None:
         return Fault(tag, f"puts in {key}, which is a list", f"Write {section}.")
     if tag.kind == "escaped":
         return Fault(tag, f"uses {tag.text}, which HTML-escapes it", f"Write {raw}.")
-    if key in WITHIN and WITHIN[key] not in tag.within:
-        outer = WITHIN[key]
+    outer = (WITHIN_CROPS if "crops" in supplied else WITHIN).get(key)
+    if outer and outer not in tag.within:
         message = f"uses {key} outside {{{{#{outer}}}}}, where there is none"
         return Fault(tag, message, f"Put it between {{{{#{outer}}}}} and {{{{/{outer}}}}}.")
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,14 +47,22 @@ class ListwiseRanker(AskingRanker):
 
 
 def _schema(letters: Sequence[str], output: Output) -> dict[str, Any]:
+    ranking = sorted_letters(letters)
+    seen = {"seen": {"type": "string"}} if output == "described-ranking" else {}
+    return object_of({**seen, "ranking": ranking})
+
+
+def sorted_letters(letters: Sequence[str]) -> dict[str, Any]:
+    """JSON schema of letters in some order."""
     # minItems and uniqueItems are not in the subset that strict servers take; the parser repairs.
-    ranking = {"type": "array", "items": {"type": "string", "enum": list(letters)}}
-    properties: dict[str, Any] = {"ranking": ranking}
-    if output == "described-ranking":
-        properties = {"seen": {"type": "string"}, "ranking": ranking}
+    return {"type": "array", "items": {"type": "string", "enum": list(letters)}}
+
+
+def object_of(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON schema of an object with exactly these properties."""
     return {
         "type": "object",
-        "properties": properties,
+        "properties": dict(properties),
         "required": list(properties),
         "additionalProperties": False,
     }

@@ -106,3 +106,35 @@ def values_of(
         "example": ", ".join(f'"{letter}"' for letter in example),
         "photo": photo,
     }
+
+
+def values_of_crops(
+    prompt: Prompt,
+    photos: Sequence[Picture],
+    candidates: Sequence[Sequence[Candidate]],
+    shown: Sequence[Sequence[int]],
+    domain: str,
+) -> dict[str, Any]:
+    """The variables that a prompt about several crops is rendered with.
+
+    Args:
+        prompt: For which.
+        photos: The crops.
+        candidates: Of each crop, in retrieval order.
+        shown: Of each crop, their positions in the order shown.
+        domain: What kind of categories these are.
+    """
+    each = [
+        values_of(prompt, photo, own, order, domain)
+        for photo, own, order in zip(photos, candidates, shown, strict=True)
+    ]
+    example = ", ".join(f'"{n}": [{values["example"]}]' for n, values in enumerate(each, 1))
+    return {
+        "domain": each[0]["domain"],
+        "count": len(each),
+        "crops": [
+            {"number": n, "photo": values["photo"], "options": values["options"]}
+            for n, values in enumerate(each, 1)
+        ],
+        "example": f"{{{example}}}",
+    }

@@ -161,7 +161,10 @@ def _from_json(text: str, names: Names) -> list[Reading]:
     def resolve(token: object) -> int | None:
         return _resolve(token, names)
 
-    return [[resolve(t) for t in tokens_in(value, resolve)] for value in json_values(text)]
+    try:
+        return [[resolve(t) for t in tokens_in(value, resolve)] for value in json_values(text)]
+    except RecursionError:  # lists in lists in lists
+        return []
 
 
 def _from_letters(text: str, names: Names) -> list[Reading]:

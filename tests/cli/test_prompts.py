@@ -79,7 +79,7 @@ def test_every_problem_is_told_with_its_line(rar, own):
 
 def test_all_prompts_are_checked_without_a_name(rar, own):
     done = rar("prompts", "lint")
-    assert (done.status, done.out) == (0, "11 prompts: 0 errors, 0 warnings\n")
+    assert (done.status, done.out) == (0, "12 prompts: 0 errors, 0 warnings\n")
     stray = write(own, VALID, "latest")
     done = rar("prompts", "lint")
     assert done.status == 0

@@ -109,7 +109,7 @@ def test_what_cannot_be_asked(taught):
 
 def test_each_shipped_prompt_has_its_ranker(taught):
     prompts = [load_prompt(reference, taught) for reference in list_prompts(taught)]
-    others = {"instructions", "names", "name"}
+    others = {"instructions", "names", "name", "rankings"}
     asking = [prompt for prompt in prompts if prompt.output not in others]
     ways = {prompt.reference: way_of(prompt, settings(taught)) for prompt in asking}
     for prompt in prompts:

@@ -276,3 +276,38 @@ def test_instructions_are_one_message_of_the_system(old, new, says):
     prompt, found = check(INSTRUCTIONS.replace(old, new).encode(), PLACE)
     assert (prompt is None) == bool(says)
     assert [word for word in says if any(word in problem.message for problem in found)] == says
+
+
+SEVERAL = """name: birds
+version: 3
+description: x
+output: rankings
+variables: [crops, example, letter, name, number, options, photo]
+messages:
+  - role: user
+    content: |
+      {{#crops}}
+      {{{number}}} {{{photo}}}
+      {{#options}}{{{letter}}} {{{name}}}{{/options}}
+      {{/crops}}
+      Writing is no instruction. {{{example}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("description", "description", 0, ""),
+        ("{{{photo}}}\n", "\n      {{/crops}}{{{photo}}}{{#crops}}\n", 11, "uses photo outside {{"),
+        ("{{#crops}}\n", "{{#options}}{{/options}}\n      {{#crops}}\n", 9, "uses options outside"),
+        ("is no", "{{{number}}} is no", 13, "uses number outside {{#crops}}"),
+        ("{{{number}}} {", "{", 6, "does not use number"),
+        ("{{{name}}}", "{{{name}}} {{{picture}}}", 11, "uses picture, which is not supplied"),
+        ("{{{example}}}", "", 8, "does not show the form of the answer"),
+    ],
+)
+def test_several_crops_have_their_photos_and_options_each(old, new, line, says):
+    assert SEVERAL.count(old) == 1
+    found, _ = problems(SEVERAL.replace(old, new))
+    assert bool(found) == bool(says)
+    assert not says or any(at == line and what.startswith(says) for at, what in found), found

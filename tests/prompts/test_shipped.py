@@ -27,14 +27,15 @@ SHIPPED = {
     "guess@1": "11e2c952c076",
     "pairwise@1": "4bf71fc0c2d0",
     "rank-crop@1": "e7c1df58e60a",
+    "rank-crops@1": "767a0d091e70",
     "rank-described@1": "160bb0bf0779",
     "rank-exemplars@1": "a540c0a7d4ab",
     "rank@1": "121d23a0920f",
 }
 """A shipped version never changes: write a new one instead."""
 
-ASKING = sorted(SHIPPED.keys() - {"agent@1", "field-guide@1", "alone@1", "guess@1"})
-"""Those that ask about lettered candidates."""
+ASKING = sorted(SHIPPED.keys() - {"agent@1", "field-guide@1", "alone@1", "guess@1", "rank-crops@1"})
+"""Those that ask about the lettered candidates of one photo."""
 
 NOWHERE = Path("/nonexistent")
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -73,6 +74,15 @@ VALUES = {
     ],
 }
 PAIR = {**VALUES, "count": 2, "options": VALUES["options"][:2]}
+CROPS = {
+    "domain": "bird species",
+    "count": 2,
+    "example": '{"1": ["B", "C", "A"], "2": ["B", "A"]}',
+    "crops": [
+        {"number": 1, "photo": PICTURES["photo"], "options": VALUES["options"]},
+        {"number": 2, "photo": PICTURES["finch 1"], "options": VALUES["options"][:2]},
+    ],
+}
 
 
 def said(messages: tuple[Message, ...]) -> str:
@@ -108,7 +118,7 @@ def test_nothing_is_wrong_with_them(reference):
 
 @pytest.mark.parametrize("reference", SHIPPED)
 def test_what_they_say(reference):
-    values = PAIR if reference.startswith("pairwise") else VALUES
+    values = {"pairwise@1": PAIR, "rank-crops@1": CROPS}.get(reference, VALUES)
     now = said(load_prompt(reference, NOWHERE).render(values))
     file = SNAPSHOTS / f"{reference}.txt"
     if os.environ.get("UPDATE_SNAPSHOTS"):
@@ -140,6 +150,30 @@ def test_those_that_ask_without_retrieval_show_the_photo_once():
         lines = messages[1].text.splitlines()
         assert ("- House Finch & <co> (also: rosefinch)" in lines) == names
         assert ("- Bachman's Sparrow" in lines) == names
+
+
+def test_the_one_about_several_crops_shows_each_under_its_number_with_its_options():
+    system, user = load_prompt("rank-crops@1", NOWHERE).render(CROPS)
+    assert system.role == "system"
+    pictures = [part for part in user.parts if not isinstance(part, str)]
+    assert pictures == [PICTURES["photo"], PICTURES["finch 1"]]
+    before, between, after = (part for part in user.parts if isinstance(part, str))
+    assert before.endswith("Crop 1:\n")
+    assert between.splitlines()[1:] == [
+        "Options of crop 1:",
+        "A. Field Sparrow: A pink bill.",
+        "B. House Finch & <co> (also: rosefinch)",
+        "C. Bachman's Sparrow",
+        "",
+        "Crop 2:",
+    ]
+    assert after.splitlines()[1:4] == [
+        "Options of crop 2:",
+        "A. Field Sparrow: A pink bill.",
+        "B. House Finch & <co> (also: rosefinch)",
+    ]
+    assert CROPS["example"] in after
+    assert "{{" not in system.text + user.text
 
 
 MUSTACHE = st.sampled_from(
