@@ -27,12 +27,17 @@ from rar_agent.types import (
 _SUMMED = ("search", "rank")
 """Parts that each box has a time of."""
 
+_SPARED = "not asked about: other boxes of the image could gain more by it"
+
 
 def conclude(state: DetectState, runtime: Runtime[Context]) -> dict[str, Any]:
     """Fuse, decide and write the detections."""
     context = context_of(runtime)
     services = services_of(context, state.get("generation"))
     of = {one["number"]: one for one in state["found"]}
+    for number in of.keys() - {one["number"] for one in state["ranked"]}:
+        if of[number]["ranks"]:
+            of[number] = {**of[number], "reason": _SPARED}
     for one in state["ranked"]:
         known = of[one["number"]]
         timings = {**known["timings_ms"], **one["timings_ms"]}
