@@ -17,6 +17,7 @@ class Target(StrEnum):
     langsmith = "langsmith"
     inspect = "inspect"
     jsonl = "jsonl"
+    coco = "coco"
 
 
 def export(
@@ -24,7 +25,9 @@ def export(
     to: Annotated[Target, typer.Option(help="What reads it.")],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Of jsonl and inspect; default: in the run's folder."),
+        typer.Option(
+            metavar="PATH", help="File of jsonl and inspect, folder of coco; default: in FOLDER."
+        ),
     ] = None,
     name: Annotated[
         str | None,
@@ -34,7 +37,9 @@ def export(
         bool, typer.Option("--images", help="Send the pictures to LangSmith too.")
     ] = False,
 ) -> None:
-    """Give a run to LangSmith as a data set, to Inspect as a log, or to anything as JSON lines.
+    """Give a run to LangSmith as a data set, to Inspect as a log, to anything as JSON lines.
+
+    Boxes also as annotations and results in COCO's format, for pycocotools and lvis.
 
     Only langsmith sends anything, and says what first.
     """
@@ -42,14 +47,23 @@ def export(
     from rar_agent.cli.show import err
     from rar_agent.cli.show import out as console
     from rar_agent.errors import InputError
-    from rar_agent.evaluation.export import prepare_upload, write_inspect_log, write_lines
+    from rar_agent.evaluation.export import (
+        prepare_upload,
+        write_coco,
+        write_inspect_log,
+        write_lines,
+    )
     from rar_agent.settings import load_settings
     from rar_agent.words import counted
 
     if to is not Target.langsmith:
         if images or name:
             raise InputError("--images and --name are for LangSmith.", "Add --to langsmith.")
-        write = write_lines if to is Target.jsonl else write_inspect_log
+        write = {
+            Target.jsonl: write_lines,
+            Target.inspect: write_inspect_log,
+            Target.coco: write_coco,
+        }[to]
         console.print(f"written: {write(folder, out)}", soft_wrap=True)
         return
     if out is not None:

@@ -113,7 +113,7 @@ class Asked:
         if not images:
             return
         given = list(images.values())
-        truths = [self._data.categories[wanted[sample].category].name for sample in images]
+        truths = [self._data.truth(wanted[sample]) for sample in images]
         near = self._plain.recognize_batch(given, method="knn") if self._has_exemplars else []
         plain = self._plain.recognize_batch(given)
         ranked: Iterable[Recognition | Failure] = self._asked(given, truths) if self._ranked else []
@@ -187,6 +187,7 @@ class Asked:
             sha256=plain.image,
             box=one.box,
             area=one.area,
+            score=one.score,
             knn=_answer(near) if near else None,
             retrieval=_answer(plain),
             ranked=_answer(ranked) if ranked else None,

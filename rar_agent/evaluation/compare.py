@@ -132,7 +132,7 @@ def compare(
     sides = [_answered(a_records, way_a), _answered(b_records, way_b)]
     keys = [key for key in sides[0] if key in sides[1]]
     pairs = [(sides[0][key], sides[1][key]) for key in keys]
-    same = [(x, y) for x, y in pairs if (x.sha256, x.truth) == (y.sha256, y.truth)]
+    same = [(x, y) for x, y in pairs if x.truth and (x.sha256, x.truth) == (y.sha256, y.truth)]
     if not same:
         raise InputError(_nothing(a, b, way_a, way_b, sides, len(pairs)), "Compare equal suites.")
     of_a, of_b = (columns_of([pair[side] for pair in same]) for side in (0, 1))

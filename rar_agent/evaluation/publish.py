@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from rar_agent.errors import ConfigurationError, RarError
+from rar_agent.evaluation.annotations import read_annotations
 from rar_agent.evaluation.datasets import load_dataset
 from rar_agent.evaluation.metrics import Facts, Metric, SentenceModel, measure
 from rar_agent.evaluation.metrics.curves import curves_of
@@ -58,6 +59,7 @@ def publish(folder: Path, settings: Settings) -> Published:
         known={cell["name"]: cell["known"] for cell in cells.values()},
         rare=frozenset(run["dataset"]["rare"]),
         failed=dict(misses),
+        annotations=read_annotations(folder),
     )
     guessed = run["suite"]["protocol"]["kind"] == "vocabulary-free"
     metrics = measure(records, facts, _sentences() if guessed else None)

@@ -69,13 +69,17 @@ class Record(_Frozen):
     sample: str
     """The image's key in the data set."""
     truth: str
-    """Name of its category; of a vocabulary-free cell, the published name."""
+    """Name of its category; of a vocabulary-free cell, the published name. Empty: a proposed box is
+    around nothing that has one, so no answer is right or wrong, and only average precision counts
+    it."""
     sha256: str
     """Of the image's bytes."""
     box: Box | None = None
     """In the image, left, top, width and height in pixels, where that is what is recognised."""
     area: float = 0.0
     """Of the object in it, in pixels."""
+    score: float | None = None
+    """How sure the detector that proposed the box is of it; None where nobody said."""
     knn: Answer | None = None
     """The paper's nearest exemplars; None where there are none, or it was not asked for."""
     retrieval: Answer | None = None

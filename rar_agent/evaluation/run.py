@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rar_agent.batch.runner import Progress
 from rar_agent.encoders import Encoder, load_encoder
 from rar_agent.encoders.load import choose_encoder
 from rar_agent.errors import ConfigurationError, NotFoundError
+from rar_agent.evaluation.annotations import write_annotations
 from rar_agent.evaluation.asked import RECORD, Asked
 from rar_agent.evaluation.cells import Cell, cells_of
 from rar_agent.evaluation.dataset import DataSet
@@ -57,11 +58,13 @@ class Run:
         folder: With `run.json`, the journal, and the report.
         described: What `run.json` says, unless it is there already.
         work: Does its items.
+        annotations: Of its data set.
     """
 
     folder: Path
     described: dict[str, Any]
     work: _Work
+    annotations: Mapping[str, Any] = field(default_factory=dict)
 
     def go_on(self, progress: Progress | None = None) -> Outcome:
         """Do what is not done; whatever ends it, what was done is kept.
@@ -76,6 +79,8 @@ class Run:
         """
         with Journal(self.folder / JOURNAL, self.described["configuration_hash"]) as journal:
             self._describe()
+            whole = self.described["suite"]["limit"] is None
+            write_annotations(self.folder, self.annotations, self.work.samples, whole)
             return run_batch(journal, self.work.keys, self.work, progress)
 
     def _describe(self) -> None:
@@ -127,7 +132,8 @@ def prepare_run(
     home = folder / "memories"
     if memories:  # shared by runs that learn the same
         home = memories / configuration_hash(_learnt(suite, described["configuration"]))
-    return Run(folder, described, _Work(cells, suite, data, encoder, home, settings))
+    work = _Work(cells, suite, data, encoder, home, settings)
+    return Run(folder, described, work, data.annotations)
 
 
 def describe(
@@ -248,6 +254,7 @@ class _Work:
         self._suite, self._data, self._encoder = suite, data, encoder
         self._home, self._settings = home, settings
         self._open: tuple[str, Asked] | None = None
+        self.samples = {one.key for cell in cells for one in cell.test}
         self.keys = [f"{cell.slug}/{one.key}" for cell in cells for one in cell.test]
         if len(set(self.keys)) < len(self.keys):
             raise ConfigurationError(

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rar_agent.evaluation.dataset import LabelledImage
+from rar_agent.evaluation.dataset import NOTHING, LabelledImage
 
 
 def few_shot(train: Sequence[LabelledImage], shots: int, seed: int) -> list[LabelledImage]:
@@ -40,7 +40,8 @@ def few_shot(train: Sequence[LabelledImage], shots: int, seed: int) -> list[Labe
 def evenly(test: Sequence[LabelledImage], limit: int, seed: int) -> list[LabelledImage]:
     """At most `limit` images, as evenly over categories as they allow.
 
-    A larger limit with the same seed draws the same images and more.
+    Boxes that a detector proposed are measured by image: all of a drawn image come, and of the last
+    as many as there is room for. A larger limit with the same seed draws the same images and more.
 
     Args:
         test: To draw from.
@@ -51,6 +52,13 @@ def evenly(test: Sequence[LabelledImage], limit: int, seed: int) -> list[Labelle
         What was drawn, in the order of `test`.
     """
     generator = random.Random(seed)
+    if any(one.score is not None or one.category == NOTHING for one in test):
+        files = list(dict.fromkeys(one.file for one in test))
+        generator.shuffle(files)
+        place = {file: at for at, file in enumerate(files)}
+        some = sorted(test, key=lambda one: place[one.file])[:limit]
+        drawn = {one.key for one in some}
+        return [one for one in test if one.key in drawn]
     groups = list(_by_category(test).values())
     for images in groups:
         generator.shuffle(images)

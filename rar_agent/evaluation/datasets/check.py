@@ -6,9 +6,10 @@ import difflib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rar_agent.errors import DamagedDataError, InputError
 from rar_agent.evaluation.dataset import DataSet, LabelledImage
@@ -45,7 +46,17 @@ def assemble(card: Card, listing: Listing) -> DataSet:
         renamed=renamed,
         caution=card.caution,
         rare=frozenset(rare) if card.rare else listing.rare,
+        annotations=_under_names(listing.annotations, categories),
     )
+
+
+def _under_names(
+    annotations: Mapping[str, Any], categories: Sequence[Category]
+) -> Mapping[str, Any]:
+    if not annotations:
+        return {}
+    named = zip(annotations["categories"], categories, strict=True)
+    return {**annotations, "categories": [{**one, "name": of.name} for one, of in named]}
 
 
 def digest(names: Iterable[str]) -> str:
@@ -201,5 +212,6 @@ def _checksum(categories: Sequence[Category], listing: Listing) -> str:
         found.update(part.encode())
         for image in images:
             box = [image.box, image.area] if image.box else []
+            box += [] if image.score is None else [image.score]
             found.update(json.dumps([image.key, image.category, *box]).encode())
     return found.hexdigest()[:16]

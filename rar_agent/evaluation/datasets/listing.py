@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,6 +26,7 @@ class Listing:
         validation: How many images are neither, because the split keeps them for validation.
         folders: What each category is called on disk, where that is not its name.
         rare: Positions of categories that are published as rare.
+        annotations: Of boxes, as `DataSet.annotations`, whose categories are in the same order.
     """
 
     categories: Sequence[Category]
@@ -33,6 +35,7 @@ class Listing:
     validation: int = 0
     folders: Sequence[str] = ()
     rare: frozenset[int] = frozenset()
+    annotations: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Source(BaseModel, ABC):

@@ -9,11 +9,11 @@ from typing import Any
 
 from rar_agent.batch import Entry
 from rar_agent.errors import ConfigurationError, InputError
-from rar_agent.evaluation.export.lines import check_place, not_written
+from rar_agent.evaluation.export.lines import check_place, not_written, rights
 from rar_agent.evaluation.metrics import Metric, measure
 from rar_agent.evaluation.metrics.columns import group_of
 from rar_agent.evaluation.record import Record
-from rar_agent.evaluation.report.samples import answer_of, is_right, ways_of
+from rar_agent.evaluation.report.samples import answer_of, ways_of
 from rar_agent.evaluation.report.write import cautions
 from rar_agent.evaluation.run import read_run
 from rar_agent.evaluation.suite import Way
@@ -125,10 +125,10 @@ def _sample(log: Any, record: Record) -> Any:  # noqa: ANN401
     question = f"{record.sample} (sha256 {record.sha256})"
     output = model.ModelOutput.from_content(asked.model or "none", asked.raw) if asked else None
     scores = {}
-    for way in ways_of([record]):
+    for way, right in rights(record).items():
         answer = answer_of(record, way)
         scores[way] = scorer.Score(
-            value="C" if is_right(record, way) else "I",
+            value="C" if right else "I",
             answer=answer.names[0] if answer else None,
             metadata=answer.model_dump(mode="json") if answer else None,
         )

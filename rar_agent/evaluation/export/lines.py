@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from rar_agent.errors import InputError
+from rar_agent.evaluation.annotations import ANNOTATIONS
 from rar_agent.evaluation.record import Record
 from rar_agent.evaluation.report.samples import is_right, ways_of
 from rar_agent.evaluation.run import DESCRIPTION, JOURNAL, read_run
+from rar_agent.evaluation.suite import Way
 
 
-def rights(record: Record) -> dict[str, bool]:
-    """Whether each way that answered has the truth first."""
-    return {way: bool(is_right(record, way)) for way in ways_of([record])}
+def rights(record: Record) -> dict[Way, bool]:
+    """Whether each way that answered has the truth first; empty where there is none."""
+    found = {way: is_right(record, way) for way in ways_of([record])}
+    return {way: right for way, right in found.items() if right is not None}
 
 
 def write_lines(folder: Path, file: Path | None = None) -> Path:
@@ -53,7 +56,7 @@ def check_place(file: Path, run: Path) -> None:
     Raises:
         InputError: It would.
     """
-    if file.resolve() in {(run / name).resolve() for name in (JOURNAL, DESCRIPTION)}:
+    if file.resolve() in {(run / name).resolve() for name in (JOURNAL, DESCRIPTION, ANNOTATIONS)}:
         raise InputError(f"'{file}' is the run itself.", "Name another file.")
 
 

@@ -148,7 +148,7 @@ class Columns(_Columns):
 
 
 def columns_of(records: Sequence[Record]) -> Columns:
-    """Records as columns.
+    """Records as columns, without those that have no truth, of which no answer is right or wrong.
 
     Raises:
         InputError: A cell has an image twice; its figures would count it twice.
@@ -161,6 +161,7 @@ def columns_of(records: Sequence[Record]) -> Columns:
                 "Keep one: each image counts once.",
             )
         seen.add(key)
+    records = [record for record in records if record.truth]
     firsts = [
         getattr(record, way).names[:1]
         for way in WAYS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def measure(
     """Every metric of every way that answered, in each group of cells and each cell.
 
     Groups are cells that differ by their seed alone. A degraded ranking counts as users get it: as
-    the retrieval order.
+    the retrieval order. Boxes that are around nothing count in average precision alone.
 
     Args:
         records: At most one of an image in a cell.
@@ -39,26 +39,24 @@ def measure(
     facts = facts or Facts()
     columns = with_clusters(columns_of(records), sentences)
     found: list[Metric] = []
-    for name, cells in _parts(columns.cell_names):
-        part = columns.take(np.isin(columns.cells, cells))
-        for way, figure in _figures(part, name, len(cells), facts, sentences):
+    for name, cells in _parts(dict.fromkeys(record.cell for record in records)):
+        codes = [at for at, cell in enumerate(columns.cell_names) if cell in cells]
+        part = columns.take(np.isin(columns.cells, codes))
+        for way, figure in _figures(part, name, len(cells), facts, sentences) if len(part) else ():
             found.append(figure.of(way, name, len(cells)))
-        some = [records[at] for at in np.flatnonzero(np.isin(columns.cells, cells)).tolist()]
-        for by, figure in boxes(some, facts):
+        for by, figure in boxes([record for record in records if record.cell in cells], facts):
             found.append(figure.of(by, name, len(cells)))
     return found
 
 
-def _parts(cells: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
+def _parts(cells: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
     """Groups with their cells, then cells; one that is both comes once."""
-    groups: dict[str, list[int]] = {}
-    for at, cell in enumerate(cells):
-        groups.setdefault(group_of(cell), []).append(at)
+    groups: dict[str, list[str]] = {}
+    for cell in cells:
+        groups.setdefault(group_of(cell), []).append(cell)
     for group, members in groups.items():
         yield group, members
-        for at in members:
-            if cells[at] != group:
-                yield cells[at], [at]
+        yield from ((cell, [cell]) for cell in members if cell != group)
 
 
 def _figures(

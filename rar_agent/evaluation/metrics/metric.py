@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -56,6 +56,9 @@ class Facts(BaseModel):
     """Names of categories that count as rare."""
     failed: dict[str, int] = Field(default_factory=dict)
     """Images that could not be answered at all, by cell; none of them has a record."""
+    annotations: dict[str, Any] = Field(default_factory=dict)
+    """All that is around in images of boxes, see `evaluation.annotations`; empty: what the records
+    say."""
 
 
 @dataclass(frozen=True)

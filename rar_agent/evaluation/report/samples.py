@@ -59,9 +59,9 @@ def main_way(ways: Sequence[Way]) -> Way:
 
 
 def is_right(record: Record, way: Way) -> bool | None:
-    """Whether a way's first name is the true one; None: it was not asked for."""
+    """Whether a way's first name is the true one; None: it was not asked for, or none is true."""
     answer: Answer | None = getattr(record, way)
-    return None if answer is None else answer.names[:1] == (record.truth,)
+    return None if answer is None or not record.truth else answer.names[:1] == (record.truth,)
 
 
 def errors_first(records: Sequence[Record], way: Way) -> list[Record]:
@@ -69,7 +69,7 @@ def errors_first(records: Sequence[Record], way: Way) -> list[Record]:
 
     def interest(record: Record) -> tuple[int, float, str, str]:
         answer, right = getattr(record, way), is_right(record, way)
-        if answer is None:
+        if answer is None or right is None:
             return 2, 0.0, record.cell, record.sample
         sure = answer.probabilities[0] if answer.probabilities else 0.0
         return int(bool(right)), sure if right else -sure, record.cell, record.sample
@@ -86,7 +86,8 @@ def flags(record: Record) -> int:
     found |= DEGRADED if any(ranked.degraded for ranked in asked) else 0
     found |= REPAIRED if any(r.parse_status == "repaired" or r.repairs for r in asked) else 0
     retrieved = answer_of(record, "retrieval")
-    return found | (MISSED if retrieved and record.truth not in retrieved.names else 0)
+    missed = retrieved and record.truth and record.truth not in retrieved.names
+    return found | (MISSED if missed else 0)
 
 
 def pack_records(
@@ -158,7 +159,7 @@ def _state(record: Record, way: Way) -> int:
     answer, right = getattr(record, way), is_right(record, way)
     if answer is None:
         return 0
-    state = _RIGHT if right else _WRONG
+    state = _RIGHT if right else 0 if right is None else _WRONG
     return state if answer.accepted else state | _ABSTAINED
 
 

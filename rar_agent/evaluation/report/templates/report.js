@@ -179,14 +179,14 @@
     const marks = [[CORRECTION, "ranking corrected retrieval"], [REGRESSION, "ranking undid a right answer"], [DEGRADED, "degraded"],
       [REPAIRED, "answer repaired"], [MISSED, "the true category was not retrieved"]].filter(([bit]) => flags & bit).map(([, said]) => said);
     const first = index.first[way.value][i], sure = index.sure[way.value][i];
-    const decision = !(state & (RIGHT | WRONG)) ? "no answer" : (state & ABSTAINED ? "abstained; its best guess is " : "accepted, and is ") + (state & RIGHT ? "right" : "wrong");
+    const decision = !truth && first >= 0 ? "neither right nor wrong" : !(state & (RIGHT | WRONG)) ? "no answer" : (state & ABSTAINED ? "abstained; its best guess is " : "accepted, and is ") + (state & RIGHT ? "right" : "wrong");
     const said = first < 0 ? "" : `: ${index.names[first]}${sure < 0 ? "" : `, ${percent(sure / 1000)}`}`;
     const seen = (record.seen ?? []).map((one) => make("figure", { class: "known" }, image(one.source, `exemplar of ${one.name}`, 96),
       make("figcaption", {}, one.name, make("br"), `similarity ${one.similarity.toFixed(2)}`)));
     detail.replaceChildren(
       make("h3", {}, record.sample),
       make("p", { class: `verdict ${state & RIGHT ? "good" : state & WRONG ? "bad" : ""}` }, `${index.titles[way.value]}, ${decision}${said}`),
-      make("div", { class: "figures" }, make("figure", {}, image(record.sample, `test image ${record.sample}`, 128), make("figcaption", {}, `true: ${truth}`))),
+      make("div", { class: "figures" }, make("figure", {}, image(record.sample, `test image ${record.sample}`, 128), make("figcaption", {}, truth ? `true: ${truth}` : "around nothing that has a category"))),
       ...(seen.length ? [make("h4", {}, "Nearest exemplars"), make("div", { class: "figures" }, ...seen)] : []),
       answers(record, truth),
       facts([["cell", index.cells[index.cell[i]]], ["noticed", marks.join("; ")],
