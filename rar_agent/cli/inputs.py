@@ -59,10 +59,14 @@ Shards = Annotated[
 Names = Annotated[
     Path | None,
     typer.Option(
-        help="Text file with a category's name a line. With --shards: the names of classes 0, 1, "
-        "2, … there.",
+        help="Text file with a category's name a line, or an annotation file of COCO, LVIS or "
+        "V3Det. With --shards: the names of classes 0, 1, 2, … there.",
         rich_help_panel=_PANEL,
     ),
+]
+Tree = Annotated[
+    Path | None,
+    typer.Option(help="V3Det's category tree, for an annotation file.", rich_help_panel=_PANEL),
 ]
 Shots = Annotated[
     int | None,
@@ -83,6 +87,7 @@ class Inputs:
     label_column: str | None
     shards: Sequence[str] | None
     names: Path | None
+    tree: Path | None
     shots: int | None
     seed: int
 
@@ -101,6 +106,11 @@ class Inputs:
                 "is given.",
                 "Give --dataset NAME_OR_PATH too.",
             )
+        if self.tree and not self.names:
+            raise InputError(
+                f"--tree '{self.tree}' says where categories are, and no names are given.",
+                "Give the annotation file too, as --names.",
+            )
         readers = self._readers(settings)
         if not readers:
             raise InputError(
@@ -115,9 +125,9 @@ class Inputs:
         from rar_agent.memory.readers import (
             DatasetReader,
             FolderReader,
-            NamesReader,
             ShardReader,
             TableReader,
+            names_reader,
             read_names,
         )
 
@@ -137,5 +147,5 @@ class Inputs:
             classes = [c.name for c in read_names(self.names)] if self.names else None
             readers.append(ShardReader(self.shards, classes, settings.max_bytes))
         elif self.names:
-            readers.append(NamesReader(self.names))
+            readers.append(names_reader(self.names, self.tree))
         return readers

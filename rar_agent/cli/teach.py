@@ -34,6 +34,7 @@ def create(
     label_column: inputs.LabelColumn = None,
     shards: inputs.Shards = None,
     names: inputs.Names = None,
+    tree: inputs.Tree = None,
     shots: inputs.Shots = None,
     seed: inputs.Seed = 0,
     domain: Domain = "",
@@ -62,7 +63,7 @@ def create(
 
     settings = load_settings(encoder=encoder)
     given = inputs.Inputs(
-        images, table, dataset, split, image_column, label_column, shards, names, shots, seed
+        images, table, dataset, split, image_column, label_column, shards, names, tree, shots, seed
     )
     reader, seen = given.reader(settings), _views(views)
     _require_writable(report)
@@ -100,6 +101,7 @@ def add(
     label_column: inputs.LabelColumn = None,
     shards: inputs.Shards = None,
     names: inputs.Names = None,
+    tree: inputs.Tree = None,
     shots: inputs.Shots = None,
     seed: inputs.Seed = 0,
     no_fit: NoFit = False,
@@ -114,7 +116,7 @@ def add(
 
     settings = load_settings()
     given = inputs.Inputs(
-        images, table, dataset, split, image_column, label_column, shards, names, shots, seed
+        images, table, dataset, split, image_column, label_column, shards, names, tree, shots, seed
     )
     reader = given.reader(settings)
     _require_writable(report)

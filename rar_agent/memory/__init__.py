@@ -4,6 +4,7 @@ from rar_agent.memory.format.location import list_memories, memory_folder
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.open import open_memory, verify_memory
 from rar_agent.memory.readers import (
+    AnnotationsReader,
     DatasetReader,
     FolderReader,
     NamesReader,
@@ -12,6 +13,8 @@ from rar_agent.memory.readers import (
     TableReader,
     chain,
     draw,
+    names_reader,
+    read_categories,
     read_folder,
     read_names,
 )
@@ -32,6 +35,7 @@ from rar_agent.memory.teaching.teach import (
 from rar_agent.memory.teaching.update import rename_category, update_category
 
 __all__ = [
+    "AnnotationsReader",
     "DatasetReader",
     "Estimate",
     "Filter",
@@ -55,7 +59,9 @@ __all__ = [
     "memory_folder",
     "merge_categories",
     "move_entries",
+    "names_reader",
     "open_memory",
+    "read_categories",
     "read_folder",
     "read_names",
     "remove_from_memory",

@@ -248,15 +248,14 @@ class Searcher:
         columns: NDArray[np.int64],
         posterior: NDArray[np.float64],
     ) -> tuple[Branch, ...]:
-        names = {name for column in best for name in self._memory.taxonomy.above(int(column))}
+        taxonomy = self._memory.taxonomy
+        names = {name for column in best for name in taxonomy.above(int(column))}
+        shares, known = np.exp(posterior), np.isfinite(posterior)
         found = []
         for name in sorted(names):
-            mask = np.zeros(len(self._memory.categories), bool)
-            mask[self._memory.taxonomy.below(name)] = True
-            inside = mask[columns]
-            share = min(1.0, float(np.exp(posterior[inside]).sum()))
-            scored = int(np.isfinite(posterior[inside]).sum())
-            found.append(Branch(name=name, probability=share, categories=scored))
+            inside = taxonomy.is_below(columns, name)
+            share = min(1.0, float(shares[inside].sum()))
+            found.append(Branch(name=name, probability=share, categories=int(known[inside].sum())))
         return tuple(sorted(found, key=lambda branch: (-branch.probability, branch.categories)))
 
     def candidate(self, query: FloatArray, column: int, score: float, count: int) -> Candidate:

@@ -99,16 +99,20 @@ class Taxonomy:
 
     def __init__(self, categories: Categories) -> None:
         self._categories = categories
-        self._below: dict[str, NDArray[np.int64]] = {}
 
     @cached_property
-    def _parents(self) -> list[str]:
-        return [category.parent for category in self._categories]
+    def _places(self) -> list[tuple[str, str]]:
+        """Name and parent of each category."""
+        return self._categories.places()
+
+    @cached_property
+    def _column(self) -> dict[str, int]:
+        return {name: column for column, (name, _) in enumerate(self._places)}
 
     @cached_property
     def _children(self) -> dict[str, list[int]]:
         children: dict[str, list[int]] = {}
-        for column, parent in enumerate(self._parents):
+        for column, (_, parent) in enumerate(self._places):
             if parent:
                 children.setdefault(parent, []).append(column)
         return children
@@ -117,12 +121,12 @@ class Taxonomy:
         """Names of the branches above a category, nearest first; a cycle ends it."""
         if not self._categories.has_parents:
             return ()
-        way: list[str] = []
-        name = self._parents[column]
+        way: dict[str, None] = {}
+        name = self._places[column][1]
         while name and name not in way:
-            way.append(name)
-            found = self._categories.find(name)
-            name = self._parents[found] if found is not None else ""
+            way[name] = None
+            found = self._column.get(name)
+            name = self._places[found][1] if found is not None else ""
         return tuple(way)
 
     def children(self, name: str) -> list[int]:
@@ -131,23 +135,64 @@ class Taxonomy:
 
     def below(self, name: str) -> NDArray[np.int64]:
         """Positions of a category and of all below it; ascending, empty where it is unknown."""
-        if name not in self._below:
-            self._below[name] = self._find_below(name)
-        return self._below[name]
+        return np.sort(self._order[slice(*self._span(name))])
 
-    def _find_below(self, name: str) -> NDArray[np.int64]:
-        found, waiting, seen = set[int](), [name], {name}
-        own = self._categories.find(name)
-        if own is not None:
-            found.add(own)
+    def is_below(self, columns: NDArray[np.int64], name: str) -> NDArray[np.bool_]:
+        """(k,) whether each of some categories is of a name, or below it."""
+        first, end = self._span(name)
+        rank = self._rank[columns]
+        inside: NDArray[np.bool_] = (first <= rank) & (rank < end)
+        return inside
+
+    def _span(self, name: str) -> tuple[int, int]:
+        """Where a name and all below it begin and end in `_order`; the same twice if unknown."""
+        return self._spans.get(name, (0, 0))
+
+    @cached_property
+    def _rank(self) -> NDArray[np.int64]:
+        """(c,) place of each category in `_order`."""
+        rank = np.empty(len(self._order), np.int64)
+        rank[self._order] = np.arange(len(rank))
+        return rank
+
+    @property
+    def _order(self) -> NDArray[np.int64]:
+        """(c,) positions depth first, so that all below a name stand together."""
+        return self._walked[0]
+
+    @property
+    def _spans(self) -> dict[str, tuple[int, int]]:
+        return self._walked[1]
+
+    @cached_property
+    def _walked(self) -> tuple[NDArray[np.int64], dict[str, tuple[int, int]]]:
+        order: list[int] = []
+        spans: dict[str, tuple[int, int]] = {}
+        tops = [name for name, parent in self._places if not parent]
+        tops += [name for name in self._children if name not in self._column]
+        for top in tops:
+            self._walk(top, order, spans)
+        for column, (name, _) in enumerate(self._places):
+            if name not in spans:  # in a cycle, or below one: there each name is below each other
+                way = self.above(column)
+                ring = way[way.index(self._places[self._column[way[-1]]][1]) :]
+                self._walk(ring[0], order, spans)
+                spans.update(dict.fromkeys(ring, spans[ring[0]]))
+        return np.array(order, np.int64), spans
+
+    def _walk(self, top: str, order: list[int], spans: dict[str, tuple[int, int]]) -> None:
+        """Put a name and all below it behind what there is."""
+        waiting: list[tuple[str, int | None]] = [(top, None)]
         while waiting:
-            for column in self.children(waiting.pop()):
-                found.add(column)
-                child = self._categories[column].name
-                if child not in seen:
-                    seen.add(child)
-                    waiting.append(child)
-        return np.array(sorted(found), np.int64)
+            name, first = waiting.pop()
+            if first is not None:
+                spans[name] = first, len(order)
+            elif name not in spans:
+                spans[name] = len(order), len(order)
+                waiting.append((name, len(order)))
+                if name in self._column:
+                    order.append(self._column[name])
+                waiting += [(self._places[child][0], None) for child in self.children(name)]
 
     def branches(self) -> list[str]:
         """Names of all branches, sorted."""

@@ -155,17 +155,17 @@ forests = st.lists(
 ).map(lambda ps: [Category(name="abcde"[i], parent=p) for i, p in enumerate(ps)])
 
 
+class Listed(list):
+    has_parents = True
+
+    def places(self):
+        return [(category.name, category.parent) for category in self]
+
+
 @settings(max_examples=200, deadline=None)
 @given(forests)
 def test_any_parents_cycles_too_agree_both_ways(categories):
     """`below` is what `above` says from the other side, and everything ends."""
-
-    class Listed(list):
-        has_parents = True
-
-        def find(self, name):
-            return next((i for i, c in enumerate(self) if c.name == name), None)
-
     tree = Taxonomy(Listed(categories))
     for branch in {c.parent for c in categories} - {""}:
         below = set(tree.below(branch).tolist())
@@ -174,6 +174,42 @@ def test_any_parents_cycles_too_agree_both_ways(categories):
             assert branch == categories[i].name or branch in tree.above(i)
     for i in range(len(categories)):
         assert len(set(tree.above(i))) == len(tree.above(i))
+
+
+def brute(categories, name):
+    """Positions of a name and of all from which a walk upwards meets it."""
+    at = {category.name: category for category in categories}
+    found = set()
+    for i, category in enumerate(categories):
+        met = {category.name}
+        while category and category.parent and category.parent not in met:
+            met.add(category.parent)
+            category = at.get(category.parent)
+        if name in met:
+            found.add(i)
+    return found
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(-6, 39), min_size=1, max_size=40), st.randoms(use_true_random=False))
+def test_below_is_what_a_walk_upwards_finds(parents, random):
+    """Parents may be categories before or after, branches that are none, or in a cycle."""
+    named = [f"c{p}" if 0 <= p < len(parents) else f"branch {p}" * (p < 0) for p in parents]
+    categories = [Category(name=f"c{i}", parent=parent) for i, parent in enumerate(named)]
+    tree = Taxonomy(Listed(categories))
+    asked = np.array(random.sample(range(len(parents)), len(parents) // 2), np.int64)
+    for name in {*named, "c0", "nothing"} - {""}:
+        below = brute(categories, name)
+        assert tree.below(name).tolist() == sorted(below)
+        assert tree.is_below(asked, name).tolist() == [i in below for i in asked.tolist()]
+
+
+def test_a_branch_however_deep():
+    chain = [Category(name=f"c{i}", parent=f"c{i + 1}") for i in range(20_000)]
+    tree = Taxonomy(Listed(chain))
+    assert len(tree.above(0)) == 20_000
+    assert len(tree.below("c20000")) == 20_000
+    assert tree.is_below(np.array([0, 9_999, 10_000]), "c9999").tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("texts", [False, True])

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,10 +125,14 @@ class Categories(Sequence[Category]):
         kept = [column for column in found if self[int(column)].parent == name]
         return np.array(kept, np.int64)
 
-    @property
+    @cached_property
     def has_parents(self) -> bool:
         """Whether any category names a parent."""
         return bool((self._rows["parent"] != 0).any())
+
+    def places(self) -> list[tuple[str, str]]:
+        """Name and parent of each category; what else is said of them is not checked."""
+        return [(one["name"], one.get("parent", "")) for one in map(self._record, range(len(self)))]
 
     @cached_property
     def _by_name(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -136,18 +140,28 @@ class Categories(Sequence[Category]):
         return self._rows["name"][order], order
 
     def _parse(self, column: int) -> Category:
+        try:
+            return Category.model_validate(self._record(column))
+        except ValidationError as error:
+            raise self._damaged(error) from error
+
+    def _record(self, column: int) -> dict[str, Any]:
+        """What is written of a category: its fields, none of which is checked but the name."""
         row = self._rows[column]
         start, end = int(row["start"]), int(row["start"]) + int(row["size"])
         line = self._lines[int(self._layer[column])][max(start, 0) : end].tobytes()
         try:
-            record = json.loads(line)
-            number = record.pop("id")
-            category = Category.model_validate(record)
-            if number != int(self.ids[column]) or name_hash(category.name) != int(row["name"]):
+            record: dict[str, Any] = json.loads(line)
+            if record.pop("id") != int(self.ids[column]) or name_hash(record["name"]) != int(
+                row["name"]
+            ):
                 raise ValueError(f"line of id {self.ids[column]} says {line[:80]!r}")
-        except (ValueError, KeyError, AttributeError, ValidationError) as error:
-            raise DamagedDataError(
-                f"The categories of memory '{self._name}' are damaged: {error}.",
-                f"Run: rar-agent memory verify {self._name}, which says which file.",
-            ) from error
-        return category
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise self._damaged(error) from error
+        return record
+
+    def _damaged(self, error: Exception) -> DamagedDataError:
+        return DamagedDataError(
+            f"The categories of memory '{self._name}' are damaged: {error}.",
+            f"Run: rar-agent memory verify {self._name}, which says which file.",
+        )

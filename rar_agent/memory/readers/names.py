@@ -9,9 +9,14 @@ from pathlib import Path
 
 from rar_agent.errors import InputError
 from rar_agent.images.policy import printable
+from rar_agent.memory.readers.annotations import (
+    AnnotationsReader,
+    is_annotations,
+    read_categories,
+)
 from rar_agent.memory.readers.categories import named, refuse_repeats
 from rar_agent.memory.readers.identity import identity_of
-from rar_agent.memory.readers.sample import Sample
+from rar_agent.memory.readers.sample import Reader, Sample
 from rar_agent.types import Category
 
 
@@ -55,10 +60,36 @@ class NamesReader:
 def read_names(file: Path) -> list[Category]:
     """Categories from a text file: a name a line; empty lines and lines from # on are skipped.
 
+    Of an annotation file they are those that it lists; see `read_categories`.
+
     Raises:
         InputError: It cannot be read, is empty, or repeats a name.
+        ConfigurationError: It is a large annotation file, and ijson is not installed.
     """
+    if is_annotations(file):
+        return read_categories(file)
     return [category for _, category in _read(file)]
+
+
+def names_reader(file: Path, tree: Path | None = None) -> Reader:
+    """The reader of a file of names, whether it is a list or an annotation file, by its content.
+
+    Args:
+        file: See `NamesReader` and `AnnotationsReader`.
+        tree: V3Det's category tree, which goes with an annotation file.
+
+    Raises:
+        InputError: It cannot be read, or there is a tree and no annotation file.
+        ConfigurationError: It is a large annotation file, and ijson is not installed.
+    """
+    if is_annotations(file):
+        return AnnotationsReader(file, tree)
+    if tree is not None:
+        raise InputError(
+            f"'{tree}' places categories by their ids, and '{file}' is a list without any.",
+            "Give the annotation file, such as v3det_2023_v1_val.json, as --names.",
+        )
+    return NamesReader(file)
 
 
 def _read(file: Path) -> list[tuple[int, Category]]:

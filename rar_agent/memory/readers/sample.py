@@ -24,12 +24,15 @@ class Sample:
             `/data/shard.tar/key.jpg`, `table.csv:12`, `dataset[12]`.
         key: What the category was called before its name was made readable (a folder's name);
             seeds its draw. Empty: the category's name.
+        branch: Whether it is only said what is above a branch of the taxonomy, with no image: it
+            becomes no category by that.
     """
 
     category: Category
     image: ImageSource | AdmittedImage | None
     source: str
     key: str = ""
+    branch: bool = False
 
 
 class Reader(Protocol):

@@ -105,6 +105,7 @@ class Learner:
         self._taught: set[int] = set()  # those that it gave an entry
         self._changed: set[int] = set()  # those that it gave other details
         self._named: set[int] = set()  # those that were given by name alone
+        self._branches: set[int] = set()  # those that were given as branches
         self._cycles: set[str] = set()  # of parents, told once each
 
     def teach(self, reader: Reader, fitting: Fitting = "auto") -> Report:
@@ -146,6 +147,7 @@ class Learner:
         if draft.committed == "ready" or current_generation(draft.folder) > draft.generation:
             return  # it was done
         self._named.clear()
+        self._branches.clear()
         self._drop_untaught()
         if not self._taught:
             return
@@ -158,7 +160,7 @@ class Learner:
 
     def _drop_untaught(self) -> None:
         """Drop new categories of which nothing is known: no entry, and no name that was given."""
-        for number in self._new - self._taught - self._named:
+        for number in self._new - self._taught - self._named - self._branches:
             self._draft.forget(number)
 
     def _teach_images(self, reader: Reader) -> None:
@@ -190,7 +192,9 @@ class Learner:
                 self._report.fail(sample)
                 continue
             number = self._category(sample.category)
-            if sample.image is None:
+            if sample.branch:
+                self._branches.add(number)
+            elif sample.image is None:
                 self._named.add(number)
             else:
                 yield number, sample
@@ -261,7 +265,7 @@ class Learner:
         """
         if not (self._named or self._has_texts or self._encoder.names_help):
             return
-        wanted = self._new | self._named
+        wanted = (self._new - self._branches) | self._named
         had_entries = with_entries(self._memory)
         wanted |= self._taught - had_entries if self._has_texts else self._taught | had_entries
         had = text_contents(self._memory, sorted(wanted | self._changed))

@@ -29,11 +29,14 @@ def default_templates(encoder: Encoder, domain: str) -> tuple[str, ...]:
 
 
 def texts_of(category: Category, templates: Sequence[str]) -> tuple[str, ...]:
-    """All texts that stand for a category: its names in each template, and its description."""
-    names = (category.name, *category.aliases)
+    """All texts that stand for a category: its names in each template, and its description.
+
+    Underscores in names, as LVIS has them, are spaces there.
+    """
+    names = [name.replace("_", " ") for name in (category.name, *category.aliases)]
     texts = [template.replace("{}", name) for name in names for template in templates]
     if category.description:
-        texts.append(f"{category.name}: {category.description}")
+        texts.append(f"{names[0]}: {category.description}")
     return tuple(texts)
 
 

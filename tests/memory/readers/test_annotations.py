@@ -1,0 +1,177 @@
+"""Annotation files: what LVIS, V3Det and COCO publish becomes categories, whatever the order."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rar_agent.errors import InputError
+from rar_agent.memory.readers import (
+    AnnotationsReader,
+    NamesReader,
+    annotations,
+    names_reader,
+    read_categories,
+    read_names,
+)
+from rar_agent.types import Category
+
+LVIS = [
+    {
+        "id": 2,
+        "name": "bow_(decorative_ribbons)",
+        "synset": "bow.n.08",
+        "synonyms": ["bow_(decorative_ribbons)", "hair_bow"],
+        "def": "a decorative interlacing of ribbons",
+        "frequency": "f",
+        "image_count": 2119,
+        "instance_count": 4061,
+    },
+    {"id": 1, "name": "alarm_clock", "synonyms": ["alarm_clock"], "def": "", "frequency": "c"},
+]
+
+
+def written(place, categories, name="set.json", **more):
+    file = place / name
+    whole = {"info": {}, "images": [], "annotations": [{"id": 1}], "categories": categories, **more}
+    file.write_text(json.dumps(whole), encoding="utf-8")
+    return file
+
+
+def test_lvis(tmp_path):
+    clock, bow = read_categories(written(tmp_path, LVIS))
+    assert clock == Category(name="alarm_clock", metadata={"id": 1, "frequency": "c"})
+    assert bow == Category(
+        name="bow_(decorative_ribbons)",
+        aliases=("hair bow",),
+        description="a decorative interlacing of ribbons",
+        metadata={
+            "id": 2,
+            "synset": "bow.n.08",
+            "frequency": "f",
+            "image_count": 2119,
+            "instance_count": 4061,
+        },
+    )
+
+
+def test_coco_and_v3det(tmp_path):
+    coco = [
+        {"id": 1, "name": "person", "supercategory": "person"},
+        {"id": 2, "name": "bicycle", "supercategory": "vehicle"},
+    ]
+    assert [c.parent for c in read_categories(written(tmp_path, coco))] == ["", "vehicle"]
+    v3det = {"id": 7, "name": "ash tray", "name_zh": "烟灰缸", "novel": False}
+    for info, gpt, said in (
+        ("For ash.", "Generated.", "For ash."),
+        (["For ash.", "More."], [], "For ash."),
+        ([], ["Generated."], "Generated."),
+        (None, "", ""),
+    ):
+        record = {**v3det, "cat_info": info, "cat_info_gpt": gpt}
+        [found] = read_categories(written(tmp_path, [record]))
+        assert found.description == said
+        assert found.metadata == {"id": 7, "name_zh": "烟灰缸", "novel": False}
+
+
+def test_a_bare_list_of_categories(tmp_path):
+    file = tmp_path / "lvis_v1_train_cat_info.json"
+    file.write_text("\ufeff" + json.dumps(LVIS), encoding="utf-8")
+    assert [c.name for c in read_names(file)] == ["alarm_clock", "bow_(decorative_ribbons)"]
+
+
+def test_the_content_says_what_a_file_is(tmp_path):
+    named = tmp_path / "names.json"  # whatever it is called
+    named.write_text("[sic] a name\nrobin\n", encoding="utf-8")
+    assert isinstance(names_reader(named), NamesReader)
+    listed = written(tmp_path, LVIS, name="names.txt")
+    assert isinstance(names_reader(listed), AnnotationsReader)
+    assert names_reader(listed).count == 0
+    sources = [sample.source for sample in names_reader(listed).samples()]
+    assert sources == [f"{listed}#1", f"{listed}#2"]
+    with pytest.raises(InputError, match="a list without any"):
+        names_reader(named, tmp_path / "tree.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"categories": [', "not JSON"),
+        ('{"images": []}', "no list of 'categories'"),
+        ('{"categories": {"1": "robin"}}', "no list of 'categories'"),
+        ('{"categories": ["robin"]}', "no list of 'categories'"),
+        ('{"categories": []}', "lists no category"),
+        ('{"categories": [{"id": 3}]}', "The category is empty"),
+        ('{"categories": [{"name": "a", "id": 3}, {"name": "b", "id": 3}]}', "the id 3"),
+        ('{"categories": [{"name": ["a"]}]}', "'name' is a list"),
+        ('{"categories": [{"name": "' + "x" * 201 + '"}]}', "200 characters"),
+        ("[" * 100_000, "no names|not JSON|200 characters"),
+    ],
+)
+def test_what_is_wrong_is_said_at_once(tmp_path, text, says):
+    file = tmp_path / "set.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=says):
+        names_reader(file)
+
+
+records = st.lists(
+    st.fixed_dictionaries(
+        {"id": st.integers(0, 10_000), "name": st.text(min_size=1, max_size=12)},
+        optional={
+            "synonyms": st.lists(st.text(max_size=8), max_size=3),
+            "def": st.text(max_size=20),
+            "image_count": st.integers(0, 10**9),
+        },
+    ).filter(lambda one: one["name"].strip().isprintable() and one["name"].strip()),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda one: one["id"],
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(records, st.randoms(use_true_random=False), st.booleans())
+def test_any_order_any_names(tmp_path_factory, listed, random, ascii_only):
+    """Each category once, in the order of ids, with its own count; repeats are told apart."""
+    place = tmp_path_factory.getbasetemp()
+    shuffled = random.sample(listed, len(listed))
+    found = []
+    for at, given_ in enumerate((listed, shuffled)):
+        file = place / f"{at}.json"
+        whole = {"categories": given_, "images": []}
+        whole = whole if at else dict(reversed(whole.items()))
+        file.write_text(
+            json.dumps(whole, ensure_ascii=ascii_only), encoding="utf-8", errors="replace"
+        )
+        found.append(read_categories(file))
+    by_id = sorted(listed, key=lambda one: one["id"])
+    assert [one.metadata["id"] for one in found[0]] == [one["id"] for one in by_id]
+    assert len({one.name for one in found[0]}) == len(listed)
+    if ascii_only:
+        assert found[0] == found[1]
+        met = set()
+        for one, category in zip(by_id, found[0], strict=True):
+            name = category.name
+            assert name in (one["name"].strip(), f"{one['name'].strip()} ({one['id']})")
+            assert (name != one["name"].strip()) == (one["name"].strip() in met)
+            assert category.metadata.get("image_count") == one.get("image_count")
+            met.add(name)
+
+
+def test_a_large_file_is_read_by_its_categories_alone(tmp_path, monkeypatch):
+    pytest.importorskip("ijson")
+    whole = read_categories(written(tmp_path, LVIS))
+    monkeypatch.setattr(annotations, "WHOLE", 0)
+    file = written(tmp_path, LVIS)
+    assert read_categories(file) == whole
+    # what comes after the categories is not read
+    file.write_text(json.dumps({"categories": LVIS})[:-1] + ', "annotations": [', encoding="utf-8")
+    assert read_categories(file) == whole
+    file.write_text(json.dumps(LVIS), encoding="utf-8")
+    assert read_categories(file) == whole
+    for text in ('{"images": []}', '{"categories": [{"na'):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=r"not JSON|no list"):
+            read_categories(file)
