@@ -1,17 +1,21 @@
 """Tokens and money an image, by prompt and provider: an estimate, for which nobody is asked.
 
-    RAR_DATA=FOLDER python -m benchmarks.tokens [--side 512] [--photos 20]
+    RAR_DATA=FOLDER python -m benchmarks.tokens [--side 512] [--photos 20] [--only-crops]
 
 What is counted is what would be sent: the messages that `preview` gives, about test photos of
 CUB-100 scaled to `--side` (they are smaller), from a memory of three exemplars a class. Pictures
 cost what the providers document, text what CLIP's tokenizer of 49,408 words makes of it: theirs
 would have to be downloaded. What a model thinks before it answers is billed as output and not in
 here, nor what providers add for a JSON schema.
+
+Before that the same for a picture's crops, so many a call: the first twelve boxes of pictures of
+COCO-128 that have as many, in their own pixels, with the candidates that `imagenet-1k` has of five.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -27,6 +31,7 @@ from langchain_core.messages.ai import UsageMetadata
 from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
 
+from rar_agent.detection import crop
 from rar_agent.encoders import load_encoder
 from rar_agent.encoders.imagenet import imagenet_categories
 from rar_agent.evaluation.naming import Namer
@@ -36,6 +41,7 @@ from rar_agent.memory import create_memory, open_memory
 from rar_agent.models import ChatModel, Question
 from rar_agent.models.prices import ListedPrice
 from rar_agent.prompts import load_prompt
+from rar_agent.ranking import CropsRanker
 from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Category
 
@@ -51,6 +57,7 @@ DESCRIPTION = (
     "a thin, pointed bill."
 )
 SHOTS = 3
+CROPS, TOGETHER = 12, (1, 2, 3, 6, 12)
 _NOBODY = ChatModel("nobody", FakeListChatModel(responses=[]))
 
 
@@ -149,10 +156,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--photos", type=int, default=20)
+    parser.add_argument("--only-crops", action="store_true")
     given = parser.parse_args()
     data = Path(os.environ["RAR_DATA"]) / "cub100"
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(home=folder, image_side=given.side, device="cpu")
+        _print("crops a call, calls, pictures, text tokens", *(model.name for model in MODELS))
+        _crops(settings, data.parent / "coco128", given.photos)
+        if given.only_crops:
+            return
         for name, description in (("plain", ""), ("described", DESCRIPTION)):
             _teach(settings, data / "train", name, description)
         photos = list(_photos(data / "test", given.photos, given.side))
@@ -201,18 +213,54 @@ def _questions(settings: Settings, photo: Image.Image, prompt: str) -> list[Ques
     return list(preview(settings, admit(photo), found, None, None).questions)
 
 
+def _crops(settings: Settings, data: Path, count: int) -> None:
+    """What all crops of a picture take, so many in a call."""
+    known = load_settings(settings, memory="imagenet-1k", k=5)
+    one = load_prompt("rank-crop@1", settings.home)
+    pictures = list(_pictures_with_boxes(data, count))
+    shown = [[preview(known, admit(c), one, None, None).candidates for c in p] for p in pictures]
+    several, domain = load_prompt("rank-crops@1", settings.home), "objects and animals"
+    for together in TOGETHER:
+        ranker = CropsRanker(_NOBODY, one, domain, several=several, together=together)
+        seeds = list(range(CROPS))
+        asked = [ranker.questions_all(p, c, seeds) for p, c in zip(pictures, shown, strict=True)]
+        calls = len(asked[0])
+        letters = json.loads(ANSWERS["ranking"])["ranking"]
+        answer = json.dumps({str(n): letters for n in range(1, together + 1)})
+        received = calls * _text_tokens(answer if together > 1 else ANSWERS["ranking"])
+        _print(*_cells(f"{together}, {calls}", asked, received))
+
+
+def _pictures_with_boxes(data: Path, count: int) -> Iterator[list[Image.Image]]:
+    """The first crops of pictures that have enough, taken evenly."""
+    said = json.loads((data / "instances.json").read_text())
+    boxes = {
+        each["file_name"]: [a["bbox"] for a in said["annotations"] if a["image_id"] == each["id"]]
+        for each in said["images"]
+    }
+    enough = [name for name, found in boxes.items() if len(found) >= CROPS]
+    for name in enough[:: max(1, len(enough) // count)][:count]:
+        with Image.open(data / name) as image:
+            yield [crop(image.convert("RGB"), tuple(box)) for box in boxes[name][:CROPS]]
+
+
 def _row(prompt: str, asked: list[list[Question]]) -> Iterator[str]:
     """Means over the photos of what all questions about one take."""
     kinds = {"choice": "letter", "pairwise": "letter", "alone": "names", "guess": "name"}
     answer = ANSWERS[kinds.get(prompt.partition("@")[0], "ranking")]
     received = fmean(len(questions) for questions in asked) * _text_tokens(answer)
+    yield from _cells(prompt, asked, received)
+
+
+def _cells(of: str, asked: list[list[Question]], received: float) -> Iterator[str]:
+    """Means over the photos of what is sent, and its price with so many tokens received."""
     texts, pictures = [], []
     for questions in asked:
         parts = [part for q in questions for message in q.messages for part in message.parts]
         texts.append(sum(_text_tokens(part) for part in parts if isinstance(part, str)))
         pictures.append([part for part in parts if isinstance(part, Picture)])
     text = fmean(texts)
-    yield f"{prompt}, {fmean(map(len, pictures)):.1f}, {text:.0f}"
+    yield f"{of}, {fmean(map(len, pictures)):.1f}, {text:.0f}"
     for model in MODELS:
         shown = fmean(sum(map(model.tokens, own)) for own in pictures)
         dollars = model.dollars(text + shown, received)
