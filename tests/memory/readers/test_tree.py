@@ -102,7 +102,7 @@ def test_a_file_that_is_no_tree(tmp_path):
         read_categories(file, tmp_path / "missing")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 11), max_size=3), min_size=1, max_size=12),
     st.sets(st.integers(0, 11), min_size=1),
