@@ -14,6 +14,8 @@ _HOMES = {
     "AttachedImagesMiddleware": "agents",
     "Candidate": "types",
     "Category": "types",
+    "Detection": "types",
+    "Detections": "types",
     "Failure": "types",
     "Memory": "memory",
     "RarError": "errors",
@@ -31,6 +33,8 @@ __all__ = [
     "AttachedImagesMiddleware",
     "Candidate",
     "Category",
+    "Detection",
+    "Detections",
     "Failure",
     "Memory",
     "RarError",
@@ -58,7 +62,14 @@ if TYPE_CHECKING:
     from rar_agent.recognizer import Recognizer
     from rar_agent.settings import Settings
     from rar_agent.telemetry import trace_without_images
-    from rar_agent.types import Candidate, Category, Failure, Recognition
+    from rar_agent.types import (
+        Candidate,
+        Category,
+        Detection,
+        Detections,
+        Failure,
+        Recognition,
+    )
 
 
 def __getattr__(name: str) -> object:

@@ -160,7 +160,7 @@ def part(name: str, **attributes: str | float | bool) -> Part:
     """A part of a recognition, for a `with` statement, in asynchronous code too.
 
     Args:
-        name: `recognize`, `admit`, `encode`, `search` or `rank`.
+        name: `recognize`, `detect`, `admit`, `propose`, `encode`, `search` or `rank`.
         **attributes: Of its span, told as `rar.<name>`.
     """
     return Part(name, {f"rar.{key}": attributes[key] for key in attributes}, {"rar.part": name})
