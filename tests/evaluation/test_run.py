@@ -11,12 +11,17 @@ from typing import NamedTuple
 
 import pytest
 import yaml
+from PIL import Image
 
 from rar_agent.batch import Outcome
 from rar_agent.errors import InputError, NotFoundError
+from rar_agent.evaluation.export import write_coco
+from rar_agent.evaluation.publish import publish
 from rar_agent.evaluation.run import prepare_run, read_run
 from rar_agent.evaluation.suite import load_suite
 from rar_agent.settings import load_settings
+from tests.conftest import draw
+from tests.evaluation.metrics.test_precision import by_coco
 
 SUITE = """
 title: Drawings
@@ -243,3 +248,50 @@ def test_how_boxes_are_shown_decides_results_of_boxes_alone(boxes_file, suite_fi
     assert "crop" not in usual.described["configuration"]
     assert usual.described["configuration_hash"] == other.described["configuration_hash"]
     assert usual.work._home == other.work._home
+
+
+def test_proposals_are_recognised_and_measured_against_what_is_around(home, tmp_path):
+    discs = ("red", "green", "blue")
+    images, annotations, proposals = [], [], []
+    for number in range(6):
+        whole = Image.new("RGB", (160, 80), "white")
+        images.append({"id": number, "file_name": f"{number}.png"})
+        for side in (0, 1):
+            colour = (number + side) % 3
+            whole.paste(draw(discs[colour], 10 * number + side).resize((70, 70)), (80 * side, 0))
+            box = [80 * side, 0, 70, 70]
+            annotations.append(
+                {"id": len(annotations), "image_id": number, "category_id": colour, "bbox": box}
+            )
+            proposals.append(
+                {"image_id": number, "bbox": [*box[:3], 64], "score": 0.9 - 0.1 * side}
+            )
+        whole.save(tmp_path / f"{number}.png")
+        proposals.append({"image_id": number, "bbox": [60, 50, 30, 30], "score": 0.3})
+    categories = [{"id": at, "name": name} for at, name in enumerate(discs)]
+    found = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "instances.json").write_text(json.dumps(found))
+    (tmp_path / "proposals.json").write_text(json.dumps(proposals))
+    source = {"loader": "coco", "test_share": 0.5, "proposals": "proposals.json", "nms": 0.5}
+    suite = {
+        "dataset": {"name": "discs", "folder": str(tmp_path), "source": source},
+        "protocol": {"shots": [1], "seeds": [1]},
+        "memory": {"encoder": "builtin"},
+        "ways": ["retrieval"],
+    }
+    (tmp_path / "discs.yaml").write_text(yaml.safe_dump(suite))
+    done = run(tmp_path / "discs.yaml", home, tmp_path / "out")
+    assert (done.outcome.done, done.outcome.failed) == (9, 0)
+    records = read_run(done.folder)[1]
+    assert sorted(one.truth == "" for one in records) == [False] * 6 + [True] * 3
+    metrics = {one.name: one for one in publish(done.folder, load_settings(home=home)).metrics}
+    assert metrics["top-1"].n == 6
+    assert metrics["AP"].n == 9
+    assert metrics["AP"].note == "of proposed boxes"
+    folder = write_coco(done.folder) / "1-shot-seed1"
+    truths, results = (
+        str(folder / f"{name}.json") for name in ("annotations", "results-retrieval")
+    )
+    official = by_coco(truths, results)
+    assert [metrics[name].value for name in ("AP", "AP50")] == official[:2]
+    assert official[1] > 0.5
