@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ class BoxesFile:
     """The boxes of a file.
 
     Attributes:
-        name: As it was typed.
+        name: For messages.
         form: Of boxes that do not say it themselves.
         listed: What the file holds; the same boxes for every image.
         coco: Boxes by image, where it is a file of COCO's.
@@ -55,15 +56,26 @@ class BoxesFile:
             else:
                 found = read_boxes(self.listed, image.rgb.size, self.form)
         except InputError as error:
-            said = error.message if self.coco else f"'{self.name}': {error.message}"
-            fix = error.fix.replace("form='", "--format ").replace("'", "")
-            raise type(error)(said, fix) from error
+            if self.coco is not None and self.coco.images:
+                raise
+            if self.coco is not None:  # results alone, and the image's name is no number
+                raise type(error)(
+                    error.message, "Give --annotations FILE, which lists it."
+                ) from error
+            raise InputError(f"{self.name}: {error.message}", _in_command(error.fix)) from error
         if len(found) > most:
             raise InputError(
-                f"'{self.name}' has {len(found):,} boxes for '{source}', more than {most:,}.",
+                f"{self.name} has {len(found):,} boxes for '{source}', more than {most:,}.",
                 "Give fewer, or set RAR_MAX_BOXES.",
             )
         return found
+
+
+def _in_command(fix: str) -> str:
+    """What to do about boxes, said to who types commands."""
+    if "read_coco" in fix:
+        return "Give boxes of four numbers each, or a file in COCO's format and no other --format."
+    return re.sub(r"form='([\w-]+)'", r"--format \1", fix)
 
 
 def read_boxes_file(name: str, form: str | None, annotations: Path | None) -> BoxesFile:
@@ -79,13 +91,14 @@ def read_boxes_file(name: str, form: str | None, annotations: Path | None) -> Bo
     """
     if form not in (None, *FORMS):
         raise InputError(f"--format {form} is unknown.", f"Choose {', '.join(FORMS)}.")
+    said = "standard input" if name == "-" else f"'{name}'"
     if form == "coco" and name != "-":
-        return BoxesFile(name, coco=read_coco(Path(name), annotations))
+        return BoxesFile(said, coco=read_coco(Path(name), annotations))
     data = _bytes(name)
-    found = _parsed(data, name)
+    found = _parsed(data, said)
     if form == "coco" or (form is None and _is_coco(found)):
-        return BoxesFile(name, coco=_coco(name, data, annotations))
-    return BoxesFile(name, cast(Form, form or "xywh"), [] if found is None else found)
+        return BoxesFile(said, coco=_coco(name, data, annotations))
+    return BoxesFile(said, cast(Form, form or "xywh"), [] if found is None else found)
 
 
 def _bytes(name: str) -> bytes:
@@ -98,12 +111,12 @@ def _bytes(name: str) -> bytes:
         ) from error
 
 
-def _parsed(data: bytes, name: str) -> Any:  # noqa: ANN401 - JSON
+def _parsed(data: bytes, said: str) -> Any:  # noqa: ANN401 - JSON
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"'{name}' is not JSON: {error}.",
+            f"{said} is not JSON: {error}.",
             "Write boxes as [[left, top, width, height], …], or name a file in COCO's format.",
         ) from error
 
@@ -123,7 +136,7 @@ def _coco(name: str, data: bytes, annotations: Path | None) -> CocoBoxes:
     with TemporaryDirectory() as folder:  # they are read from files
         file = Path(folder) / "stdin.json"
         file.write_bytes(data)
-        return replace(read_coco(file, annotations), file=Path("-"))
+        return replace(read_coco(file, annotations), file=Path("standard input"))
 
 
 @dataclass(frozen=True)

@@ -183,5 +183,5 @@ def _given(
 
         if images or boxes:
             raise InputError("--example has an image and boxes.", "Give it alone, or leave it out.")
-        return [str(example_scene())], BoxesFile("--example", listed=EXAMPLE_BOXES)
+        return [str(example_scene())], BoxesFile("the example", listed=EXAMPLE_BOXES)
     return list(images), read_boxes_file(boxes, form, annotations) if boxes else None

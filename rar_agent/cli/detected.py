@@ -71,7 +71,7 @@ def _row(table: Table, number: int, one: Detection) -> None:
     place = f"{left:.0f},{top:.0f} {width:.0f}x{height:.0f}"
     if one.recognition is None:
         error = one.failure.error if one.failure else ""
-        table.add_row(str(number), place, Text(error, style="red"))
+        table.add_row(str(number), place, "failed", "", "", "", error, style="red")
         return
     recognition = one.recognition
     if not recognition.categories:
@@ -123,14 +123,16 @@ def summary(
         said = f"… and for {counted(len(reasons) - MOST_REASONS, 'other reason')}; see --json"
         lines.append(Text(said, style="yellow"))
     what = counted(sum(len(one.detections) for one in read), "box")
-    what += f" of {counted(len(results), 'image')}" if len(results) > 1 else ""
+    what += f" of {counted(len(read), 'image')}" if len(results) > 1 else ""
     by = next((f", proposed by {one.proposer}" for one in read if one.proposer), "")
     asked = sum(one.asked for one in read)
     if asked:
         usage = spent(sum_usage(one.usage for one in read))
-        ranked = f"{model} was asked about {asked:,}, {usage}"
+        ranked = f"{model} was asked about {counted(asked, 'box')}, {usage}"
     else:
         ranked = f"retrieval alone, {model or 'no model'} was {'not ' if model else ''}asked"
+    if lost := len(results) - len(read):
+        lines.append(Text(f"{counted(lost, 'image')} failed", style="red"))
     lines.append(Text(f"{what} in {seconds:.1f} s{by}; {ranked}", style="dim"))
     return Group(*lines)
 

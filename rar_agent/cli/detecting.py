@@ -100,10 +100,10 @@ class Detecting:
         given = self.given
         if given and given.coco and given.coco.left_out:
             left = counted(given.coco.left_out, "box")
-            said = f"note: left out of '{given.name}': {left} around crowds, or without an area"
+            said = f"note: left out of {given.name}: {left} around crowds, or without an area"
             err.print(said, style="yellow", soft_wrap=True)
         if given and not given.coco and images > 1:
-            said = f"note: the boxes of '{given.name}' are looked at in each of {images} images"
+            said = f"note: the boxes of {given.name} are looked at in each of {images} images"
             err.print(said, style="yellow", soft_wrap=True)
 
     def _show(self, done: Sequence[Detections | Failure], seconds: float) -> None:
