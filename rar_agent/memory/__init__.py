@@ -1,6 +1,7 @@
 """The memory: categories and entries of one encoder, with what was fitted on them."""
 
 from rar_agent.memory.format.location import list_memories, memory_folder
+from rar_agent.memory.format.manifest import PriorRecord
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.open import open_memory, verify_memory
 from rar_agent.memory.readers import (
@@ -42,6 +43,7 @@ __all__ = [
     "FolderReader",
     "Memory",
     "NamesReader",
+    "PriorRecord",
     "Report",
     "SampleReader",
     "SearchResult",

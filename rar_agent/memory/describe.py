@@ -12,6 +12,11 @@ def describe_method(manifest: Manifest, method: str, modalities: Collection[Moda
     """How categories are scored, in a few words."""
     if method == "knn":
         return "knn: cosine with the nearest entry"
+    words = _described(manifest, modalities)
+    return f"{words}, {manifest.prior}" if manifest.prior else words
+
+
+def _described(manifest: Manifest, modalities: Collection[Modality]) -> str:
     if "head" in modalities:
         return "head: the encoder's own linear classifier"
     fit = manifest.fit
@@ -29,6 +34,13 @@ def probability_means(
     """One sentence that says what the probabilities are."""
     if method == "knn":
         return "softmax of cosines with the nearest entry of each category, not calibrated"
+    means = _means(manifest, modalities, stale, mixed)
+    if manifest.prior:
+        return f"with a {manifest.prior}, which nothing was measured with; else {means}"
+    return means
+
+
+def _means(manifest: Manifest, modalities: Collection[Modality], stale: bool, mixed: bool) -> str:
     if "head" in modalities:
         return "the classifier's own probability, not calibrated"
     fit = manifest.fit

@@ -126,6 +126,8 @@ def leave_out(memory: Memory) -> LeftOut:
 
 def _to_do(memory: Memory) -> str:
     """What makes a memory calibrated."""
+    if memory.manifest.prior:
+        return f"Take its prior away: rar-agent memory fit {memory.name} --no-prior"
     if memory.stale:
         return f"Choose its scoring anew: rar-agent memory fit {memory.name}"
     if not memory.all_have_exemplars:

@@ -19,7 +19,9 @@ from rar_agent.memory.format.manifest import Manifest
 from rar_agent.memory.nearest import Nearest
 from rar_agent.memory.scoring.calibration import Calibration
 from rar_agent.memory.scoring.fit import Fit
+from rar_agent.memory.scoring.gaussian import Array
 from rar_agent.memory.scoring.images import ImageScorer
+from rar_agent.memory.scoring.prior import log_prior
 from rar_agent.memory.scoring.prototypes import Sums, current_sums
 from rar_agent.memory.scoring.score import Scorer
 from rar_agent.memory.scoring.stored import read_fit
@@ -61,10 +63,12 @@ class Memory:
         """Whether probabilities were calibrated, and not too much changed since.
 
         Not where some categories are known by texts alone: how likely those are beside the others
-        cannot be learnt from exemplars.
+        cannot be learnt from exemplars. Not with a prior, which nothing was measured with.
         """
         fit = self.manifest.fit
-        return bool(fit and fit.calibrated) and not self.stale and self.all_have_exemplars
+        if self.manifest.prior is not None or not (fit and fit.calibrated):
+            return False
+        return not self.stale and self.all_have_exemplars
 
     @cached_property
     def all_have_exemplars(self) -> bool:
@@ -170,6 +174,12 @@ class Memory:
             images,
             keep_all=count <= ALL_SCORED,
         )
+
+    @cached_property
+    def log_prior(self) -> Array | None:
+        """(c,) logarithm of how often categories are met, but for a constant; None: equally."""
+        prior = self.manifest.prior
+        return log_prior(self.categories, prior) if prior else None
 
     def sums(self) -> Sums:
         """Counts and sums of the mapped exemplars of every category."""

@@ -78,6 +78,8 @@ def changed(memory: Memory, record: RankerRecord) -> str:
 
     Up to a tenth of the exemplars may be others, and of the categories' texts.
     """
+    if prior := memory.manifest.prior:
+        return f"the model was calibrated without the memory's {prior}"
     if not is_current(memory, record) or not memory.calibrated:
         return "the memory changed much since the model was calibrated on it"
     if record.scoring != scoring_of(memory):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
 from rar_agent.encoders import FloatArray
 from rar_agent.errors import InputError
@@ -179,6 +180,8 @@ class Searcher:
         self, queries: FloatArray, norms: FloatArray, columns: NDArray[np.int64]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.float64], float | None]]:
         posterior = self._memory.scorer.log_posterior(queries, norms, columns)
+        if (prior := self._memory.log_prior) is not None:
+            posterior = log_softmax(posterior + prior[columns], axis=1)
         shares: list[float | None] = [None] * len(queries)
         if self._memory.calibration is not None and not self._memory.stale:
             scores = self._memory.scorer.familiarity(queries, columns)

@@ -127,6 +127,7 @@ def _describe(memory: Memory, folder: Path) -> Exported:
         dimension=manifest.dimension,
         thumbnails=manifest.thumbnails,
         fixed=manifest.fixed,
+        prior=manifest.prior,
         categories=len(memory.categories),
         entries=len(memory.entries),
         files={

@@ -55,6 +55,7 @@ def import_memory(home: Path, name: str, folder: Path, progress: Progress | None
             says.domain,
             fixed=says.fixed,
             thumbnails=says.thumbnails,
+            prior=says.prior,
         )
         numbers = _put_categories(draft, exported)
         _write_entries(draft, exported, numbers, progress)

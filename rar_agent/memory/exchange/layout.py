@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from rar_agent.memory.exchange.parts import library
-from rar_agent.memory.format.manifest import EncoderRecord, Record
+from rar_agent.memory.format.manifest import EncoderRecord, PriorRecord, Record
 
 DESCRIPTION, CATEGORIES, ENTRIES, VECTORS = (
     "memory.json",
@@ -48,6 +48,8 @@ class Exported(Record):
     """Longer side of the pictures kept of images, in pixels; 0 where none are."""
     fixed: bool
     """A memory that may not be taught."""
+    prior: PriorRecord | None = None
+    """How often categories are met; None: equally often."""
     categories: int = Field(ge=0)
     entries: int = Field(ge=0)
     files: dict[Literal["categories.parquet", "entries.parquet", "vectors.npy"], ExportedFile]

@@ -258,6 +258,18 @@ class RankerRecord(Record):
     """Ids from here on were learnt later."""
 
 
+class PriorRecord(Record):
+    """How often categories are met, beside what the image says; see `scoring/prior.py`."""
+
+    key: str = Field(min_length=1)
+    """Of the categories' metadata: a count, or LVIS's `frequency`."""
+    weight: float = Field(gt=0, le=10)
+    """Exponent of the count."""
+
+    def __str__(self) -> str:
+        return f"prior by {self.key}, weight {self.weight:g}"
+
+
 class Manifest(Record):
     """One generation of a memory."""
 
@@ -293,6 +305,8 @@ class Manifest(Record):
     fit: FitRecord | None = None
     rankers: tuple[RankerRecord, ...] = ()
     """Ranking models that were calibrated beside it."""
+    prior: PriorRecord | None = None
+    """None: categories are taken to be met equally often."""
 
     def files(self) -> list[FileRef]:
         """Every file that this generation needs."""

@@ -21,6 +21,7 @@ from rar_agent.memory.format.manifest import (
     FitRecord,
     LayerRef,
     Manifest,
+    PriorRecord,
     RankerRecord,
     SegmentRef,
 )
@@ -58,6 +59,7 @@ class Draft:
         next_entry: Next free entry id; likewise.
         fit: How categories are scored so far.
         rankers: Ranking models that were calibrated beside it.
+        prior: How often categories are met; None: equally often.
         committed: State of the generation that this draft committed last; empty before.
     """
 
@@ -76,6 +78,7 @@ class Draft:
     next_entry: int = 0
     fit: FitRecord | None = None
     rankers: tuple[RankerRecord, ...] = ()
+    prior: PriorRecord | None = None
     committed: str = ""
     _base: Categories | None = None
     _changed: dict[int, Category | None] = field(default_factory=dict)
@@ -101,6 +104,7 @@ class Draft:
             next_entry=manifest.next_entry,
             fit=manifest.fit,
             rankers=manifest.rankers,
+            prior=manifest.prior,
             _base=memory.categories,
         )
 
@@ -211,4 +215,5 @@ class Draft:
             ),
             fit=self.fit,
             rankers=self.rankers,
+            prior=self.prior,
         )

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from rar_agent.encoders import Encoder
 from rar_agent.errors import ConfigurationError, InputError, NotFoundError
@@ -15,10 +16,11 @@ from rar_agent.images import Policy
 from rar_agent.memory.format.generation import read_manifest
 from rar_agent.memory.format.location import CURRENT, memory_folder
 from rar_agent.memory.format.lock import writer_lock
-from rar_agent.memory.format.manifest import encoder_record
+from rar_agent.memory.format.manifest import PriorRecord, encoder_record
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.open import open_generation
 from rar_agent.memory.readers import Given, Reader, Sample, SampleReader, chain
+from rar_agent.memory.scoring.prior import count_of
 from rar_agent.memory.teaching.draft import Draft, Fitting
 from rar_agent.memory.teaching.exemplars import Views
 from rar_agent.memory.teaching.learn import Learner, Progress, Report
@@ -125,16 +127,45 @@ def add_to_memory(
         return learner.teach(as_reader(images, names), fitting)
 
 
-def fit_memory_again(home: Path, name: str) -> Memory:
+def fit_memory_again(
+    home: Path, name: str, prior: PriorRecord | Literal["keep"] | None = "keep"
+) -> Memory:
     """Choose anew how a memory's categories are scored, whatever changed.
 
+    Args:
+        home: Where memories live.
+        name: The memory.
+        prior: How often categories are met, by a count in their metadata; with one, nothing is
+            called calibrated. None: equally often.
+
     Raises:
-        NotFoundError: There is no such memory.
+        NotFoundError: There is no such memory, or no category has such a count.
         InputError: It is a ready memory.
         BusyError: Somebody else is writing to it.
     """
     with changing(memory_folder(home, name)) as memory:
-        return Draft.after(memory).commit("ready", "always")
+        draft = Draft.after(memory)
+        if prior != "keep":
+            _require_counts(memory, prior)
+            draft.prior = prior
+        return draft.commit("ready", "always")
+
+
+def _require_counts(memory: Memory, prior: PriorRecord | None) -> None:
+    if prior is None:
+        return
+    keys = {
+        key
+        for category in memory.categories
+        for key, value in category.metadata.items()
+        if count_of(value) is not None
+    }
+    if prior.key not in keys:
+        raise NotFoundError(
+            f"No category of memory '{memory.name}' has a count under '{prior.key}'.",
+            f"Keys with numbers: {', '.join(sorted(keys)[:5]) or 'none'}. To set one: rar-agent "
+            f"memory update {memory.name} CATEGORY --set {prior.key}=10",
+        )
 
 
 def delete_memory(home: Path, name: str) -> None:
