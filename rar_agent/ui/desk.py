@@ -6,6 +6,7 @@ import asyncio
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +22,10 @@ from rar_agent.memory.ready import READY
 from rar_agent.prompts import check, find_prompts, load_prompt, read_prompt
 from rar_agent.recognizer import Recognizer
 from rar_agent.settings import MOST_CANDIDATES, Settings, load_settings
-from rar_agent.types import Recognition
+from rar_agent.types import Detections, Recognition
 
 if TYPE_CHECKING:
+    from rar_agent.detection import Proposal
     from rar_agent.prompts import Prompt
 
 _KEPT = 8  # recognizers; their encoders are the process's
@@ -58,6 +60,21 @@ class Answer:
     """
 
     recognition: Recognition
+    sent: str
+    model: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Detections, and what went to a model for them.
+
+    Attributes:
+        detections: The result.
+        sent: HTML of what was sent and what came back; empty where nothing could be recognised.
+        model: See `Answer`.
+    """
+
+    detections: Detections
     sent: str
     model: str | None
 
@@ -226,3 +243,19 @@ class Desk:
             recognition = await recognizer.arecognize(image, k=choice.k)
         model = self.model if choice.asks else None
         return Answer(recognition, sent_page(recognition, seen, "h4"), model)
+
+    async def detect(
+        self, image: AdmittedImage, choice: Choice, boxes: Sequence[Proposal]
+    ) -> Found:
+        """Recognise what is in boxes of an image; see `recognise`.
+
+        Raises:
+            RarError: As `Recognizer.detect`.
+        """
+        recognizer = await asyncio.to_thread(self.recognizer, choice)
+        with watched(recognizer.services) as seen:
+            detections = await recognizer.adetect(image, boxes, k=choice.k)
+        model = self.model if choice.asks else None
+        known = [one.recognition for one in detections.detections if one.recognition]
+        asked = [one for one in known if one.trace.model] or known
+        return Found(detections, sent_page(asked[0], seen, "h4") if asked else "", model)

@@ -29,6 +29,15 @@
     for (const one of document.querySelectorAll(".prose:not([lang])")) one.lang = "en";
   };
 
+  // A picture on the whole screen, where its labels are read better.
+  const enlarge = event => {
+    const picture = event.target.closest?.(".rar-enlarge");
+    if (!picture) return;
+    if (document.fullscreenElement) document.exitFullscreen();
+    else picture.requestFullscreen?.();
+  };
+  addEventListener("click", enlarge);
+
   const look = () => { tell(); name(); speak(); };
 
   const start = () => {

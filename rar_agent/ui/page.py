@@ -37,10 +37,11 @@ def theme() -> gr.themes.Base:
 
 def head() -> str:
     """Styles and script; Gradio would put a prefix before each selector of its own `css`."""
-    style, script = (
-        Path(__file__).with_name(name).read_text("utf-8") for name in ("style.css", "page.js")
+    style, *scripts = (
+        Path(__file__).with_name(name).read_text("utf-8")
+        for name in ("style.css", "page.js", "boxes.js")
     )
-    return f"<style>{style}</style><script>{script}</script>"
+    return f"<style>{style}</style>" + "".join(f"<script>{one}</script>" for one in scripts)
 
 
 def build(desk: Desk) -> gr.Blocks:

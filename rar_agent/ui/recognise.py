@@ -39,6 +39,11 @@ def show(desk: Desk, pictures: Pictures, answer: Answer) -> str:
     return render.answer(answer, evidence)
 
 
+def chosen(ranked_by: object) -> object:
+    """The model that was chosen; None: none."""
+    return None if ranked_by == RETRIEVAL else ranked_by
+
+
 async def ask(
     desk: Desk,
     pictures: Pictures,
@@ -65,7 +70,7 @@ async def ask(
     Raises:
         RarError: As `Recognizer.recognize`, and where something is chosen that is not offered.
     """
-    choice = desk.choice(memory, k, None if ranked_by == RETRIEVAL else ranked_by, prompt)
+    choice = desk.choice(memory, k, chosen(ranked_by), prompt)
     image = await asyncio.to_thread(desk.photo, photo)
     answer = await desk.recognise(image, choice)
     html = await asyncio.to_thread(show, desk, pictures, answer)

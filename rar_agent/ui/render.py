@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -78,14 +78,13 @@ def answer(answer: Answer, evidence: Sequence[Sequence[Shown]]) -> str:
         evidence: Of each of its categories, the nearest exemplars.
     """
     recognition = answer.recognition
-    times = recognition.trace.timings_ms
     return render(
         "answer",
         recognition=recognition,
         said=f"{recognition.decision}: {brief(recognition.categories)}",
         rows=list(zip(recognition.categories, evidence, strict=True)),
         notes=list(notes(recognition, answer.model)),
-        times=", ".join(f"{part} {_milliseconds(ms)}" for part, ms in times.items()),
+        times=times(recognition.trace.timings_ms),
         sent=Markup(answer.sent),  # noqa: S704 - escaped where it was made
     )
 
@@ -107,6 +106,11 @@ def sentence(error: Exception) -> str:
     _log.error("a bug", error)
     kind = type(error).__name__
     return render("error", message=f"This is a bug: {kind}: {error}", fix="Please report it.")
+
+
+def times(timings_ms: Mapping[str, float]) -> str:
+    """What each part took, in words."""
+    return ", ".join(f"{part} {_milliseconds(ms)}" for part, ms in timings_ms.items())
 
 
 def _milliseconds(number: float) -> str:

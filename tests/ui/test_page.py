@@ -1,5 +1,6 @@
 """The page as a user has it: a real server, a real browser, a model on loopback."""
 
+import json
 import shutil
 import threading
 import time
@@ -7,6 +8,7 @@ from importlib.resources import files
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
 from rar_agent.prompts import write_next
 from tests.conftest import draw
@@ -102,6 +104,10 @@ def test_each_tab_fits_and_can_be_used_by_everybody(page_of, photo, scheme, widt
     answer.locator("table").wait_for()
     answer.get_by_text("What was sent to the model").click()
     look("Recognise")
+    page.locator("#rar-boxes textarea").fill("0, 0, 60, 60\n20, 20, 60, 60\n900, 9, 9, 9")
+    page.get_by_role("button", name="Recognise").click()
+    answer.locator(".rar-enlarge").wait_for()
+    look("Boxes")
     turn_to(page, "Teach").get_by_role("button", name="Teach").click()
     page.locator("#rar-taught").get_by_role("alert").wait_for()
     look("Teach")
@@ -133,6 +139,94 @@ def test_a_photo_is_recognised_with_a_model_and_without(ui, page, photo):
     answer = recognise(page, photo("green", 78, "other.png"), "retrieval alone")
     answer.get_by_text("no model was asked").wait_for()
     assert len(ui.model.requests) == asked
+
+
+def corner(page, across, down):
+    """Click on the photo, at shares of its width and height."""
+    photo = page.locator("#rar-photo .image-frame img")
+    photo.wait_for()
+    width, height = photo.evaluate("img => [img.naturalWidth, img.naturalHeight]")
+    place = photo.bounding_box()
+    scale = min(place["width"] / width, place["height"] / height, 1)
+    left = place["x"] + (place["width"] - width * scale) / 2
+    top = place["y"] + (place["height"] - height * scale) / 2
+    page.mouse.move(left + across * width * scale, top + down * height * scale)
+    page.mouse.down()
+    page.mouse.up()
+
+
+def two(tmp_path, name="two.png"):
+    """A photo of green discs beside black ones."""
+    image = Image.new("RGB", (600, 300))
+    image.paste(draw("green", 77).resize((300, 300)), (0, 0))
+    image.paste(draw("black", 77).resize((300, 300)), (300, 0))
+    image.save(tmp_path / name)
+    return tmp_path / name
+
+
+def test_boxes_are_clicked_seen_and_recognised(ui, page, tmp_path):
+    ui.model.answer = named_first("blue")
+    panel = turn_to(page, "Recognise")
+    add(panel, two(tmp_path))
+    written, layer = page.locator("#rar-boxes textarea"), page.locator(".rar-layer")
+    corner(page, 0.02, 0.02)
+    assert "Escape" in page.locator(".rar-status").inner_text()
+    page.keyboard.press("Escape")
+    assert layer.locator("text").count() == 0
+    corner(page, 0.48, 0.98)  # from the lower right
+    assert layer.locator("text").count() == 1
+    corner(page, 0.02, 0.02)
+    assert written.input_value().count("\n") == 0
+    corner(page, 0.52, 0.02)
+    corner(page, 0.98, 0.98)
+    boxes = [list(map(int, line.split(", "))) for line in written.input_value().splitlines()]
+    for box, expected in zip(boxes, ([12, 6, 276, 288], [312, 6, 276, 288]), strict=True):
+        assert all(abs(a - b) <= 3 for a, b in zip(box, expected, strict=True)), boxes
+    assert layer.locator("text").all_text_contents() == ["1", "2"]
+    choose(page, panel, "Ranked by", "retrieval alone")
+    panel.get_by_role("button", name="Recognise").click()
+    answer = page.locator("#rar-answer")
+    answer.locator("table").wait_for()
+    assert answer.locator(".rar-name").all_inner_texts() == ["green", "black"]
+    assert answer.locator("tbody tr").first.locator("img[alt^='exemplar ']").count() == 3
+    assert page.locator(".rar-status").inner_text() == "2 of 2 boxes recognised"
+    answer.get_by_title("On the whole screen").click()
+    page.wait_for_function("document.fullscreenElement?.className == 'rar-enlarge'")
+    page.keyboard.press("Enter")
+    page.wait_for_function("!document.fullscreenElement")
+    panel.get_by_label("Remove Image").click()
+    page.wait_for_function("!document.querySelector('#rar-boxes textarea').value")
+    answer = recognise(page, two(tmp_path, "other.png"))  # no box is left of the other one's
+    answer.get_by_text("Candidates, best first").wait_for()
+
+
+def test_boxes_are_written_from_the_keyboard_and_drawn(ui, page, tmp_path):
+    ui.model.answer = named_first("blue")
+    panel = turn_to(page, "Recognise")
+    add(panel, two(tmp_path))
+    written, layer = page.locator("#rar-boxes textarea"), page.locator(".rar-layer text")
+    written.focus()
+    page.keyboard.type("[[0, 0, 300, 300]]")
+    layer.wait_for()
+    corner(page, 0.52, 0.02)
+    corner(page, 0.98, 0.98)
+    first, second = json.loads(written.input_value())
+    assert first == [0, 0, 300, 300]
+    assert all(abs(a - b) <= 3 for a, b in zip(second, [312, 6, 276, 288], strict=True))
+    written.fill("0 0 300 300\nthe black one")
+    panel.get_by_role("button", name="Recognise").click()
+    answer = page.locator("#rar-answer")
+    alert = answer.get_by_role("alert")
+    alert.wait_for()
+    assert alert.inner_text().startswith("'the black one' is no box. Write left, top, width and")
+    written.fill("0 0 300 300\n900 900 10 10")
+    panel.get_by_role("button", name="Recognise").click()
+    answer.locator("table").wait_for()
+    said = answer.inner_text()
+    assert "test-model was asked about 1 box: rank-crop@1, 321+45 tokens" in said
+    assert "failed" in said
+    answer.get_by_text("What was sent to the model").click()
+    assert "1 request to openai:test-model" in answer.inner_text()
 
 
 def test_names_that_are_markup_are_text(page, photo):

@@ -23,8 +23,8 @@ class Asking(NamedTuple):
     prompt: gr.Dropdown
 
 
-def photo_box(label: str) -> gr.Image:
-    """Where a photo is dropped, chosen, pasted or taken."""
+def photo_box(label: str, name: str | None = None) -> gr.Image:
+    """Where a photo is dropped, chosen, pasted or taken, under an id."""
     return gr.Image(
         label=label,
         sources=["upload", "webcam", "clipboard"],
@@ -32,6 +32,7 @@ def photo_box(label: str) -> gr.Image:
         image_mode=None,
         buttons=["fullscreen"],
         height=300,
+        elem_id=name,
     )
 
 

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import gradio as gr
 
 from rar_agent.ui import render
+from rar_agent.ui.boxes import ask as ask_boxes
 from rar_agent.ui.desk import Desk
 from rar_agent.ui.pictures import Pictures
-from rar_agent.ui.recognise import RETRIEVAL, ask
+from rar_agent.ui.recognise import RETRIEVAL, ask, chosen
 from rar_agent.ui.tabs.asking import (
     Asking,
     candidates_box,
@@ -35,7 +36,15 @@ def tab(desk: Desk, pictures: Pictures) -> Tab:
     models = [RETRIEVAL, *([desk.model] if desk.model else [])]
     with gr.Row():
         with gr.Column():
-            photo = photo_box("Photo")
+            photo = photo_box("Photo", "rar-photo")
+            boxes = gr.Textbox(
+                label="Boxes (optional)",
+                info="Click two opposite corners on the photo. Or write left, top, width and "
+                "height in pixels, a box a line. Each is recognised by itself.",
+                lines=2,
+                max_lines=8,
+                elem_id="rar-boxes",
+            )
             memory, k = memory_box(desk, desk.memories()), candidates_box(desk)
             model = gr.Dropdown(models, value=models[-1], label="Ranked by")
             prompt = prompt_box(desk, "Prompt", visible=desk.model is not None)
@@ -48,11 +57,19 @@ def tab(desk: Desk, pictures: Pictures) -> Tab:
     last = gr.State(None)
     asking = Asking(photo, memory, k, model, prompt)
 
-    async def recognise(photo: object, *chosen: object) -> AsyncIterator[tuple[object, ...]]:
-        text = "Recognising …" if chosen[2] == RETRIEVAL else f"Recognising, asking {chosen[2]} …"
+    gr.on([photo.upload, photo.clear], None, None, boxes, js="() => ''")  # they are another's
+
+    async def recognise(
+        written: object, photo: object, memory: object, k: object, model: object, prompt: object
+    ) -> AsyncIterator[tuple[object, ...]]:
+        text = "Recognising …" if model == RETRIEVAL else f"Recognising, asking {model} …"
         yield render.pending(text), None
-        yield await ask(desk, pictures, photo, *chosen)
+        if str(written or "").strip():
+            given = (written, memory, k, chosen(model), prompt)
+            yield await ask_boxes(desk, pictures, photo, *given), None
+        else:
+            yield await ask(desk, pictures, photo, memory, k, model, prompt)
 
     at_once = desk.settings.model_requests
-    stoppable(run, stop, asking, answer, [last], recognise, at_once)
+    stoppable(run, stop, [boxes, *asking], answer, [last], recognise, at_once)
     return Tab(asking, answer, last)

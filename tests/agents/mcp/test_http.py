@@ -10,6 +10,7 @@ from langchain_mcp_adapters.client import MultiServerMCPClient
 from mcp.shared.exceptions import McpError
 
 from rar_agent import Recognition
+from rar_agent.types import Detections
 from tests.agents.conftest import model, tool_messages
 from tests.agents.mcp.conftest import BEARER, Client, data, http_server, over_http, text, until
 from tests.conftest import draw
@@ -79,6 +80,15 @@ def test_recognising_with_progress(client, ranker):
     result = client.call("recognize_image", progress=tell, data=data(draw("red", 99)))
     assert Recognition.model_validate(result.structuredContent).label == "red"
     assert told[-1] == "ranking 5 candidates"
+
+
+def test_boxes_are_recognised_over_http_too(client, ranker):
+    ranker.script = [Reply("no letter")]
+    boxes = [[0, 0, 1, 1], [0, 0, 1, 1]]
+    result = client.call("recognize_image", data=data(draw("green", 99)), boxes=boxes, draw=True)
+    found = Detections.model_validate(result.structuredContent)
+    assert [one.label for one in found.detections] == ["green", "green"]
+    assert [block.type for block in result.content] == ["text", "image"]
 
 
 def test_only_the_servers_roots_are_open(client, photos):

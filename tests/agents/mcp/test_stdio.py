@@ -1,5 +1,7 @@
 """`rar-agent mcp` over stdio, asked by the official client and by LangChain's adapters."""
 
+import base64
+import io
 import json
 import os
 import signal
@@ -12,11 +14,13 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_mcp_adapters.tools import load_mcp_tools
 from mcp.shared.exceptions import McpError
+from PIL import Image, ImageChops
 
 import rar_agent
 from rar_agent import Recognition
-from rar_agent.agents.answer import describe
+from rar_agent.agents.answer import describe, describe_boxes
 from rar_agent.agents.knowledge import CategoryDetails
+from rar_agent.types import Detections
 from tests.agents.conftest import model, tool_messages
 from tests.agents.mcp.conftest import COMMAND, Client, data, over_stdio, text, until
 from tests.conftest import draw
@@ -61,10 +65,12 @@ def test_what_the_server_says_it_is(client):
         "teach_category": True,
     }
     assert "one of 6 coloured discs" in tools["recognize_image"].description
-    assert {"image", "data", "memory", "top_k"} == {
+    assert {"image", "data", "memory", "top_k", "boxes", "draw"} == {
         *tools["recognize_image"].inputSchema["properties"]
     }
-    assert tools["recognize_image"].outputSchema["title"] == "Recognition"
+    schema = tools["recognize_image"].outputSchema
+    assert schema["type"] == "object"
+    assert [one["$ref"] for one in schema["anyOf"]] == ["#/$defs/Recognition", "#/$defs/Detections"]
 
 
 def test_a_photo_under_a_root_is_recognised(client, photos, red):
@@ -81,6 +87,42 @@ def test_bytes_are_recognised(client, red):
         result = client.call("recognize_image", data=sent)
         assert result.structuredContent["source"] == "data"
         assert text(result).startswith("Answer: red")
+
+
+def test_each_box_is_recognised_by_itself(client, ranker):
+    ranker.script = [Reply("no letter")]
+    left, right = draw("red", 98), draw("blue", 98)
+    both = Image.new("RGB", (192, 96))
+    both.paste(left, (0, 0))
+    both.paste(right, (96, 0))
+    boxes = [[0, 0, 0.5, 1], [0.5, 0, 1, 1], [1.1, 0, 1.4, 1]]
+    told = []
+
+    async def tell(done, total, message):
+        told.append((done, total, message))
+
+    result = client.call("recognize_image", progress=tell, data=data(both), boxes=boxes)
+    found = Detections.model_validate(result.structuredContent)
+    assert [one.label for one in found.detections] == ["red", "blue", None]
+    assert [one.box for one in found.detections[:2]] == [(0, 0, 96, 96), (96, 0, 96, 96)]
+    assert found.detections[2].failure.kind == "InputError"
+    assert [block.text for block in result.content] == [describe_boxes(found)]
+    assert text(result).startswith("1. red ")
+    assert told[2:] == [(2, 4, "encoding and searching"), (3, 4, "ranking 2 boxes")]
+
+
+def test_boxes_are_drawn_for_who_asks(client, ranker):
+    ranker.script = [Reply("no letter")]
+    red = draw("red", 95, 300)
+    sent = {"data": data(red), "boxes": [[0.2, 0.2, 0.8, 0.8]]}
+    said, picture = client.call("recognize_image", draw=True, **sent).content
+    assert said.text.startswith("1. red ")
+    assert (picture.type, picture.mimeType) == ("image", "image/jpeg")
+    drawn = Image.open(io.BytesIO(base64.b64decode(picture.data)))
+    assert drawn.size == red.size
+    assert ImageChops.difference(drawn, red).getbbox() is not None
+    [only] = client.call("recognize_image", **sent).content
+    assert only.text == said.text
 
 
 @pytest.mark.parametrize(
@@ -101,6 +143,10 @@ def test_bytes_are_recognised(client, red):
         ({"data": "!"}, "not valid base64"),
         ({"image": "red.png", "top_k": 99}, "top_k: input should be less than or equal to 26"),
         ({"image": "red.png", "colour": "red"}, "colour: extra inputs are not permitted"),
+        ({"image": "red.png", "boxes": [[0, 0, 96, 96]]}, "Divide pixels by the width"),
+        ({"image": "red.png", "boxes": [[0.5, 0, 0.2, 1]]}, "has no area"),
+        ({"image": "red.png", "boxes": [[0, 0, 1]]}, "boxes.0: list should have at least 4"),
+        ({"image": "red.png", "boxes": [[0, 0, 1, 1]] * 21}, "boxes: value should have at most 20"),
         ({"image": "red.png", "memory": "nosuch"}, "There is: colours."),
         ({"image": "red.png", "memory": "../x"}, "There is no memory '../x'"),
     ],
