@@ -123,6 +123,54 @@ def test_nodes_and_progress_are_streamed(client):
     assert progress["candidates"][0]["name"] == "Egyptian cat"
 
 
+BOXES = [[0, 0, 451, 300], [120, 20, 200, 200], [900, 0, 10, 10]]
+
+
+def test_boxes_are_answered(client):
+    [assistant] = client.assistants.search(graph_id="detect")
+    schemas = client.assistants.get_schemas(assistant["assistant_id"])
+    assert set(schemas["input_schema"]["properties"]) == {"image", "boxes", "form", "source"}
+    given = {"image": "chelsea.png", "boxes": BOXES}
+    answer = client.runs.wait(None, "detect", input=given, context={"k": 3})
+    found = answer["detections"]
+    assert (found["source"], found["width"], found["height"]) == ("chelsea.png", 451, 300)
+    whole, part, outside = found["detections"]
+    for one in (whole, part):
+        assert len(one["recognition"]["categories"]) == 3
+    assert part["recognition"]["categories"][0]["category"]["name"] == "Egyptian cat"
+    assert "is not in an image of 451x300 pixels" in outside["failure"]["error"]
+    shares = {"image": "chelsea.png", "boxes": [[0, 0, 1, 1]], "form": "xyxy-relative"}
+    answer = client.runs.wait(None, "detect", input=shares)
+    assert answer["detections"]["detections"][0]["box"] == [0, 0, 451, 300]
+    none = client.runs.wait(None, "detect", input={"image": "chelsea.png", "boxes": []})
+    assert none["detections"]["detections"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"image": "/etc/passwd", "boxes": BOXES}, "not a file under the folders open to models"),
+        ({"image": "chelsea.png", "boxes": [[1, 2, 3]]}, "has 3 numbers"),
+        ({"image": "chelsea.png", "boxes": [[1, 2, 0, 4]]}, "has no area"),
+        ({"image": "chelsea.png", "boxes": [[1, 2, 3, 4]], "form": "yx"}, "no form of boxes"),
+    ],
+)
+def test_boxes_that_are_none_are_said_to_be(client, given, says):
+    refused = client.runs.wait(None, "detect", input=given, raise_error=False)
+    assert says in told(refused)
+
+
+def test_progress_of_boxes_is_streamed(client):
+    given = {"image": "chelsea.png", "boxes": BOXES}
+    stream = client.runs.stream(None, "detect", input=given, stream_mode=["updates", "custom"])
+    parts = [(part.event, part.data) for part in stream]
+    nodes = [next(iter(data)) for event, data in parts if event == "updates"]
+    assert nodes == ["admit", "encode", "retrieve", "retrieve", "choose", "conclude"]
+    assert [data for event, data in parts if event == "custom"] == [
+        {"step": "encoded", "boxes": 3, "of": 3}
+    ]
+
+
 def test_a_thread_holds_no_image(client):
     thread = client.threads.create()["thread_id"]
     for file in ("chelsea.png", "coffee.png"):
