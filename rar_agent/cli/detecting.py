@@ -16,7 +16,7 @@ from rar_agent.cli.boxes import BoxesFile, Results
 from rar_agent.cli.detected import Drawings
 from rar_agent.cli.progress import progress_bar
 from rar_agent.cli.show import err, out
-from rar_agent.errors import ImageError, InputError
+from rar_agent.errors import InputError
 from rar_agent.images import Policy, admit, source_name
 from rar_agent.recognizer import Asked, Recognizer
 from rar_agent.telemetry import log_no_degraded
@@ -78,16 +78,19 @@ class Detecting:
 
     def _one(self, source: str, alone: bool, tell: _Tell) -> Detections | Failure:
         settings, given = self.recognizer.settings, self.given
+        boxes = None
         try:
             image = admit(source, Policy.of(settings))
-            boxes = given.of(image, source, settings.max_boxes) if given else None
             if self.results:
                 self.results.id_of(source)
+            if given and given.coco:
+                boxes = given.of(image, source, settings.max_boxes)
         except InputError as error:
-            is_shared = given is not None and given.coco is None
-            if alone or (is_shared and not isinstance(error, ImageError)):  # fails them all
+            if alone:
                 raise
             return Failure(source=source_name(source), error=str(error), kind=type(error).__name__)
+        if given and not given.coco:  # what is wrong with them fails every image
+            boxes = given.of(image, source, settings.max_boxes)
         found = self.recognizer.detect(image, boxes, tell=tell, **self.asked)
         if self.iou is not None:
             found = detected.suppressed(found, self.iou)
@@ -140,15 +143,19 @@ def _progress(images: int) -> Iterator[tuple[_Tell, Callable[[], None]]]:
         whole = bar.add_task("images", total=images, visible=images > 1)
         task = bar.add_task("boxes", total=None)
 
+        def anew(what: str, total: int | None) -> None:
+            nonlocal task  # a task that had a total cannot lose it
+            bar.remove_task(task)
+            task = bar.add_task(what, total=total)
+
         def tell(said: dict[str, Any]) -> None:
             if said["step"] == "encoded":
                 bar.update(task, completed=said["boxes"], total=said["of"])
             else:
-                what = f"asking about {counted(said['boxes'], 'box')}"
-                bar.update(task, description=what, completed=0, total=None)
+                anew(f"asking about {counted(said['boxes'], 'box')}", None)
 
         def advance() -> None:
             bar.advance(whole)
-            bar.reset(task, description="boxes", total=None)
+            anew("boxes", None)
 
         yield tell, advance

@@ -314,6 +314,19 @@ def test_results_without_names_say_what_their_numbers_are(rar, place):
         assert {row["image_id"] for row in found} == {5}
 
 
+def test_results_of_images_that_are_not_listed(rar, place):
+    listing = ("--annotations", coco(place), "--results", "results.json", "--json")
+    scene("red").save(place / "unlisted.png")
+    (place / "boxes.json").write_text(json.dumps(BOXES[:1]))
+    asked = ("detect", "unlisted.png", "it.png", "--boxes", "boxes.json", "--memory", "colours")
+    done = rar(*asked, *listing)
+    assert done.status == 1
+    unlisted, found = answers(done)
+    assert unlisted["kind"] == "NotFoundError"
+    assert best(found) == ["red"]
+    assert {row["image_id"] for row in json.loads((place / "results.json").read_text())} == {5}
+
+
 def test_a_model_is_asked(rar, place, server, monkeypatch):
     monkeypatch.setenv("RAR_SKIP_RANKING_AT", "1.01")
     monkeypatch.setenv("RAR_MODEL_RETRIES", "0")
