@@ -86,6 +86,12 @@ def test_hundreds_of_boxes_go_another_way_in_torchvision_and_are_the_same():
     assert 100 < len(kept) < 1500
 
 
+def test_boxes_left_of_the_image_stay_apart_from_other_categories():
+    # batched_nms moves categories apart by the largest coordinate: the second would be the first.
+    boxes = [(0, 0, 10, 10), (-11, -11, 10, 10)]
+    assert suppress(boxes, [0.9, 0.8], ["dog", "cat"], 0.5) == [0, 1]
+
+
 def test_what_cannot_be_suppressed():
     box = (0, 0, 5, 5)
     assert suppress([], [], [], 0.5) == []
