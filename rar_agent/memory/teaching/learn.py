@@ -25,7 +25,7 @@ from rar_agent.types import Category, Failure
 
 Progress = Callable[[int, int | None], None]
 """Told before the first and after each batch how many images are done, and of how many, where
-that is known."""
+that is known; where there are none, how many categories by name."""
 
 BATCH = 64
 """Images read before they are encoded, fewer where they are large."""
@@ -107,6 +107,7 @@ class Learner:
         self._named: set[int] = set()  # those that were given by name alone
         self._branches: set[int] = set()  # those that were given as branches
         self._cycles: set[str] = set()  # of parents, told once each
+        self._images = 0  # read so far
 
     def teach(self, reader: Reader, fitting: Fitting = "auto") -> Report:
         """Learn all samples, choose the scoring and commit.
@@ -173,6 +174,7 @@ class Learner:
             ):
                 self._learn(batch)
                 done += len(batch)
+                self._images = done
                 self._tell(done, total)
                 if sum(len(entries) for entries, _ in self._pending) >= SEGMENT:
                     self._write()
@@ -275,7 +277,8 @@ class Learner:
             if (category := self._draft.category(number)) is not None
             and had.get(number) != content_of(category, self._draft.encoder.templates)
         ]
-        replace_texts(self._draft, self._memory, self._encoder, todo)
+        progress = None if self._images else self._progress
+        replace_texts(self._draft, self._memory, self._encoder, todo, progress)
         self._taught |= {number for number, _ in todo}
         self._changed.clear()
         self._has_texts = True
@@ -293,6 +296,7 @@ def replace_texts(
     memory: Memory | None,
     encoder: Encoder,
     categories: list[tuple[int, Category]],
+    progress: Progress | None = None,
 ) -> None:
     """Write new text entries for categories, in place of those that they have in `memory`."""
     if not categories:
@@ -302,7 +306,8 @@ def replace_texts(
         columns = memory.categories.columns(np.array([number for number, _ in categories]))
         rows = memory.entries.rows_of("text", columns[columns >= 0])
         draft.remove(memory.entries.id_of(int(row)) for row in rows)
-    vectors = encode_categories(encoder, [category for _, category in categories], templates)
+    encoded = [category for _, category in categories]
+    vectors = encode_categories(encoder, encoded, templates, progress)
     entries = [
         NewEntry(number, content_of(category, templates), category.name)
         for number, category in categories

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -46,9 +46,18 @@ def content_of(category: Category, templates: Sequence[str]) -> str:
 
 
 def encode_categories(
-    encoder: Encoder, categories: Sequence[Category], templates: Sequence[str]
+    encoder: Encoder,
+    categories: Sequence[Category],
+    templates: Sequence[str],
+    progress: Callable[[int, int], None] | None = None,
 ) -> FloatArray:
     """The normalised mean of each category's texts.
+
+    Args:
+        encoder: Of the texts.
+        categories: n of them.
+        templates: What names are put into.
+        progress: Told after each batch how many categories are done, and of how many.
 
     Returns:
         (n, d) float32 unit rows.
@@ -59,4 +68,6 @@ def encode_categories(
         vectors = encoder.encode_texts([text for group in groups for text in group])
         firsts = np.cumsum([0, *(len(group) for group in groups[:-1])])
         parts.append(np.add.reduceat(vectors, firsts, axis=0).astype(np.float32))
+        if progress:
+            progress(start + len(groups), len(categories))
     return normalize(np.concatenate(parts))[0]

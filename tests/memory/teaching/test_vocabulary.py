@@ -68,9 +68,13 @@ def test_thousands_of_names(tmp_path, encoder):
         "id2name": {f"n{i}": f"node {i}" for i in range(2 * count)},
         "child2father": {f"n{i}": [f"n{count + i // 3}"] for i in range(2 * count - 1)},
     }
+    told = []
+    reader = names_reader(*given_files(tmp_path, tree, categories))
     memory = create_memory(
-        tmp_path, "m", encoder, names_reader(*given_files(tmp_path, tree, categories))
+        tmp_path, "m", encoder, reader, progress=lambda *done: told.append(done)
     ).memory
+    assert told[0] == (0, 0)
+    assert told[1:] == [(min(256 * i, count), count) for i in range(1, 6)]
     assert memory.category_count == count
     texts = memory.entries.rows_of("text", np.arange(len(memory.categories))[memory.entries.known])
     found = memory.search(memory.entries.vectors(texts[::100]), np.ones(13, np.float32))
