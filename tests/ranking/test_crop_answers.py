@@ -63,7 +63,8 @@ def test_every_form_of_an_answer_about_all(text):
         ("Crop 1: B > A > C\nCrop 7: A > B\nCrop 3: B > A", [[1, 0, 2], [], [1, 0]]),
         # Lists of nobody's
         ('[["B","A","C"], ["D","B","A","C"], ["B","A"]]', [[], [], []]),
-        ('{"1": ["B","A","C"], ["D","B","A","C"], "3": ["B","A"]}', [[1, 0, 2], [], [1, 0]]),
+        ('{"1": ["B","A","C"], ["C","A","B"], "3": ["B","A"]}', [[1, 0, 2], [], [1, 0]]),
+        ('{"1": , ["C","A","B"], "3": ["B","A"]}', [[], [], [1, 0]]),
         ('{"ranking": ["B","A","C"]}', [[], [], []]),
         ("B > A > C", [[], [], []]),
         # Places in one crop's order that look like crops
@@ -137,6 +138,7 @@ def test_lists_in_lists_in_lists_do_not_make_any_parser_fail():
     for depth in (300, 450, 700, 900):
         assert parse_ranking("[" * depth + "]" * depth, THREE[0]).status == "failed"
         assert len(parse_crops(f'{{"1": {"[" * depth}"B"{"]" * depth}}}', THREE)) == 3
+        assert len(parse_crops('{"a": ' * depth + '{"1": ["B"]}' + "}" * depth, THREE)) == 3
 
 
 ORDERS = st.lists(st.integers(2, 6), min_size=2, max_size=8).flatmap(
