@@ -141,9 +141,10 @@ def describe(
 ) -> dict[str, Any]:
     """What a run is of, as plain data: with its configuration, all that decides results."""
     boxes = any(one.box for part in (data.test, data.train) for one in part)
+    cropped = boxes and suite.protocol.kind != "crops"  # which has styles of its own
     configuration = {
         "suite": suite.configuration,
-        **({"crop": suite.crop.model_dump(mode="json")} if boxes else {}),
+        **({"crop": suite.crop.model_dump(mode="json")} if cropped else {}),
         "dataset": data.checksum,
         "encoder": encoder.fingerprint.identity,
         "precision": encoder.fingerprint.precision,

@@ -240,14 +240,19 @@ def test_how_boxes_are_shown_decides_results_of_boxes_alone(boxes_file, suite_fi
         suite = load_suite(str(file), home, changes)
         return prepare_run(suite, settings, memories=tmp_path / "shared")
 
-    boxes, sharp = prepared(boxes_file), prepared(boxes_file, "crop.blur=0")
-    assert boxes.described["configuration"]["crop"]["blur"] == 0.05
+    alike = "protocol={kind: few-shot, shots: [2], seeds: [1]}"
+    folder = yaml.safe_load(boxes_file.read_text())["dataset"]
+    own = f"dataset={json.dumps({**folder, 'source': {'loader': 'coco', 'test_share': 0.5}})}"
+    boxes = prepared(boxes_file, alike, own)
+    sharp = prepared(boxes_file, alike, own, "crop.blur=0")
+    assert boxes.described["configuration"]["crop"]["blur"] == 0.02
     assert boxes.described["configuration_hash"] != sharp.described["configuration_hash"]
     assert boxes.work._home != sharp.work._home
-    usual, other = prepared(suite_file), prepared(suite_file, "crop.blur=0")
-    assert "crop" not in usual.described["configuration"]
-    assert usual.described["configuration_hash"] == other.described["configuration_hash"]
-    assert usual.work._home == other.work._home
+    for file in (suite_file, boxes_file):  # images, and boxes in styles of the protocol's own
+        usual, other = prepared(file), prepared(file, "crop.blur=0")
+        assert "crop" not in usual.described["configuration"]
+        assert usual.described["configuration_hash"] == other.described["configuration_hash"]
+        assert usual.work._home == other.work._home
 
 
 def test_proposals_are_recognised_and_measured_against_what_is_around(home, tmp_path):
