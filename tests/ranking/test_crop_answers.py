@@ -1,6 +1,7 @@
 """One answer about several crops: total, and no crop gets what was said of another."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -138,7 +139,10 @@ def test_lists_in_lists_in_lists_do_not_make_any_parser_fail():
     for depth in (300, 450, 700, 900):
         assert parse_ranking("[" * depth + "]" * depth, THREE[0]).status == "failed"
         assert len(parse_crops(f'{{"1": {"[" * depth}"B"{"]" * depth}}}', THREE)) == 3
-        assert len(parse_crops('{"a": ' * depth + '{"1": ["B"]}' + "}" * depth, THREE)) == 3
+    deepest = ['{"a": ' * n + '{"1": ["B"]}' + "}" * n for n in range(970, 1_000)]
+    with ThreadPoolExecutor(1) as thread:  # whose stack has little else: JSON can just be decoded
+        found = [thread.submit(parse_crops, text, THREE).result() for text in deepest]
+    assert {len(parsed) for parsed in found} == {3}
 
 
 ORDERS = st.lists(st.integers(2, 6), min_size=2, max_size=8).flatmap(
