@@ -1,4 +1,4 @@
-"""Published detectors find the cat in the example photo; 20 MB to 620 MB are downloaded."""
+"""Published detectors find the cat in the example photo; 13 to 690 MB are downloaded."""
 
 import huggingface_hub
 import pytest
