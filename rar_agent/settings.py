@@ -72,8 +72,8 @@ class Settings(BaseSettings):
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Images encoded at once."""
     download: bool = False
-    """Whether open_clip and local models may download weights, `datasets` and torchvision data
-    sets."""
+    """Whether open_clip, local models and detectors may download weights, `datasets` and
+    torchvision data sets."""
     evals_data: Path | None = None
     """Folder of the data sets that `eval` reads; default: `evals/data` in `home`."""
 
@@ -161,8 +161,12 @@ class Settings(BaseSettings):
     max_boxes: int = Field(default=10_000, ge=1)
     """Most boxes of an image."""
     proposer: str | None = None
-    """Detector that proposes boxes where none are given, `torchvision:MODEL` or
-    `zero-shot:FOLDER`."""
+    """Detector that proposes boxes where none are given: `torchvision:MODEL` or `MODEL/FILE`,
+    `zero-shot:FOLDER` or `zero-shot:org/name`."""
+    proposer_boxes: int = Field(default=100, ge=1)
+    """Boxes that it proposes at most; COCO counts 100 of an image, LVIS 300."""
+    proposer_labels: tuple[str, ...] = ("object",)
+    """What a zero-shot detector looks for, as a JSON list."""
 
     roots: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders under which a string chosen by a model may name a file; none by default."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rar_agent.detection.proposers import Proposer, load_proposer
+from rar_agent.detection.proposers import Limits, Proposer, load_proposer
 from rar_agent.encoders import Encoder, FloatArray, load_encoder
 from rar_agent.errors import NotFoundError
 from rar_agent.forks import Lock
@@ -256,8 +256,12 @@ class Services:
             ConfigurationError: It cannot be loaded.
         """
         with self._lock:
-            if self._proposer is None and self.settings.proposer:
-                self._proposer = load_proposer(self.settings.proposer, self.settings)
+            settings = self.settings
+            if self._proposer is None and settings.proposer:
+                limits = Limits(most=settings.proposer_boxes)
+                self._proposer = load_proposer(
+                    settings.proposer, settings, limits, settings.proposer_labels
+                )
             return self._proposer
 
     @property
