@@ -87,9 +87,9 @@ class Inputs:
     label_column: str | None
     shards: Sequence[str] | None
     names: Path | None
-    tree: Path | None
     shots: int | None
     seed: int
+    tree: Path | None = None
 
     def reader(self, settings: Settings) -> Reader:
         """All of them as one reader.

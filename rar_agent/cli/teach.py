@@ -63,7 +63,7 @@ def create(
 
     settings = load_settings(encoder=encoder)
     given = inputs.Inputs(
-        images, table, dataset, split, image_column, label_column, shards, names, tree, shots, seed
+        images, table, dataset, split, image_column, label_column, shards, names, shots, seed, tree
     )
     reader, seen = given.reader(settings), _views(views)
     _require_writable(report)
@@ -116,7 +116,7 @@ def add(
 
     settings = load_settings()
     given = inputs.Inputs(
-        images, table, dataset, split, image_column, label_column, shards, names, tree, shots, seed
+        images, table, dataset, split, image_column, label_column, shards, names, shots, seed, tree
     )
     reader = given.reader(settings)
     _require_writable(report)
