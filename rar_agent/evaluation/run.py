@@ -79,8 +79,6 @@ class Run:
         """
         with Journal(self.folder / JOURNAL, self.described["configuration_hash"]) as journal:
             self._describe()
-            whole = self.described["suite"]["limit"] is None
-            write_annotations(self.folder, self.annotations, self.work.samples, whole)
             return run_batch(journal, self.work.keys, self.work, progress)
 
     def _describe(self) -> None:
@@ -94,6 +92,8 @@ class Run:
             whole = place.with_suffix(".tmp")
             whole.write_text(text, "utf-8")
             whole.replace(place)
+            every = described["suite"]["limit"] is None
+            write_annotations(self.folder, self.annotations, self.work.samples, every)
 
 
 def prepare_run(
