@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from rar_agent.agents.answer import describe
+from rar_agent.agents.answer import describe, describe_boxes
+from rar_agent.agents.boxes import FORM
 from rar_agent.memory import create_memory, read_folder
 from rar_agent.recognizer import Recognizer
 from tests.conftest import draw
@@ -88,7 +89,7 @@ def reader(tmp_path, builtin, discs, server, monkeypatch):
 def test_the_page_from_start_to_end(reader, photo, capsys):
     data = base64.b64encode(photo.read_bytes()).decode()
     names = {"data": data}
-    printed = []
+    printed, answers = [], []
     running = None
     try:
         for language, block in BLOCKS:
@@ -100,16 +101,24 @@ def test_the_page_from_start_to_end(reader, photo, capsys):
                 exec(code, names)  # the page's own
                 printed.append(capsys.readouterr().out)
             elif language == "text":
-                assert block == describe(Recognizer().recognize(photo)) + "\n"
+                answers.append(block)
     finally:
         if running:
             running.__exit__(None, None, None)
+    [given] = re.findall(r"here of `(\[\[.*?\]\])`", TEXT)
+    asked = Recognizer()
+    assert answers == [
+        describe(asked.recognize(photo)) + "\n",
+        describe_boxes(asked.detect(photo, json.loads(given), FORM)) + "\n",
+    ]
+    assert (reader / "drawn.png").exists()
     told = "".join(printed)
     assert "accepted Egyptian cat" in told
     assert "one of 6 bird species (" in told
     assert "I am told: I am told: Answer: red discs" in told  # through the guide
     assert "Teach memory 'birds' 1 photo of 'wren', a new category." in told
     assert "custom {'step': 'retrieved'" in told
+    assert "[48.0, 0.0, 48.0, 96.0] red discs" in told
     assert names["birds"].recognize(reader / "new.jpg").label == "wren"
     assert names["state"]["messages"][-1].text.startswith("I am told: Memory 'birds' learnt 1")
 

@@ -94,7 +94,7 @@ def keep(page, name, **options):
 
 
 def test_recognise_on_a_screen_and_on_a_phone(page_of, kitten):
-    page = page_of(1000, 900, "light")
+    page = page_of(1000, 1000, "light")
     recognise(page, kitten)
     keep(page, "ui-recognise.png")
     page = page_of(390, 800, "dark")
@@ -102,6 +102,30 @@ def test_recognise_on_a_screen_and_on_a_phone(page_of, kitten):
     page.locator("#rar-answer").scroll_into_view_if_needed()
     page.evaluate("document.querySelector('#rar-answer').scrollIntoView()")
     keep(page, "ui-phone.png")
+
+
+def test_boxes(page_of, data, tmp_path):
+    """A cup and a cat in one photo."""
+    photo = tmp_path / "table.png"
+    coffee = Image.open(data / "coffee.png").convert("RGB").resize((600, 400))
+    coffee = coffee.crop((90, 60, 480, 380)).resize((488, 400))
+    cat = Image.open(data / "chelsea.png").convert("RGB").crop((60, 0, 420, 300)).resize((480, 400))
+    whole = Image.new("RGB", (968, 400))
+    whole.paste(coffee, (0, 0))
+    whole.paste(cat, (488, 0))
+    whole.save(photo)
+    page = page_of(1300, 980, "light")
+    panel = turn_to(page, "Recognise")
+    panel.locator("input[type=file]").first.set_input_files(photo)
+    panel.locator("img[src*='file=']").wait_for()
+    choose(page, panel, "Memory", "things")
+    choose(page, panel, "Ranked by", "retrieval alone")
+    page.locator("#rar-boxes textarea").fill("40, 20, 420, 350\n530, 10, 420, 380")
+    page.locator(".rar-layer text").nth(1).wait_for()
+    panel.get_by_role("button", name="Recognise").click()
+    page.locator("#rar-answer .rar-enlarge").wait_for()
+    page.evaluate("document.activeElement.blur()")
+    keep(page, "ui-boxes.png")
 
 
 def test_teach(page_of, data, tmp_path):
