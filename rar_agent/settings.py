@@ -140,9 +140,9 @@ class Settings(BaseSettings):
     crop_scales: tuple[Scale, Scale, Scale] = (2.0, 1.5, 1.2)
     """Sides of a box's crop in sides of the box, for objects under 32 x 32 pixels, under 96 x 96,
     and larger."""
-    crop_square: bool = False
+    crop_square: bool = True
     """Whether crops are made square."""
-    crop_blur: float = Field(default=0.05, ge=0, le=1)
+    crop_blur: float = Field(default=0.02, ge=0, le=1)
     """Standard deviation of the blur around the box, in sides of the crop; 0: sharp."""
     crop_outline: bool = False
     """Whether the box is outlined in its crop."""

@@ -15,7 +15,7 @@ from rar_agent.graph.detect import build_detect
 from rar_agent.images import admit
 from rar_agent.memory import create_memory, read_folder
 from rar_agent.recognizer import Recognizer
-from rar_agent.settings import load_settings
+from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Detections
 from tests.conftest import COLOURS, draw
 from tests.openai_server import Reply
@@ -82,11 +82,11 @@ def test_each_box_has_its_own_answer_in_order(place, picture):
 
 
 def test_a_box_is_recognised_as_its_crop_alone_would_be(place, picture):
-    style = {"crop_blur": 0.02, "crop_square": True, "crop_scales": (1.5, 1.5, 1.5)}
+    style = {"crop_blur": 0.05, "crop_square": True, "crop_scales": (1.5, 1.5, 1.5)}
     ours = recognizer(place, **style)
     box = (40.0, 20.0, 70.0, 50.0)
     (one,) = ours.detect(picture, [box]).detections
-    alone = ours.recognize(crop(picture, box, CropStyle((1.5, 1.5, 1.5), True, 0.02)))
+    alone = ours.recognize(crop(picture, box, CropStyle((1.5, 1.5, 1.5), True, 0.05)))
     assert one.recognition.image == alone.image
     assert one.recognition.categories == alone.categories
     assert one.recognition.familiarity == alone.familiarity
@@ -104,6 +104,13 @@ def test_boxes_come_in_any_form(place, picture, boxes, form):
     (one,) = recognizer(place).detect(picture, boxes, form).detections
     assert one.box == pytest.approx((0, 0, 96, 96))
     assert one.label == "red discs"
+
+
+def test_the_settings_style_is_the_usual_one():
+    usual, settings = CropStyle(), Settings()
+    assert settings.crop_scales == usual.scales
+    assert (settings.crop_square, settings.crop_blur) == (usual.square, usual.blur)
+    assert settings.crop_outline == usual.outline
 
 
 def test_no_boxes_are_no_detections(place, picture, server):
