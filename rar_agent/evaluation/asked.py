@@ -20,7 +20,6 @@ from rar_agent.evaluation.simulated import PREFIX, SimulatedRanker
 from rar_agent.evaluation.suite import Suite
 from rar_agent.graph import Services
 from rar_agent.graph.nodes import order_seed
-from rar_agent.graph.state import RecognizeState
 from rar_agent.images import AdmittedImage, ImageStore, Policy
 from rar_agent.memory import Memory, open_memory
 from rar_agent.models import load_chat_model
@@ -167,8 +166,7 @@ class Asked:
 
     def _seed(self, sha256: str) -> int:
         """That an image's options are shuffled with."""
-        state: RecognizeState = {"sha256": sha256}
-        return order_seed(self._plain.services, state)
+        return order_seed(self._plain.services, sha256)
 
     def _record(
         self,
