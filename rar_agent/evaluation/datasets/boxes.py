@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
 from pydantic import Field
 from typing_extensions import override
 
 from rar_agent.detection import Box
+from rar_agent.detection.coco import image_path
 from rar_agent.errors import DamagedDataError
 from rar_agent.evaluation.dataset import LabelledImage
 from rar_agent.evaluation.datasets.listing import Listing, Source, absent, below
@@ -56,7 +56,7 @@ class CocoSource(Source):
         listed = sorted(tested["categories"], key=lambda one: one["id"])
         position = {one["id"]: at for at, one in enumerate(listed)}
         every = _boxes(tested, root, position, below(place, self.test))
-        paths, learnt = {one["id"]: _path(one) for one in tested["images"]}, set[str]()
+        paths, learnt = {one["id"]: image_path(one) for one in tested["images"]}, set[str]()
         if self.train:
             file = below(place, self.train)
             train, test = _boxes(_load(file), root, position, file), every
@@ -157,7 +157,7 @@ def _boxes(
     found: dict[str, Any], root: Path, position: dict[int, int], file: Path
 ) -> list[LabelledImage]:
     try:
-        paths = {one["id"]: _path(one) for one in found["images"]}
+        paths = {one["id"]: image_path(one) for one in found["images"]}
         return [
             LabelledImage(
                 f"{paths[one['image_id']]}#{one['id']}",
@@ -184,10 +184,3 @@ def _area(one: dict[str, Any]) -> float:
 def _box(given: Sequence[float]) -> Box:
     left, top, width, height = map(float, given)
     return left, top, width, height
-
-
-def _path(image: dict[str, Any]) -> str:
-    """Where an image is, below the folder of images; LVIS gives COCO's URL in place of it."""
-    if name := image.get("file_name"):
-        return str(name)
-    return "/".join(urlsplit(image["coco_url"]).path.split("/")[-2:])
