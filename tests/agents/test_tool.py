@@ -102,7 +102,7 @@ def test_each_box_is_recognised_by_itself(discs_tool):
 
 def test_boxes_that_hold_nothing_known_or_nothing_at_all(discs_tool, photo):
     image = Image.new("RGB", (400, 200))
-    image.paste(draw("red", 99, 200), (0, 0))
+    image.paste(draw("red", 99).resize((200, 200)), (0, 0))
     image.paste(admit(photo).rgb.resize((200, 200)), (200, 0))
     boxes = [HALVES[0], HALVES[1], [1.1, 0, 1.4, 1]]
     message = ask(discs_tool, [block(image)], image="image_1", boxes=boxes)

@@ -91,6 +91,7 @@ def desk_of(own_home, uploads):
 
     def make(**given):
         chosen = {"memory": "colours", "device": "cpu", "skip_ranking_at": 1.01, **given}
+        chosen.setdefault("crop_scales", (1, 1, 1))  # a square box is its own crop
         return Desk(load_settings(home=own_home, **chosen), uploads)
 
     return make
@@ -131,6 +132,7 @@ def ui(taught_home, tmp_path_factory, proxy):
             "RAR_CACHE_MB": "0",
             "RAR_MEMORY": "colours",
             "RAR_SKIP_RANKING_AT": "1.01",
+            "RAR_CROP_SCALES": "[1, 1, 1]",
             "RAR_MODEL_RETRIES": "0",
             "RAR_MODEL": "test-model",
             "RAR_BASE_URL": model.url,

@@ -113,7 +113,7 @@ def test_each_box_has_a_row_with_its_crop_and_evidence(desk, upload):
 
 def test_a_box_that_holds_nothing_known_abstains(desk, upload, photo):
     image = Image.new("RGB", (400, 200))
-    image.paste(draw("green", 77, 200), (0, 0))
+    image.paste(draw("green", 77).resize((200, 200)), (0, 0))
     image.paste(admit(photo).rgb.resize((200, 200)), (200, 0))
     text = Read(asked(desk, upload(image), "0 0 200 200\n200 0 200 200")).text
     assert "1 recognised" in text

@@ -165,6 +165,7 @@ def variables(home, ranker):
         "RAR_BASE_URL": ranker.url,
         "RAR_MODEL": "test-model",
         "RAR_SKIP_RANKING_AT": "1.01",
+        "RAR_CROP_SCALES": "[1, 1, 1]",  # a square box is its own crop
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     }
 
