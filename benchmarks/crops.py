@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rar_agent.evaluation.intervals import Clusters, Interval, of_difference, of_share
+from rar_agent.evaluation.intervals import Clusters, Interval, of_bounded, of_difference
 from rar_agent.evaluation.metrics.columns import group_of, seed_of
 from rar_agent.evaluation.record import Record
 from rar_agent.evaluation.run import read_run
@@ -140,10 +140,11 @@ def rows(
         better = right[style].astype(float) - right[beside]
         gain = ap[style] - ap[beside]
         low, high = np.quantile(gain[1:], [0.025, 0.975])
+        share = float(right[style].mean())
         yield (
             style,
-            float(right[style].mean()),
-            of_share(right[style], clusters),
+            share,
+            of_bounded(share, (right[style] - share) / len(keys), clusters),
             of_difference(better, clusters)[0],
             ap[style][0],
             Interval(float(low), float(high)),
