@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -151,6 +152,43 @@ def rows(
         )
 
 
+def chosen(runs: Sequence[Sequence[Record]], way: Way, beside: str, halves: int) -> Iterator[str]:
+    """What is lost by choosing on what is measured: chosen on one half, told of the other.
+
+    Args:
+        runs: Of the same styles, and photographs.
+        way: Whose top-1 decides, its sum over runs.
+        beside: Style that the gain is over.
+        halves: Draws of half of the photographs.
+    """
+    photos = sorted({photo_of(one) for records in runs for one in records})
+    code = {name: at for at, name in enumerate(photos)}
+    right: list[dict[str, Floats]] = []  # of each run and style: (photographs, 2) right, boxes
+    for records in runs:
+        sums: dict[str, Floats] = {}
+        for one in records:
+            of = sums.setdefault(group_of(one.cell), np.zeros((len(photos), 2)))
+            of[code[photo_of(one)]] += getattr(one, way).names[0] == one.truth, 1
+        right.append(sums)
+
+    def top(run: int, style: str, half: NDArray[np.bool_]) -> float:
+        found, boxes = right[run][style][half].sum(axis=0)
+        return 100 * float(found / boxes)
+
+    random, every = np.random.default_rng(0), range(len(runs))
+    best: list[str] = []
+    gains: list[list[float]] = []
+    for _ in range(halves):
+        half = random.permutation(len(photos)) < len(photos) // 2
+        sums_of = {style: sum(top(run, style, half) for run in every) for style in right[0]}
+        best.append(max(sums_of, key=sums_of.__getitem__))
+        gains.append([top(run, best[-1], ~half) - top(run, beside, ~half) for run in every])
+    for style, count in Counter(best).most_common():
+        yield f"chosen {count} of {halves} times: {style}"
+    means = ", ".join(f"{gain:+.1f}" for gain in np.mean(gains, axis=0))
+    yield f"top-1 of the other half over {beside}, by run: {means}"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a table of each run and way."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -158,8 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--beside", default="context-blur-0.05", help="that others differ from")
     parser.add_argument("--draws", type=int, default=500)
     given = parser.parse_args(arguments)
-    for run in given.runs:
-        described, records, _ = read_run(run)
+    read = [read_run(run) for run in given.runs]
+    for described, records, _ in read:
         title = f"{described['suite']['name']}, {len(records)} answers"
         head = "| style | top-1 | difference | AP | difference |"
         sys.stdout.write(f"\n{title}\n\n{head}\n{'|---' * 5}|\n")
@@ -172,6 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if style == given.beside:
                 more = other = "-"
             sys.stdout.write(f"| `{style}` | {top} | {more} | {100 * ap:.1f} | {other} |\n")
+    told = chosen([records for _, records, _ in read], "retrieval", given.beside, given.draws)
+    sys.stdout.write("\n" + "\n".join(told) + "\n")
 
 
 if __name__ == "__main__":

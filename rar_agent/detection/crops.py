@@ -28,7 +28,7 @@ _Area = tuple[int, int, int, int]  # left, top, right, bottom, in whole pixels
 
 @dataclass(frozen=True)
 class CropStyle:
-    """How a box is shown; what is usual was best of 14 styles (docs/detection.md has them).
+    """How a box is shown; what is usual was chosen among 14 styles, see docs/detection.md.
 
     Attributes:
         scales: Side of the crop in sides of the box, of small, medium and large boxes by COCO's
