@@ -1,4 +1,7 @@
-"""The command line as a user meets it: a process of its own, its output and exit status."""
+"""The command line as a user meets it: its output and exit status.
+
+Most run in this process, which has loaded already what each command would load anew.
+"""
 
 import json
 import os
@@ -6,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -16,7 +20,7 @@ from tests.openai_server import Reply
 COMMAND = Path(sys.executable).parent / "rar-agent"
 
 
-def run(*arguments, **environment):
+def process(*arguments, **environment):
     return subprocess.run(
         [COMMAND, *map(str, arguments)],
         capture_output=True,
@@ -24,6 +28,20 @@ def run(*arguments, **environment):
         env={**os.environ, "COLUMNS": "120", "RAR_DEVICE": "cpu", **environment},
         timeout=300,
     )
+
+
+@pytest.fixture
+def run(rar, monkeypatch):
+    """The same in this process."""
+
+    def inner(*arguments, **environment):
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            done = rar(*arguments)
+        return SimpleNamespace(returncode=done.status, stdout=done.out, stderr=done.err)
+
+    return inner
 
 
 def lines(done):
@@ -34,7 +52,7 @@ def lines(done):
 def taught(tmp_path_factory, discs):
     """RAR_HOME with a memory of six colours, made by the command line."""
     place = tmp_path_factory.mktemp("cli-home")
-    done = run(
+    done = process(
         "memory", "create", "discs", "--images", discs, "--domain", "discs", RAR_HOME=str(place)
     )
     assert done.returncode == 0, done.stderr
@@ -52,7 +70,7 @@ def in_taught(taught, monkeypatch):
 
 
 def test_the_example(home):
-    done = run("recognize", "--example")
+    done = process("recognize", "--example")
     assert done.returncode == 0, done.stderr
     assert "Egyptian cat" in done.stdout
     assert "the classifier's own probability, not calibrated" in done.stdout
@@ -61,7 +79,7 @@ def test_the_example(home):
     assert done.stdout.strip().endswith("rar-agent recognize --example --model openai:gpt-5-mini")
 
 
-def test_one_image_with_its_evidence(in_taught, tmp_path):
+def test_one_image_with_its_evidence(run, in_taught, tmp_path):
     draw("red", 99).save(tmp_path / "it.png")
     done = run("recognize", "it.png", "--memory", "discs")
     assert done.returncode == 0, done.stderr
@@ -70,7 +88,7 @@ def test_one_image_with_its_evidence(in_taught, tmp_path):
     assert "red_discs/" in first  # the nearest exemplar
 
 
-def test_many_a_folder_a_glob_and_json(in_taught, tmp_path):
+def test_many_a_folder_a_glob_and_json(run, in_taught, tmp_path):
     (tmp_path / "f" / "g").mkdir(parents=True)
     draw("red", 99).save(tmp_path / "f" / "a.png")
     draw("blue", 99).save(tmp_path / "f" / "g" / "b.png")
@@ -88,7 +106,7 @@ def test_many_a_folder_a_glob_and_json(in_taught, tmp_path):
     assert "blue discs" in table
 
 
-def test_a_bad_file_among_good_ones_fails_alone(in_taught, tmp_path):
+def test_a_bad_file_among_good_ones_fails_alone(run, in_taught, tmp_path):
     draw("red", 99).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no image")
     done = run("recognize", "a.png", "b.png", "missing.png", "--memory", "discs", "--json")
@@ -99,14 +117,14 @@ def test_a_bad_file_among_good_ones_fails_alone(in_taught, tmp_path):
     assert "is not a file" in missing["error"]
 
 
-def test_a_contact_sheet(in_taught, tmp_path):
+def test_a_contact_sheet(run, in_taught, tmp_path):
     draw("red", 99).save(tmp_path / "a.png")
     done = run("recognize", "a.png", "--memory", "discs", "--sheet", "sheet.png")
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "sheet.png").size == (10 + 6 * 178, 10 + 222)
 
 
-def test_a_model_over_http(in_taught, tmp_path, server):
+def test_a_model_over_http(run, in_taught, tmp_path, server):
     server.script = [Reply('{"ranking": ["A", "B", "C", "D", "E"]}')]
     draw("red", 99).save(tmp_path / "a.png")
     command = ("recognize", "a.png", "--memory", "discs", "--model", "m", "--base-url", server.url)
@@ -119,7 +137,7 @@ def test_a_model_over_http(in_taught, tmp_path, server):
     assert "no model was asked" not in done.stdout
 
 
-def test_what_a_model_costs_and_that_an_answer_was_kept(in_taught, tmp_path, server):
+def test_what_a_model_costs_and_that_an_answer_was_kept(run, in_taught, tmp_path, server):
     server.script = [Reply("A > B > C > D > E")]
     draw("red", 99).save(tmp_path / "a.png")
     asked = {"RAR_SKIP_RANKING_AT": "1.01", "RAR_CACHE_MB": "10"}
@@ -156,13 +174,13 @@ def test_what_a_model_costs_and_that_an_answer_was_kept(in_taught, tmp_path, ser
         (["memory", "add", "nosuch", "--images", "."], 2, ""),
     ],
 )
-def test_errors_are_one_line_and_what_to_do(arguments, status, says):
+def test_errors_are_one_line_and_what_to_do(run, arguments, status, says):
     done = run(*arguments)
     assert (done.returncode, "Traceback" in done.stderr) == (status, False), done.stderr
     assert says in done.stderr
 
 
-def test_damaged_data_is_named(in_taught, tmp_path):
+def test_damaged_data_is_named(run, in_taught, tmp_path):
     shutil.copytree(in_taught, tmp_path / "copy")
     data = tmp_path / "copy" / "memories" / "discs" / "data"
     vectors = next(data.glob("*.vectors"))
@@ -179,7 +197,7 @@ def test_damaged_data_is_named(in_taught, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_list_show_add_remove_verify(taught, tmp_path, monkeypatch):
+def test_list_show_add_remove_verify(run, taught, tmp_path, monkeypatch):
     shutil.copytree(taught, tmp_path / "own")
     monkeypatch.setenv("RAR_HOME", str(tmp_path / "own"))
     assert "discs" in run("memory", "list").stdout
@@ -203,7 +221,7 @@ def test_list_show_add_remove_verify(taught, tmp_path, monkeypatch):
     assert "discs " not in run("memory", "list").stdout
 
 
-def test_names_only(in_taught, tmp_path):
+def test_names_only(run, in_taught, tmp_path):
     (tmp_path / "names.txt").write_text("espresso\ntabby cat\nsports car\n")
     made = run("memory", "create", "names", "--names", "names.txt")
     assert made.returncode == 0
@@ -212,8 +230,8 @@ def test_names_only(in_taught, tmp_path):
     assert lines(done)[0]["categories"][0]["category"]["name"] == "tabby cat"
 
 
-def test_doctor(home, server):
-    done = run("doctor")
+def test_doctor(run, home, server):
+    done = process("doctor")
     assert done.returncode == 0, done.stdout
     assert "model: none: answers are in retrieval order" in done.stdout
     assert "imagenet-1k: 1000 categories" in done.stdout
@@ -226,7 +244,7 @@ def test_doctor(home, server):
     assert "no memory 'nosuch'" in done.stdout
 
 
-def test_a_reader_that_leaves_early_is_no_error(in_taught, discs):
+def test_a_reader_that_leaves_early_is_no_error(run, in_taught, discs):
     done = subprocess.run(
         f"{COMMAND} recognize {discs} --memory discs --json | head -n 1",
         shell=True,
@@ -241,18 +259,18 @@ def test_a_reader_that_leaves_early_is_no_error(in_taught, discs):
 def test_help_and_version():
     import rar_agent
 
-    assert run("--version").stdout == f"rar-agent {rar_agent.__version__}\n"
+    assert process("--version").stdout == f"rar-agent {rar_agent.__version__}\n"
     for arguments in ([], ["recognize"], ["memory"], ["memory", "create"], ["doctor"]):
-        assert "Usage" in run(*arguments, "--help").stdout
+        assert "Usage" in process(*arguments, "--help").stdout
 
 
-def test_help_loads_nothing_heavy():
+def test_help_loads_nothing_heavy(run):
     code = "import sys, rar_agent.cli.main; print({'torch', 'numpy', 'faiss'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
 
 
-def test_names_with_brackets_and_undecodable_files(tmp_path):
+def test_names_with_brackets_and_undecodable_files(run, tmp_path):
     folder = tmp_path / "f" / "cat [bold]"
     folder.mkdir(parents=True)
     draw("red", 1).save(folder / "1.png")
@@ -264,13 +282,13 @@ def test_names_with_brackets_and_undecodable_files(tmp_path):
     shown = run("memory", "show", "odd", **home).stdout
     assert "cat [bold]" in shown
     assert "dog [/small]" in shown
-    done = run("recognize", "f", "--memory", "odd", "--json", "--sheet", "s.png", **home)
+    done = process("recognize", "f", "--memory", "odd", "--json", "--sheet", "s.png", **home)
     assert done.returncode == 0, done.stderr
     assert len(lines(done)) == 2
     assert "cat [bold]" in run("recognize", "f", "--memory", "odd", **home).stdout
 
 
-def test_limits_hold_when_teaching(tmp_path):
+def test_limits_hold_when_teaching(run, tmp_path):
     (tmp_path / "f" / "red").mkdir(parents=True)
     draw("red", 1).save(tmp_path / "f" / "red" / "1.png")
     done = run("memory", "create", "m", "--images", "f", RAR_MAX_PIXELS="1000")
@@ -280,12 +298,12 @@ def test_limits_hold_when_teaching(tmp_path):
 
 def test_a_home_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("x")
-    done = run("recognize", "--example", RAR_HOME=str(tmp_path / "file"))
+    done = process("recognize", "--example", RAR_HOME=str(tmp_path / "file"))
     assert done.returncode == 3, done.stderr
     assert "RAR_HOME" in done.stderr
 
 
-def test_one_bad_image_is_a_json_line_too(tmp_path):
+def test_one_bad_image_is_a_json_line_too(run, tmp_path):
     done = run("recognize", "missing.png", "--json")
     assert done.returncode == 1
     assert "is not a file" in lines(done)[0]["error"]

@@ -20,6 +20,7 @@ from rar_agent.types import Detections
 from tests.conftest import COLOURS, draw
 from tests.openai_server import Reply
 
+MEMORY = "detected-discs"  # a server's shared services are found by name
 SIDE = 96
 BOXES = [[column * SIDE, row * SIDE, SIDE, SIDE] for row in range(2) for column in range(3)]
 
@@ -27,7 +28,7 @@ BOXES = [[column * SIDE, row * SIDE, SIDE, SIDE] for row in range(2) for column 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, builtin, discs):
     place = tmp_path_factory.mktemp("detect-home")
-    create_memory(place, "discs", builtin, read_folder(discs), domain="discs")
+    create_memory(place, MEMORY, builtin, read_folder(discs), domain="discs")
     return place
 
 
@@ -42,7 +43,7 @@ def picture():
 
 def recognizer(place, **options):
     given = {"home": place, "device": "cpu", "crop_scales": (1.0, 1.0, 1.0), **options}
-    return Recognizer("discs", **given)
+    return Recognizer(MEMORY, **given)
 
 
 def asking(place, server, **options):
@@ -256,7 +257,7 @@ async def test_without_blocking_the_loop(place, picture):
 
 def services(place, **options):
     return Services(
-        load_settings(home=place, memory="discs", device="cpu", **options), authority="caller"
+        load_settings(home=place, memory=MEMORY, device="cpu", **options), authority="caller"
     )
 
 
@@ -292,7 +293,7 @@ def test_what_another_process_began_goes_on_without_its_embeddings(place, pictur
 def test_a_servers_client_is_told_what_is_wrong(place, picture, tmp_path, monkeypatch):
     monkeypatch.setenv("RAR_HOME", str(place))
     monkeypatch.setenv("RAR_ROOTS", str(tmp_path))
-    monkeypatch.setenv("RAR_MEMORY", "discs")
+    monkeypatch.setenv("RAR_MEMORY", MEMORY)
     picture.save(tmp_path / "six.png")
     graph = build_detect()
     for wrong, said in (
@@ -302,8 +303,8 @@ def test_a_servers_client_is_told_what_is_wrong(place, picture, tmp_path, monkey
         ({}, "no detector"),
     ):
         with pytest.raises((RefusedError, ConfigurationError), match=said):
-            graph.invoke({"image": "six.png", **wrong}, context=Context())
-    answer = graph.invoke({"image": "six.png", "boxes": BOXES[:1]}, context=Context())
+            graph.invoke({"image": "six.png", **wrong}, context=Context(memory=MEMORY))
+    answer = graph.invoke({"image": "six.png", "boxes": BOXES[:1]}, context=Context(memory=MEMORY))
     assert Detections.model_validate(answer["detections"]).detections[0].recognition
 
 
