@@ -146,6 +146,40 @@ def test_results_alone_are_found_by_number(write):
         found.of("a.jpg")
 
 
+@pytest.mark.parametrize(
+    ("number", "image"),
+    [
+        ("1", "000000000001.jpg"),
+        ("000000000001", "1.jpg"),
+        (1, "x/000000000001.jpg"),
+        ("a", "x/a.jpg"),  # what Ultralytics writes
+        ("007", "x/007.jpg"),
+    ],
+)
+def test_results_are_found_however_their_ids_are_written(write, number, image):
+    found = read_coco(write([{**RESULTS[0], "image_id": number}]))
+    assert found.of(image) == [Proposal((1.0, 2.0, 3.0, 4.0), 0.25)]
+    assert found.id_of(image) == number
+
+
+def test_ids_of_results_may_be_written_otherwise_than_in_the_list(write):
+    rows = [{**row, "image_id": "139"} for row in RESULTS]
+    found = read_coco(write(rows), write(FILE, "list.json"))
+    assert found.id_of("a/1.jpg") == 139
+    assert len(found.of("a/1.jpg")) == 2
+    with pytest.raises(InputError, match=r"list\.json' has no image 'z\.jpg'"):
+        found.of("z.jpg")
+    with pytest.raises(InputError, match=r"boxes of image x, which '.*list\.json' does not list"):
+        read_coco(write([{**RESULTS[0], "image_id": "x"}]), write(FILE, "list.json"))
+
+
+def test_sizes_of_images(write):
+    sizes = [{"width": 30, "height": 20}, {"width": 30}, {}, {"width": None, "height": "20"}]
+    images = [{"id": at, "file_name": f"{at}.jpg", **size} for at, size in enumerate(sizes)]
+    found = read_coco(write({**FILE, "images": images, "annotations": []}))
+    assert found.sizes == {0: (30, 20)}
+
+
 def test_results_with_names(write):
     listed = {key: FILE[key] for key in ("images", "categories")}  # of a test set: images alone
     found = read_coco(write(RESULTS), write(listed, "images.json"))
@@ -163,14 +197,21 @@ def test_nothing_in_it(write):
     [
         ("{", "boxes.json' cannot be read"),
         ("7", "not in COCO's format"),
-        ({"images": [], "categories": []}, "not in COCO's format: KeyError.'annotations'"),
-        ([[1, 2, 3, 4]], "not in COCO's format"),
-        ([{"image_id": 1, "score": 0.5}], "not in COCO's format: KeyError.'bbox'"),
-        ([{"image_id": 1, "bbox": [1, 2, "3", "4"]}], "not in COCO's format"),
+        ({"images": [], "categories": []}, "not in COCO's format: it has no list of annotations"),
+        ([[1, 2, 3, 4]], r"not in COCO's format: result \[1, 2, 3, 4\] has no bbox"),
+        ([{"image_id": 1, "score": 0.5}], "not in COCO's format: result {.*} has no bbox"),
+        ([{"bbox": [1, 2, 3, 4]}], "not in COCO's format: result {.*} has no image_id"),
+        ([{"image_id": 1, "bbox": [1, 2, "3", "4"]}], "Box 1 of 1, .*, is not four numbers"),
+        ([{"image_id": 1, "bbox": None}], r"Box 1 of 1, \[\], has 0 numbers"),
+        ("[" * 100_000, "cannot be read"),
         ([{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 3}], "boxes.json': The score of box 1"),
         ('[{"image_id": 1, "bbox": [NaN, 2, 3, 4]}]', "boxes.json': Box 1 of 1.*not finite"),
         ({**FILE, "annotations": [annotation(1, 99)]}, "boxes of image 99, which is not listed"),
-        ({**FILE, "images": [{"id": 1}]}, "not in COCO's format: KeyError.'coco_url'"),
+        ({**FILE, "images": [{"id": 1}]}, "image {'id': 1} has neither file_name nor coco_url"),
+        (
+            {**FILE, "annotations": [*FILE["annotations"], annotation(77, 7, (1, 2, 3))]},
+            r"boxes.json': Box 6 of 6 \(id 77\), \[1, 2, 3\], has 3 numbers",
+        ),
     ],
 )
 def test_other_files(write, found, message):
