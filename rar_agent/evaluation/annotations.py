@@ -24,8 +24,8 @@ _SEARCHED = "neg_category_ids"
 
 
 def proposed(annotations: Mapping[str, Any]) -> bool:
-    """Whether boxes were proposed by a detector; else they are those of the annotations."""
-    return bool(annotations["info"].get("boxes") == "proposed")
+    """Whether boxes were proposed by a detector; else there are none, or those annotated."""
+    return bool(annotations.get("info", {}).get("boxes") == "proposed")
 
 
 def federated(annotations: Mapping[str, Any]) -> bool:
@@ -42,8 +42,8 @@ def write_annotations(
         folder: The run's.
         annotations: Of the data set.
         asked: Keys of its boxes.
-        whole: Whether it asks about all boxes there are, so that what is in images in which nothing
-            was proposed counts as not found.
+        whole: Whether each cell asks about all boxes there are, so that what is in images in which
+            nothing was proposed counts as not found.
     """
     if not annotations:
         return

@@ -9,6 +9,7 @@ from random import Random
 
 from rar_agent.detection import CropStyle
 from rar_agent.errors import InputError
+from rar_agent.evaluation.annotations import proposed
 from rar_agent.evaluation.dataset import DataSet, LabelledImage
 from rar_agent.evaluation.sampling import apart, evenly, few_shot, spread
 from rar_agent.evaluation.suite import (
@@ -79,8 +80,17 @@ def cells_of(suite: Suite, data: DataSet) -> list[Cell]:
     """The cells of a suite, in order.
 
     Raises:
-        InputError: The data set has too little for the protocol.
+        InputError: The data set has too little for the protocol, or boxes were proposed, of which
+            the protocol would leave out those around nothing.
     """
+    if isinstance(suite.protocol, Categories | Crops) and proposed(data.annotations):
+        raise InputError(
+            f"Protocol '{suite.protocol.kind}' asks about boxes of some categories, and proposals "
+            f"of data set '{data.name}' that are around nothing have none: without them, average "
+            "precision would count no wrong box.",
+            "Take the given boxes (no proposals in the card's source), or protocol.kind=zero-shot, "
+            "few-shot or candidates.",
+        )
     if not data.test:
         raise InputError(f"Data set '{data.name}' has no test images.", "Name their folder.")
     if not data.train and _learns(suite):
@@ -111,18 +121,18 @@ def _cells(suite: Suite, data: DataSet) -> Iterator[Cell]:
                         few_shot(data.train, shots, seed),
                         bool(suite.memory.texts),
                         everything,
-                        _asked(data.test, suite.limit, seed),
+                        _asked(data, suite.limit, seed),
                         shots=shots,
                     )
         case ZeroShot():
-            test = _asked(data.test, suite.limit, 1)
+            test = _asked(data, suite.limit, 1)
             yield Cell("zero-shot", "zero-shot", 1, (), True, everything, test)
         case Categories():
             yield from _growing(suite, protocol, data)
         case Candidates():
             for seed in protocol.seeds:
                 learnt = few_shot(data.train, protocol.shots, seed)
-                texts, test = bool(suite.memory.texts), _asked(data.test, suite.limit, seed)
+                texts, test = bool(suite.memory.texts), _asked(data, suite.limit, seed)
                 for k in protocol.ks:
                     name = f"k = {k}"
                     of = f"{protocol.shots}-shot, seed {seed}"
@@ -149,7 +159,7 @@ def _cells(suite: Suite, data: DataSet) -> Iterator[Cell]:
                     few_shot(data.train, protocol.images, seed),
                     suite.memory.texts is not False,
                     (),
-                    _asked(data.test, suite.limit, seed),
+                    _asked(data, suite.limit, seed),
                     guessed=True,
                 )
 
@@ -166,7 +176,8 @@ def _growing(suite: Suite, protocol: Categories, data: DataSet) -> Iterator[Cell
     for seed in protocol.seeds:
         order = Random(seed).sample(range(len(data.categories)), len(data.categories))
         first = set(order[: counts[0]])
-        test = _asked([one for one in data.test if one.category in first], suite.limit, seed)
+        of_first = [one for one in data.test if one.category in first]
+        test = _some(of_first, suite.limit, seed)
         for count in counts:
             known = sorted(order[:count])
             train = [one for one in data.train if one.category in set(known)]
@@ -209,11 +220,17 @@ def _shown(suite: Suite, protocol: Crops, data: DataSet) -> Iterator[Cell]:
                 few_shot(learnt, shots, seed) if shots else (),
                 bool(suite.memory.texts) or not shots,
                 known,
-                _asked(test, suite.limit, seed),
+                _some(test, suite.limit, seed),
                 shots=shots,
                 crop=recipe.style,
             )
 
 
-def _asked(test: Sequence[LabelledImage], limit: int | None, seed: int) -> Sequence[LabelledImage]:
-    return test if limit is None else evenly(test, limit, seed)
+def _asked(data: DataSet, limit: int | None, seed: int) -> Sequence[LabelledImage]:
+    return _some(data.test, limit, seed, by_image=proposed(data.annotations))
+
+
+def _some(
+    test: Sequence[LabelledImage], limit: int | None, seed: int, by_image: bool = False
+) -> Sequence[LabelledImage]:
+    return test if limit is None else evenly(test, limit, seed, by_image)

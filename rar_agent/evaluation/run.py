@@ -59,12 +59,14 @@ class Run:
         described: What `run.json` says, unless it is there already.
         work: Does its items.
         annotations: Of its data set.
+        whole: Whether each of its cells asks about all there is to test on.
     """
 
     folder: Path
     described: dict[str, Any]
     work: _Work
     annotations: Mapping[str, Any] = field(default_factory=dict)
+    whole: bool = True
 
     def go_on(self, progress: Progress | None = None) -> Outcome:
         """Do what is not done; whatever ends it, what was done is kept.
@@ -92,8 +94,7 @@ class Run:
             whole = place.with_suffix(".tmp")
             whole.write_text(text, "utf-8")
             whole.replace(place)
-            every = described["suite"]["limit"] is None
-            write_annotations(self.folder, self.annotations, self.work.samples, every)
+            write_annotations(self.folder, self.annotations, self.work.samples, self.whole)
 
 
 def prepare_run(
@@ -133,7 +134,8 @@ def prepare_run(
     if memories:  # shared by runs that learn the same
         home = memories / configuration_hash(_learnt(suite, described["configuration"]))
     work = _Work(cells, suite, data, encoder, home, settings)
-    return Run(folder, described, work, data.annotations)
+    whole = all(len(cell.test) == len(data.test) for cell in cells)
+    return Run(folder, described, work, data.annotations, whole)
 
 
 def describe(

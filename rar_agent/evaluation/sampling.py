@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 
-from rar_agent.evaluation.dataset import NOTHING, LabelledImage
+from rar_agent.evaluation.dataset import LabelledImage
 
 
 def few_shot(train: Sequence[LabelledImage], shots: int, seed: int) -> list[LabelledImage]:
@@ -37,28 +38,34 @@ def few_shot(train: Sequence[LabelledImage], shots: int, seed: int) -> list[Labe
     return drawn
 
 
-def evenly(test: Sequence[LabelledImage], limit: int, seed: int) -> list[LabelledImage]:
+def evenly(
+    test: Sequence[LabelledImage], limit: int, seed: int, by_image: bool = False
+) -> list[LabelledImage]:
     """At most `limit` images, as evenly over categories as they allow.
 
-    Boxes that a detector proposed are measured by image: all of a drawn image come, and of the last
-    as many as there is room for. A larger limit with the same seed draws the same images and more.
+    A larger limit with the same seed draws the same images and more.
 
     Args:
         test: To draw from.
         limit: At least 1.
         seed: Of the draw.
+        by_image: Whether all boxes of a drawn image come, whatever their categories, as those that
+            a detector proposed do, which are measured by image: images are drawn until the next
+            would exceed the limit, but one at least.
 
     Returns:
         What was drawn, in the order of `test`.
     """
     generator = random.Random(seed)
-    if any(one.score is not None or one.category == NOTHING for one in test):
-        files = list(dict.fromkeys(one.file for one in test))
+    if by_image:
+        count = Counter(one.file for one in test)
+        files = list(count)
         generator.shuffle(files)
-        place = {file: at for at, file in enumerate(files)}
-        some = sorted(test, key=lambda one: place[one.file])[:limit]
-        drawn = {one.key for one in some}
-        return [one for one in test if one.key in drawn]
+        sums = accumulate(count[file] for file in files)
+        drawn = set(files[:1]) | {
+            file for file, boxes in zip(files, sums, strict=True) if boxes <= limit
+        }
+        return [one for one in test if one.file in drawn]
     groups = list(_by_category(test).values())
     for images in groups:
         generator.shuffle(images)

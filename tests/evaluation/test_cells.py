@@ -146,6 +146,23 @@ def test_exemplars_are_of_train_where_there_is_one(boxes):
         assert cell.test == data.test
 
 
+@pytest.mark.parametrize("kind", ["crops", "categories"])
+def test_of_some_categories_alone_no_proposal_is_wrong(boxes, kind):
+    data = replace(boxes, train=boxes.test, annotations={"info": {"boxes": "proposed"}})
+    protocol = {"kind": kind, **({"styles": STYLES} if kind == "crops" else {"counts": [2]})}
+    with pytest.raises(InputError, match=f"'{kind}' asks about boxes of some categories"):
+        cells_of(suite(protocol=protocol), data)
+    cells_of(suite(protocol=protocol), replace(data, annotations={}))
+
+
+def test_a_limit_of_proposals_is_of_whole_images(boxes):
+    data = replace(boxes, annotations={"info": {"boxes": "proposed"}})
+    [cell] = cells_of(suite(protocol={"kind": "zero-shot"}, limit=7), data)
+    assert len({one.file for one in cell.test}) == 1
+    [cell] = cells_of(suite(protocol={"kind": "zero-shot"}, limit=7), boxes)
+    assert len({one.file for one in cell.test}) > 1
+
+
 def test_what_cannot_be_cropped(boxes, drawings):
     with pytest.raises(InputError, match="has no boxes"):
         cells_of(suite(protocol={"kind": "crops", "styles": STYLES}), drawings)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from rar_agent.batch import Outcome
 from rar_agent.errors import InputError, NotFoundError
+from rar_agent.evaluation.annotations import read_annotations
 from rar_agent.evaluation.export import write_coco
 from rar_agent.evaluation.publish import publish
 from rar_agent.evaluation.run import prepare_run, read_run
@@ -255,7 +256,9 @@ def test_how_boxes_are_shown_decides_results_of_boxes_alone(boxes_file, suite_fi
         assert usual.work._home == other.work._home
 
 
-def test_proposals_are_recognised_and_measured_against_what_is_around(home, tmp_path):
+@pytest.fixture
+def proposals_file(tmp_path):
+    """A suite of nine proposals in three of six images, three of them around nothing."""
     discs = ("red", "green", "blue")
     images, annotations, proposals = [], [], []
     for number in range(6):
@@ -285,7 +288,13 @@ def test_proposals_are_recognised_and_measured_against_what_is_around(home, tmp_
         "ways": ["retrieval"],
     }
     (tmp_path / "discs.yaml").write_text(yaml.safe_dump(suite))
-    done = run(tmp_path / "discs.yaml", home, tmp_path / "out")
+    return tmp_path / "discs.yaml"
+
+
+def test_proposals_are_recognised_and_measured_against_what_is_around(
+    proposals_file, home, tmp_path
+):
+    done = run(proposals_file, home, tmp_path / "out")
     assert (done.outcome.done, done.outcome.failed) == (9, 0)
     records = read_run(done.folder)[1]
     assert sorted(one.truth == "" for one in records) == [False] * 6 + [True] * 3
@@ -300,3 +309,22 @@ def test_proposals_are_recognised_and_measured_against_what_is_around(home, tmp_
     official = by_coco(truths, results)
     assert [metrics[name].value for name in ("AP", "AP50")] == official[:2]
     assert official[1] > 0.5
+
+
+def test_a_limit_that_leaves_nothing_out_measures_the_same(proposals_file, home, tmp_path):
+    suite = yaml.safe_load(proposals_file.read_text())
+    suite["dataset"]["source"]["test_share"] = 1
+    suite["protocol"] = {"kind": "zero-shot"}
+    proposals_file.write_text(yaml.safe_dump(suite))
+    listed = json.loads((tmp_path / "proposals.json").read_text())
+    some = [one for one in listed if one["image_id"]]  # in the first image nothing is proposed
+    (tmp_path / "proposals.json").write_text(json.dumps(some))
+
+    def measured_against(*changes):
+        folder = run(proposals_file, home, tmp_path / f"out{changes}", changes).folder
+        return [one["id"] for one in read_annotations(folder)["images"]]
+
+    assert measured_against() == measured_against("limit=15") == [*range(6)]
+    fewer = measured_against("limit=14")
+    assert len(fewer) == 4
+    assert 0 not in fewer

@@ -1,6 +1,7 @@
 """Boxes that a detector proposed, as images to recognise."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rar_agent.errors import ConfigurationError, DamagedDataError
-from rar_agent.evaluation.dataset import NOTHING
+from rar_agent.evaluation.dataset import NOTHING, LabelledImage
 from rar_agent.evaluation.datasets import load_dataset
 from rar_agent.evaluation.datasets.proposals import overlaps
 from rar_agent.evaluation.sampling import evenly
@@ -116,12 +117,27 @@ def test_files_that_are_none(place):
 
 def test_a_limit_takes_whole_images(place):
     test = load(place).test
-    files = [[one.file.name for one in evenly(test, 3, seed)] for seed in range(9)]
-    assert {tuple(some) for some in files} == {("a.png",) * 3, ("a.png", "b.png", "b.png")}
-    for seed in range(9):
-        fewer, more = ({one.key for one in evenly(test, n, seed)} for n in (2, 4))
-        assert len(fewer) == 2
-        assert fewer < more
+    a, b = ("a.png",) * 3, ("b.png",) * 2
+
+    def drawn(limit):
+        some = (evenly(test, limit, seed, by_image=True) for seed in range(9))
+        return {tuple(one.file.name for one in boxes) for boxes in some}
+
+    assert drawn(1) == drawn(3) == drawn(4) == {a, b}  # one at least, and none in part
+    assert drawn(5) == {a + b}
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(1, 45), st.integers(0, 5))
+def test_a_larger_limit_draws_the_same_images_and_more(images, limit, seed):
+    test = [
+        LabelledImage(f"{image}#p{at}", Path(f"{image}"), NOTHING)
+        for at, image in enumerate(images)
+    ]
+    fewer, more = (evenly(test, some, seed, by_image=True) for some in (limit, limit + 5))
+    files = {one.file for one in fewer}
+    assert fewer == [one for one in test if one.file in files]
+    assert len(fewer) <= limit or len(files) == 1
+    assert {one.key for one in fewer} <= {one.key for one in more}
 
 
 @given(st.lists(SIDES, min_size=1, max_size=4), st.lists(SIDES, min_size=1, max_size=4))
