@@ -47,7 +47,8 @@ class DataSet:
         train: To learn from.
         test: To test on; disjoint from train.
         templates: What names are put into for a text encoder, with `{}`.
-        checksum: Of names and of the keys of train and test: results belong to it.
+        checksum: Of names, of the keys of train and test, and of what else decides average
+            precision: results belong to it.
         renamed: Names that were changed, from the published ones.
         caution: What has to be said beside every figure; empty where nothing.
         rare: Positions of categories that count as rare; empty where that means nothing.

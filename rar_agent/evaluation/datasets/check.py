@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rar_agent.errors import DamagedDataError, InputError
+from rar_agent.evaluation.annotations import federated, proposed
 from rar_agent.evaluation.dataset import DataSet, LabelledImage
 from rar_agent.evaluation.datasets.card import Card
 from rar_agent.evaluation.datasets.listing import Listing
@@ -214,4 +215,12 @@ def _checksum(categories: Sequence[Category], listing: Listing) -> str:
             box = [image.box, image.area] if image.box else []
             box += [] if image.score is None else [image.score]
             found.update(json.dumps([image.key, image.category, *box]).encode())
+    around = listing.annotations
+    if around and (
+        proposed(around)
+        or federated(around)
+        or any(one["iscrowd"] for one in around["annotations"])
+    ):  # else the boxes asked about, which are in it already, are all that is measured against
+        info = {key: value for key, value in around["info"].items() if key != "nms"}
+        found.update(json.dumps({**around, "info": info}, sort_keys=True).encode())
     return found.hexdigest()[:16]

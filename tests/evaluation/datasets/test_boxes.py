@@ -62,6 +62,20 @@ def test_each_box_is_an_image(place):
     assert data.train == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"annotations": {2: {"bbox": [0, 0, 80, 80]}}}, {"images": {0: {"neg_category_ids": [3]}}}],
+)
+def test_crowds_and_what_was_looked_for_decide_the_checksum(place, change):
+    before, file = load(place).checksum, place / "instances.json"
+    found = json.loads(file.read_text())
+    for key, items in change.items():
+        for at, more in items.items():
+            found[key][at] |= more
+    file.write_text(json.dumps(found))
+    assert load(place).checksum != before
+
+
 def test_what_is_learnt_is_of_other_images(place):
     data = load(place, test_share=0.5)
     assert len(data.train) == len(data.test) == 1

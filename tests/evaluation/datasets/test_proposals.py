@@ -80,6 +80,17 @@ def test_what_is_proposed_decides_the_checksum(place):
     assert load(place).checksum != before
 
 
+def test_what_proposals_are_measured_against_decides_the_checksum(place):
+    before = load(place).checksum
+    file = place / "instances.json"
+    found = json.loads(file.read_text())
+    found["annotations"].append(
+        {"id": 14, "image_id": 3, "category_id": 3, "bbox": [0, 0, 9, 9], "iscrowd": 0}
+    )
+    file.write_text(json.dumps(found))
+    assert load(place).checksum != before  # though no proposal is around it
+
+
 def test_learnt_from_are_given_boxes_of_other_images(place):
     data = load(place, test_share=0.5)
     [learnt] = data.train
