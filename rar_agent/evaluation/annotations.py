@@ -11,16 +11,50 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, FiniteFloat, ValidationError
+
+from rar_agent.errors import DamagedDataError
 from rar_agent.evaluation.record import Record
 
 ANNOTATIONS = "annotations.json"
 """In a run's folder, where it is of boxes."""
 _SEARCHED = "neg_category_ids"
 """Categories that were looked for in an image, and are not there."""
+
+
+LOST = f"the run's {ANNOTATIONS}, which says what is around, is not there"
+"""Why there is no average precision."""
+
+
+class _Image(BaseModel):
+    id: int | str
+    file_name: str
+    neg_category_ids: list[int | str] = []
+    not_exhaustive_category_ids: list[int | str] = []
+
+
+class _Category(BaseModel):
+    id: int | str
+    name: str
+
+
+class _Object(BaseModel):
+    id: int | str
+    image_id: int | str
+    category_id: int | str
+    bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+    area: FiniteFloat
+    iscrowd: int
+
+
+class _Annotations(BaseModel):
+    info: dict[str, Any]
+    images: list[_Image]
+    categories: list[_Category]
+    annotations: list[_Object]
 
 
 def proposed(annotations: Mapping[str, Any]) -> bool:
@@ -60,12 +94,37 @@ def write_annotations(
 
 
 def read_annotations(folder: Path) -> dict[str, Any]:
-    """What a run's folder has of it; empty where it is of no boxes, or of before there was such."""
-    with suppress(OSError, ValueError):
-        found = json.loads((folder / ANNOTATIONS).read_bytes())
-        if isinstance(found, dict):
-            return found
-    return {}
+    """What a run's folder has of it; empty where there is no such file, see `lost`.
+
+    Raises:
+        DamagedDataError: There is one that cannot be read.
+    """
+    file = folder / ANNOTATIONS
+    try:
+        found = json.loads(file.read_bytes())
+        _Annotations.model_validate(found)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        why = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            why = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+        raise DamagedDataError(
+            f"'{file}' cannot be read: {why}.",
+            "Run the suite again with the same --out, which writes it anew and keeps all answers.",
+        ) from error
+    return {str(key): value for key, value in found.items()}
+
+
+def lost(described: Mapping[str, Any], annotations: Mapping[str, Any]) -> bool:
+    """Whether a run's annotations belong to it and are not there.
+
+    Args:
+        described: What `run.json` says; that of before it told whether there are any says nothing.
+        annotations: What its folder has.
+    """
+    return bool(described["dataset"].get("annotated")) and not annotations
 
 
 def against(records: Sequence[Record], annotations: Mapping[str, Any]) -> dict[str, Any]:

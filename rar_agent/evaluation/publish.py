@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from rar_agent.errors import ConfigurationError, RarError
-from rar_agent.evaluation.annotations import read_annotations
+from rar_agent.evaluation.annotations import lost, read_annotations
 from rar_agent.evaluation.datasets import load_dataset
 from rar_agent.evaluation.metrics import Facts, Metric, SentenceModel, measure
 from rar_agent.evaluation.metrics.curves import curves_of
@@ -49,17 +49,19 @@ def publish(folder: Path, settings: Settings) -> Published:
 
     Raises:
         NotFoundError: It is no run's folder.
-        DamagedDataError: Its journal cannot be read.
+        DamagedDataError: Its journal or its annotations cannot be read.
         InputError: The report cannot be written.
     """
     run, records, failed = read_run(folder)
     cells = run["cells"]
     misses = Counter(cells[entry.key.partition("/")[0]]["name"] for entry in failed)
+    annotations = read_annotations(folder)
     facts = Facts(
         known={cell["name"]: cell["known"] for cell in cells.values()},
         rare=frozenset(run["dataset"]["rare"]),
         failed=dict(misses),
-        annotations=read_annotations(folder),
+        annotations=annotations,
+        lost=lost(run, annotations),
     )
     guessed = run["suite"]["protocol"]["kind"] == "vocabulary-free"
     metrics = measure(records, facts, _sentences() if guessed else None)

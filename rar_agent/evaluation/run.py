@@ -167,6 +167,7 @@ def describe(
             "test": len(data.test),
             "caution": data.caution,
             "renamed": dict(data.renamed),
+            "annotated": bool(data.annotations),
             "rare": [data.categories[position].name for position in sorted(data.rare)],
         },
         "cells": {

@@ -2,9 +2,11 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rar_agent.errors import DamagedDataError
 from rar_agent.evaluation.annotations import (
     ANNOTATIONS,
     against,
@@ -73,8 +75,17 @@ def test_a_folder_holds_what_belongs_to_its_images(tmp_path):
         write_annotations(tmp_path, every, {"a.jpg#p1"}, whole)
         found = read_annotations(tmp_path)
         assert [one["file_name"] for one in found["images"]] == [f"{name}.jpg" for name in names]
-    (tmp_path / ANNOTATIONS).write_text("[")
-    assert read_annotations(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[", "[]", '{"x": 1}', "[" * 100_000, json.dumps({**around(), "images": [{"id": 1}]})],
+    ids=["cut off", "a list", "another", "deep", "without a path"],
+)
+def test_a_file_that_is_damaged_is_named(tmp_path, text):
+    (tmp_path / ANNOTATIONS).write_text(text)
+    with pytest.raises(DamagedDataError, match=r"annotations.json' cannot be read"):
+        read_annotations(tmp_path)
 
 
 KEYS = [f"{image}.jpg#{at}" for at, image in ((0, "a"), (2, "b"), (3, "b"), (4, "c"), (5, "d"))]

@@ -14,8 +14,8 @@ import yaml
 from PIL import Image
 
 from rar_agent.batch import Outcome
-from rar_agent.errors import InputError, NotFoundError
-from rar_agent.evaluation.annotations import read_annotations
+from rar_agent.errors import DamagedDataError, InputError, NotFoundError
+from rar_agent.evaluation.annotations import LOST, read_annotations
 from rar_agent.evaluation.export import write_coco
 from rar_agent.evaluation.publish import publish
 from rar_agent.evaluation.run import prepare_run, read_run
@@ -328,3 +328,26 @@ def test_a_limit_that_leaves_nothing_out_measures_the_same(proposals_file, home,
     fewer = measured_against("limit=14")
     assert len(fewer) == 4
     assert 0 not in fewer
+
+
+def test_annotations_that_got_lost_are_missed_until_the_run_goes_on(boxes_file, home, tmp_path):
+    settings = load_settings(home=home, device="cpu")
+
+    def average():
+        metrics = publish(tmp_path / "out", settings).metrics
+        [found] = [one for one in metrics if (one.name, one.cell) == ("AP", "tight")]
+        return found
+
+    run(boxes_file, home, tmp_path / "out")
+    before = average()
+    assert before.value is not None
+    (tmp_path / "out" / "annotations.json").unlink()
+    assert (average().value, average().why) == (None, LOST)
+    with pytest.raises(DamagedDataError, match=r"annotations.json, .* is not there"):
+        write_coco(tmp_path / "out")
+    described = json.loads((tmp_path / "out" / "run.json").read_text())
+    del described["dataset"]["annotated"]  # as of before it was told
+    (tmp_path / "out" / "run.json").write_text(json.dumps(described))
+    assert average().value is not None
+    run(boxes_file, home, tmp_path / "out")
+    assert average() == before

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rar_agent.errors import InputError
-from rar_agent.evaluation.annotations import against, read_annotations
+from rar_agent.errors import DamagedDataError, InputError
+from rar_agent.evaluation.annotations import LOST, against, lost, read_annotations
 from rar_agent.evaluation.export.lines import not_written
 from rar_agent.evaluation.metrics.results import results_of
 from rar_agent.evaluation.report.samples import ways_of
@@ -29,13 +29,17 @@ def write_coco(folder: Path, out: Path | None = None) -> Path:
 
     Raises:
         NotFoundError: It is no run's folder.
-        DamagedDataError: Its journal cannot be read.
+        DamagedDataError: Its journal or its annotations cannot be read, or those are not there.
         InputError: It is no run of boxes, or a file cannot be written.
     """
     described, records, _ = read_run(folder)
     if not any(record.box for record in records):
         raise InputError(f"'{folder}' is of no boxes.", "Export it --to jsonl.")
     annotations, out = read_annotations(folder), out or folder / "coco"
+    if lost(described, annotations):
+        raise DamagedDataError(
+            f"Of '{folder}', {LOST}.", "Run the suite again with the same --out."
+        )
     for slug, cell in described["cells"].items():
         some = [record for record in records if record.cell == cell["name"]]
         if not some:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rar_agent.evaluation.annotations import against, federated, proposed
+from rar_agent.evaluation.annotations import LOST, against, federated, proposed
 from rar_agent.evaluation.metrics.columns import WAYS
 from rar_agent.evaluation.metrics.metric import Facts, Figure, Kind
 from rar_agent.evaluation.metrics.precision import Precision, precision_of
@@ -68,8 +68,9 @@ def _why_not(records: Sequence[Record], way: Way, facts: Facts) -> str:
         return "the images are no boxes"
     if not any(answer.probabilities for r in records if (answer := getattr(r, way))):
         return "the way gives no probabilities"
-    if not facts.annotations and any(not r.truth or r.score is not None for r in records):
-        return "the run's annotations.json, which says what is around, is not there"
+    proposals = any(not r.truth or r.score is not None for r in records)
+    if facts.lost or (proposals and not facts.annotations):
+        return LOST
     return ""
 
 

@@ -59,6 +59,8 @@ class Facts(BaseModel):
     annotations: dict[str, Any] = Field(default_factory=dict)
     """All that is around in images of boxes, see `evaluation.annotations`; empty: what the records
     say."""
+    lost: bool = False
+    """Whether there are annotations, which are not in the run's folder any more."""
 
 
 @dataclass(frozen=True)
