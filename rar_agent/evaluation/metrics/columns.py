@@ -147,8 +147,12 @@ class Columns(_Columns):
         return len(self.cells)
 
 
-def columns_of(records: Sequence[Record]) -> Columns:
+def columns_of(records: Sequence[Record], every: bool = False) -> Columns:
     """Records as columns, without those that have no truth, of which no answer is right or wrong.
+
+    Args:
+        records: At most one of an image in a cell.
+        every: Whether those without a truth are among them, as in what answers take.
 
     Raises:
         InputError: A cell has an image twice; its figures would count it twice.
@@ -161,7 +165,7 @@ def columns_of(records: Sequence[Record]) -> Columns:
                 "Keep one: each image counts once.",
             )
         seen.add(key)
-    records = [record for record in records if record.truth]
+    records = [record for record in records if every or record.truth]
     firsts = [
         getattr(record, way).names[:1]
         for way in WAYS

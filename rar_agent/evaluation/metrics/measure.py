@@ -26,7 +26,8 @@ def measure(
     """Every metric of every way that answered, in each group of cells and each cell.
 
     Groups are cells that differ by their seed alone. A degraded ranking counts as users get it: as
-    the retrieval order. Boxes that are around nothing count in average precision alone.
+    the retrieval order. Boxes that are around nothing count in average precision and in what
+    answers take.
 
     Args:
         records: At most one of an image in a cell.
@@ -38,11 +39,13 @@ def measure(
     """
     facts = facts or Facts()
     columns = with_clusters(columns_of(records), sentences)
+    taken = columns if all(one.truth for one in records) else columns_of(records, every=True)
     found: list[Metric] = []
     for name, cells in _parts(dict.fromkeys(record.cell for record in records)):
-        codes = [at for at, cell in enumerate(columns.cell_names) if cell in cells]
-        part = columns.take(np.isin(columns.cells, codes))
-        for way, figure in _figures(part, name, len(cells), facts, sentences) if len(part) else ():
+        part, every = _of_cells(columns, cells), _of_cells(taken, cells)
+        for way, figure in _taking(every, name, len(cells), facts):
+            found.append(figure.of(way, name, len(cells)))
+        for way, figure in _figures(part, facts, sentences):
             found.append(figure.of(way, name, len(cells)))
         for by, figure in boxes([record for record in records if record.cell in cells], facts):
             found.append(figure.of(by, name, len(cells)))
@@ -59,12 +62,26 @@ def _parts(cells: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
         yield from ((cell, [cell]) for cell in members if cell != group)
 
 
-def _figures(
-    part: Columns, name: str, cells: int, facts: Facts, sentences: Sentences | None
+def _of_cells(columns: Columns, cells: Sequence[str]) -> Columns:
+    codes = [at for at, cell in enumerate(columns.cell_names) if cell in cells]
+    return columns.take(np.isin(columns.cells, codes))
+
+
+def _taking(
+    every: Columns, name: str, cells: int, facts: Facts
 ) -> Iterator[tuple[Way | None, Figure]]:
-    for figure in latency(part):
+    """What answers take, those of boxes around nothing too."""
+    for figure in latency(every):
         yield None, figure
-    yield None, failed(part, facts, name, cells)
+    yield None, failed(every, facts, name, cells)
+    for way in every.asked:
+        if (there := every.ways[way].there).any():
+            yield from ((way, figure) for figure in spending(every.take(there), way))
+
+
+def _figures(
+    part: Columns, facts: Facts, sentences: Sentences | None
+) -> Iterator[tuple[Way, Figure]]:
     for way in WAYS:
         there = part.ways[way].there
         if not there.any():
@@ -83,4 +100,3 @@ def _of_way(part: Columns, way: Way, facts: Facts, sentences: Sentences | None) 
         yield from ranking(part)
     if way in part.asked:
         yield from asking(part, way)
-        yield from spending(part, way)

@@ -9,7 +9,8 @@ import pytest
 
 from rar_agent.evaluation.metrics import Facts, measure
 from rar_agent.evaluation.metrics.boxes import boxes
-from rar_agent.evaluation.record import Answer, Record
+from rar_agent.evaluation.record import Answer, Ranked, Record
+from rar_agent.types import Usage
 from tests.evaluation.records import by_name
 
 NAMES = ("mug", "crab", "wren")
@@ -294,7 +295,37 @@ def test_boxes_around_nothing_are_right_nowhere_and_wrong_nowhere():
         found = by_name(measure(records, Facts(annotations=lvis())))
         return {key: one for key, one in found.items() if not one.name.startswith("AP")}
 
-    assert told([*known, *void]) == told(known)
-    assert told(void) == {}
+    taken = {(None, name) for name in ("latency p50", "latency p95", "failed")}
+    some, every = told(known), told([*known, *void])
+    assert {key: every[key] for key in every.keys() - taken} == {
+        key: some[key] for key in some.keys() - taken
+    }
+    assert told(void).keys() == taken
     missing = by_name(measure(void))["retrieval", "AP"]
     assert missing.why == "the run's annotations.json, which says what is around, is not there"
+
+
+def test_what_boxes_around_nothing_take_counts():
+    usage = Usage(input_tokens=100, output_tokens=10, cost=0.001)
+    asked = Ranked(usage=usage, calls=1, parse_status="exact")
+    one = proposed(1, ("mug",), (0.9,), 0.5, truth="mug")
+    known = one.model_copy(
+        update={"ranked": one.retrieval, "ranking": asked, "timings_ms": {"total": 10.0}}
+    )
+    cheap = asked.model_copy(update={"usage": Usage(input_tokens=40, output_tokens=10, cost=0.0)})
+    void = [
+        known.model_copy(
+            update={
+                "sample": f"val/1.jpg#p{at}", "truth": "", "ranking": cheap,
+                "timings_ms": {"total": 30.0},
+            }
+        )
+        for at in (2, 3)
+    ]  # fmt: skip
+    facts = Facts(annotations=lvis(), failed={known.cell: 1})
+    found = by_name(measure([known, *void], facts))
+    assert (found[None, "failed"].value, found[None, "failed"].n) == (1 / 4, 4)
+    assert found[None, "latency p50"].value == 30
+    assert found["ranked", "input tokens"].value == pytest.approx(60)
+    assert found["ranked", "cost"].value == pytest.approx(1 / 3)
+    assert found["ranked", "top-1"].n == 1
