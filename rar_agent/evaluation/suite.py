@@ -233,9 +233,24 @@ class Suite(_Part):
     def configuration(self) -> dict[str, Any]:
         """All that decides results of any data set, as plain data; titles do not.
 
-        `crop` decides results of boxes alone, and is not in it.
+        `crop` decides results of boxes alone, and is not in it; nor is `nms` of a card of the
+        suite's own, by which proposals are only measured.
         """
-        return self.model_dump(mode="json", exclude={*_TOLD, "crop"})
+        found = self.model_dump(mode="json", exclude={*_TOLD, "crop"})
+        return {**found, "dataset": _answered(found["dataset"])}
+
+
+def _answered(dataset: str | dict[str, Any]) -> str | dict[str, Any]:
+    """A card's name, or of a card what decides answers."""
+    if isinstance(dataset, str):
+        return dataset
+    source = dataset.get("source")
+    inner = {"source": _without_nms(source)} if isinstance(source, dict) else {}
+    return _without_nms({**dataset, **inner})  # a short card has its source's keys beside its own
+
+
+def _without_nms(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if key != "nms"}
 
 
 def configuration_hash(parts: Any) -> str:  # noqa: ANN401 - plain data

@@ -351,3 +351,11 @@ def test_annotations_that_got_lost_are_missed_until_the_run_goes_on(boxes_file, 
     assert average().value is not None
     run(boxes_file, home, tmp_path / "out")
     assert average() == before
+
+
+def test_another_nms_measures_the_same_answers(proposals_file, home, tmp_path):
+    def measured(nms):
+        done = run(proposals_file, home, tmp_path / "out", [f"dataset.source.nms={nms}"])
+        return done.outcome.done, read_annotations(done.folder)["info"]["nms"]
+
+    assert [measured(nms) for nms in (0.5, 0.9, "null")] == [(9, 0.5), (0, 0.9), (0, None)]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import override
 
 from rar_agent.detection import Box
@@ -44,6 +44,14 @@ class CocoSource(Source):
     nms: float | None = Field(default=None, ge=0, le=1)
     """Of proposals: a name that overlaps the same name, where it is surer, by more than this
     counts no more; None: all do. Detectors usually take 0.5."""
+
+    @model_validator(mode="after")
+    def _suppresses_proposals(self) -> CocoSource:
+        if self.nms is not None and not self.proposals:
+            raise ValueError(
+                "nms is of proposals, and none are named: given boxes keep their names"
+            )
+        return self
 
     def missing(self, place: Path) -> list[str]:
         """The files, or the folder."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rar_agent.errors import ConfigurationError, DamagedDataError
+from rar_agent.errors import ConfigurationError, DamagedDataError, InputError
 from rar_agent.evaluation.dataset import NOTHING, LabelledImage
 from rar_agent.evaluation.datasets import load_dataset
 from rar_agent.evaluation.datasets.proposals import overlaps
@@ -116,6 +116,11 @@ def test_what_is_no_proposal_is_told_by_its_number(place, wrong):
     (place / "proposals.json").write_text(json.dumps([PROPOSALS[0], wrong]))
     with pytest.raises(DamagedDataError, match="number 2 is no proposal"):
         load(place)
+
+
+def test_given_boxes_are_not_suppressed(place):
+    with pytest.raises(InputError, match="nms is of proposals"):
+        load(place, proposals="", nms=0.5)
 
 
 def test_files_that_are_none(place):
