@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from tempfile import TemporaryDirectory
 from typing import Any, cast, get_args
 
 from rar_agent.detection import Form, Proposal, read_boxes
-from rar_agent.detection.coco import CocoBoxes, ImageId, read_coco, to_results
+from rar_agent.detection.coco import CocoBoxes, ImageId, coco_of, to_results
 from rar_agent.errors import InputError
 from rar_agent.images import AdmittedImage
 from rar_agent.recognizer import Recognizer
@@ -47,28 +47,42 @@ class BoxesFile:
             most: So many boxes are allowed.
 
         Raises:
-            InputError: A box is none, or there are too many.
+            InputError: A box is none, there are too many, or the image is of another size than the
+                file says.
             NotFoundError: A file of COCO's has no such image.
         """
-        try:
-            if self.coco is not None:
-                found = self.coco.of(PurePath(source))
-            else:
+        if self.coco is not None:
+            found = _listed(self.coco, image, source)
+        else:
+            try:
                 found = read_boxes(self.listed, image.rgb.size, self.form)
-        except InputError as error:
-            if self.coco is not None and self.coco.images:
-                raise
-            if self.coco is not None:  # results alone, and the image's name is no number
-                raise type(error)(
-                    error.message, "Give --annotations FILE, which lists it."
-                ) from error
-            raise InputError(f"{self.name}: {error.message}", _in_command(error.fix)) from error
+            except InputError as error:
+                raise InputError(f"{self.name}: {error.message}", _in_command(error.fix)) from error
         if len(found) > most:
             raise InputError(
                 f"{self.name} has {len(found):,} boxes for '{source}', more than {most:,}.",
                 "Give fewer, or set RAR_MAX_BOXES.",
             )
         return found
+
+
+def _listed(coco: CocoBoxes, image: AdmittedImage, source: str) -> list[Proposal]:
+    try:
+        number = coco.id_of(PurePath(source))
+    except InputError as error:
+        if coco.images:
+            raise
+        fix = "Give --annotations FILE, which lists it."  # results alone: its name is no number
+        raise type(error)(error.message, fix) from error
+    size = coco.sizes.get(number, image.rgb.size)
+    if size != image.rgb.size:
+        wide, high = image.rgb.size
+        raise InputError(
+            f"'{source}' is listed as {size[0]}x{size[1]} in '{coco.listing}', and is "
+            f"{wide}x{high} upright.",
+            "Give the image that was listed, or its size and boxes in pixels of the upright one.",
+        )
+    return coco.of(number)
 
 
 def _in_command(fix: str) -> str:
@@ -92,23 +106,36 @@ def read_boxes_file(name: str, form: str | None, annotations: Path | None) -> Bo
     if form not in (None, *FORMS):
         raise InputError(f"--format {form} is unknown.", f"Choose {', '.join(FORMS)}.")
     said = "standard input" if name == "-" else f"'{name}'"
-    if form == "coco" and name != "-":
-        return BoxesFile(said, coco=read_coco(Path(name), annotations))
-    data = _bytes(name)
-    found = _parsed(data, said)
+    found = _parsed(_bytes(name), said)
     if form == "coco" or (form is None and _is_coco(found)):
-        return BoxesFile(said, coco=_coco(name, data, annotations))
+        file = Path("standard input" if name == "-" else name)
+        return BoxesFile(said, coco=coco_of(found, file, annotations))
     return BoxesFile(said, cast(Form, form or "xywh"), [] if found is None else found)
 
 
 def _bytes(name: str) -> bytes:
-    try:
+    with _reading(name, "Name a JSON file of boxes, or - to pipe them."):
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+
+
+def check_readable(annotations: Path) -> None:
+    """Say so where there is no such file, whether it is needed or not.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    fix = "Name the file in COCO's format that lists the images."
+    with _reading(str(annotations), fix), annotations.open("rb") as file:
+        file.read(1)
+
+
+@contextmanager
+def _reading(name: str, fix: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError) as error:  # ValueError: of a path with a zero byte
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"'{name}' cannot be read: {reason}.", "Name a JSON file of boxes, or - to pipe them."
-        ) from error
+        raise InputError(f"'{name}' cannot be read: {reason}.", fix) from error
 
 
 def _parsed(data: bytes, said: str) -> Any:  # noqa: ANN401 - JSON
@@ -130,15 +157,6 @@ def _is_coco(found: object) -> bool:
     )
 
 
-def _coco(name: str, data: bytes, annotations: Path | None) -> CocoBoxes:
-    if name != "-":
-        return read_coco(Path(name), annotations)
-    with TemporaryDirectory() as folder:  # they are read from files
-        file = Path(folder) / "stdin.json"
-        file.write_bytes(data)
-        return replace(read_coco(file, annotations), file=Path("standard input"))
-
-
 @dataclass(frozen=True)
 class Results:
     """What is written for COCO's tools.
@@ -150,6 +168,7 @@ class Results:
         about: How categories got their ids.
         limit: The surest so many of an image are kept.
         weight: Of the box's score.
+        rows: What is to be written.
     """
 
     file: Path
@@ -158,32 +177,30 @@ class Results:
     about: str
     limit: int
     weight: float
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
     def id_of(self, source: str) -> ImageId:
         """An image's id; see `CocoBoxes.id_of`."""
         return self.listing.id_of(PurePath(source))
 
-    def write(self, found: Sequence[tuple[ImageId, Detections]]) -> int:
-        """Write those of all images.
+    def add(self, source: str, found: Detections) -> None:
+        """Those of an image."""
+        self.rows.extend(
+            to_results(found, self.id_of(source), self.categories, self.limit, self.weight)
+        )
 
-        Returns:
-            How many there are.
+    def write(self) -> None:
+        """Write those of all images.
 
         Raises:
             InputError: They cannot be written.
         """
-        rows = [
-            row
-            for image, one in found
-            for row in to_results(one, image, self.categories, self.limit, self.weight)
-        ]
         try:
-            self.file.write_text(json.dumps(rows), encoding="utf-8")
+            self.file.write_text(json.dumps(self.rows), encoding="utf-8")
         except OSError as error:
             raise InputError(
                 f"'{self.file}' cannot be written: {error.strerror}.", "Name a file in a folder."
             ) from error
-        return len(rows)
 
 
 def results_to(
@@ -211,7 +228,7 @@ def results_to(
         raise InputError(f"'{file}' cannot be written.", "Name a file in a folder there is.")
     listing = boxes.coco if boxes else None
     if annotations and not (listing and listing.images):
-        listing = read_coco(annotations)
+        listing = coco_of([], annotations, annotations)  # of what it has, the list alone
     if listing is None:
         raise InputError(
             "--results needs the images' ids, and nothing lists the images.",
@@ -232,10 +249,10 @@ def _numbered(names: Sequence[str], listing: CocoBoxes) -> tuple[dict[str, int |
     missing = sum(number is None for number in found.values())
     if missing < len(found):
         left = f"; {counted(missing, 'category')} it does not name are left out" if missing else ""
-        return found, f"by name, as '{listing.file}' has them{left}"
+        return found, f"by name, as '{listing.listing}' has them{left}"
     order: dict[str, int | None] = {name: at for at, name in enumerate(names, start=1)}
     why = "names none of them" if listing.categories else "names none"
-    return order, f"places in the memory, from 1: '{listing.file}' {why}"
+    return order, f"places in the memory, from 1: '{listing.listing}' {why}"
 
 
 def _same(name: str) -> str:

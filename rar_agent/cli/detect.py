@@ -124,12 +124,14 @@ def detect(
 
     Boxes are given in a file, or proposed by a detector.
     """
-    from rar_agent.cli.boxes import results_to
-    from rar_agent.cli.detected import Drawings
+    from rar_agent.cli.boxes import check_readable, results_to
     from rar_agent.cli.detecting import Detecting
+    from rar_agent.cli.drawings import Drawings, spare
     from rar_agent.recognizer import Recognizer
     from rar_agent.settings import load_settings
 
+    if annotations:
+        check_readable(annotations)
     named, given = _given(images or [], example, boxes, form, annotations)
     found = list(sources(named, "detect"))
     asked = asked_of(method, k, coverage, error_rate, only, where)
@@ -152,6 +154,9 @@ def detect(
             "There are no boxes.",
             "Give --boxes FILE, or --proposer torchvision:fasterrcnn_resnet50_fpn_v2.",
         )
+    read: list[str | Path] = [*found, *(one for one in (boxes, annotations) if one)]
+    spare([results] if results else [], read)
+    drawings = Drawings(draw, found, read) if draw else None
     recognizer = Recognizer(settings=settings)
     detecting = Detecting(
         recognizer,
@@ -160,7 +165,7 @@ def detect(
         json,
         least=min_score,
         iou=nms,
-        drawings=Drawings(draw, len(found)) if draw else None,
+        drawings=drawings,
         results=results_to(results, given, annotations, recognizer, limit) if results else None,
     )
     detecting.run(found)

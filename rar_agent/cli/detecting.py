@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -13,10 +13,11 @@ import typer
 from rar_agent.cli import detected
 from rar_agent.cli.asked import say_filtered
 from rar_agent.cli.boxes import BoxesFile, Results
-from rar_agent.cli.detected import Drawings
+from rar_agent.cli.drawings import Drawings
 from rar_agent.cli.progress import progress_bar
 from rar_agent.cli.show import err, out
-from rar_agent.errors import InputError
+from rar_agent.cli.tally import Tally
+from rar_agent.errors import InputError, NotFoundError
 from rar_agent.images import Policy, admit, source_name
 from rar_agent.recognizer import Asked, Recognizer
 from rar_agent.telemetry import log_no_degraded
@@ -53,50 +54,81 @@ class Detecting:
     def run(self, images: Sequence[str]) -> None:
         """All of them; one that fails is told in its place.
 
+        Each is shown as soon as it is there, and then forgotten. Whatever ends the run, the results
+        of what is done are written.
+
         Raises:
             Exit: Of status 1, where an image or a box failed.
             RarError: What would fail every image, and where there is one image, its error.
         """
-        start, done = perf_counter(), list[Detections | Failure]()
+        start, tally = perf_counter(), Tally()
         self._say_boxes(len(images))
         if not self.json:
             log_no_degraded()  # the table says it
         alone = len(images) == 1 and not self.json  # its error is the user's to read
-        with _progress(len(images)) as (tell, advance):
-            for image in images:
-                one = self._one(image, alone, tell)
-                if self.json:  # as soon as it is there, so that an interruption keeps it
-                    typer.echo(one.model_dump_json())
-                done.append(one)
-                advance()
+        try:
+            with _progress(len(images)) as bars:
+                for at, source in enumerate(images):
+                    one, numbers = self._one(at, source, alone, bars.tell)
+                    tally.add(one)
+                    with bars.aside():
+                        self._show(one, numbers)
+                    bars.advance()
+        finally:
+            self._write(tally.images, len(images))
         say_filtered(self.recognizer, self.asked)
         if not self.json:
-            self._show(done, perf_counter() - start)
-        self._write(images, done)
-        if any(isinstance(one, Failure) or _any_failed(one) for one in done):
+            model = self.recognizer.settings.model
+            out.print(tally.summary(perf_counter() - start, model), soft_wrap=True)
+        if tally.any_failed:
             raise typer.Exit(1)
 
-    def _one(self, source: str, alone: bool, tell: _Tell) -> Detections | Failure:
+    def _one(
+        self, at: int, source: str, alone: bool, tell: _Tell
+    ) -> tuple[Detections | Failure, Sequence[int]]:
+        """What is in an image, and the boxes' numbers."""
         settings, given = self.recognizer.settings, self.given
-        boxes = None
+        boxes, shared = None, given is not None and given.coco is None
         try:
             image = admit(source, Policy.of(settings))
+            if given and not shared:
+                boxes = given.of(image, source, settings.max_boxes)
             if self.results:
                 self.results.id_of(source)
-            if given and given.coco:
-                boxes = given.of(image, source, settings.max_boxes)
         except InputError as error:
-            if alone:
-                raise
-            return Failure(source=source_name(source), error=str(error), kind=type(error).__name__)
-        if given and not given.coco:  # what is wrong with them fails every image
+            return _failed(source, error, alone), ()
+        if given and shared:  # what is wrong with them fails every image
             boxes = given.of(image, source, settings.max_boxes)
-        found = self.recognizer.detect(image, boxes, tell=tell, **self.asked)
+        try:
+            found = self.recognizer.detect(image, boxes, tell=tell, **self.asked)
+        except InputError as error:
+            if shared or isinstance(error, NotFoundError):  # of a memory, or a branch
+                raise
+            self.recognizer.detect(image, [], **self.asked)  # raises what fails every image
+            return _failed(source, error, alone), ()
+        numbers = list(range(1, len(found.detections) + 1))
         if self.iou is not None:
-            found = detected.suppressed(found, self.iou)
+            places = detected.kept(found, self.iou)
+            left = tuple(found.detections[place] for place in places)
+            found, numbers = (
+                found.model_copy(update={"detections": left}),
+                [place + 1 for place in places],
+            )
+        if self.results:
+            self.results.add(source, found)
         if self.drawings:
-            self.drawings.save(image.rgb, found, self.least)
-        return found
+            self.drawings.save(at, image.rgb, found, self.least)
+        return found, numbers
+
+    def _show(self, one: Detections | Failure, numbers: Sequence[int]) -> None:
+        if self.json:
+            typer.echo(one.model_dump_json())
+        elif isinstance(one, Failure):
+            out.print(detected.failed(one), soft_wrap=True)
+            out.print()
+        else:
+            out.print(detected.boxes(one, self.least, numbers))
+            out.print()
 
     def _say_boxes(self, images: int) -> None:
         """What may not be meant, on standard error."""
@@ -109,35 +141,41 @@ class Detecting:
             said = f"note: the boxes of {given.name} are looked at in each of {images} images"
             err.print(said, style="yellow", soft_wrap=True)
 
-    def _show(self, done: Sequence[Detections | Failure], seconds: float) -> None:
-        for one in done:
-            if isinstance(one, Failure):
-                out.print(detected.failed(one), soft_wrap=True)
-            else:
-                out.print(detected.boxes(one, self.least))
-            out.print()
-        out.print(detected.summary(done, seconds, self.recognizer.settings.model), soft_wrap=True)
-
-    def _write(self, images: Sequence[str], done: Sequence[Detections | Failure]) -> None:
-        if self.results:
-            found = [
-                (self.results.id_of(source), one)
-                for source, one in zip(images, done, strict=True)
-                if isinstance(one, Detections)
-            ]
-            number = counted(self.results.write(found), "result")
-            said = f"results: {self.results.file}, {number}; category ids: {self.results.about}"
-            err.print(said, style="dim", soft_wrap=True)
-        if self.drawings:
+    def _write(self, done: int, of: int) -> None:
+        """Write results, and say what was written; nothing where nothing is done."""
+        if self.results and done:
+            self.results.write()
+            number = counted(len(self.results.rows), "result")
+            part = f" of the first {done:,} of {counted(of, 'image')}" if done < of else ""
+            said = f"results: {self.results.file}, {number}{part}; "
+            err.print(f"{said}category ids: {self.results.about}", style="dim", soft_wrap=True)
+        if self.drawings and done:
             err.print(f"drawn: {self.drawings.place}", style="dim", soft_wrap=True)
 
 
-def _any_failed(found: Detections) -> bool:
-    return any(one.failure for one in found.detections)
+def _failed(source: str, error: InputError, alone: bool) -> Failure:
+    if alone:
+        raise error
+    return Failure(source=source_name(source), error=str(error), kind=type(error).__name__)
+
+
+@dataclass(frozen=True)
+class _Bars:
+    """Bars, as far as a run sees them.
+
+    Attributes:
+        tell: What the recognizer tells under way.
+        advance: An image is done.
+        aside: They are away, so that something else can be printed.
+    """
+
+    tell: _Tell
+    advance: Callable[[], None]
+    aside: Callable[[], AbstractContextManager[None]]
 
 
 @contextmanager
-def _progress(images: int) -> Iterator[tuple[_Tell, Callable[[], None]]]:
+def _progress(images: int) -> Iterator[_Bars]:
     """Bars of the images, where there are several, and of the boxes of one."""
     with progress_bar() as bar:
         whole = bar.add_task("images", total=images, visible=images > 1)
@@ -158,4 +196,10 @@ def _progress(images: int) -> Iterator[tuple[_Tell, Callable[[], None]]]:
             bar.advance(whole)
             anew("boxes", None)
 
-        yield tell, advance
+        @contextmanager
+        def aside() -> Iterator[None]:
+            bar.stop()  # while it is live, it takes what is printed to standard error
+            yield
+            bar.start()
+
+        yield _Bars(tell, advance, aside)

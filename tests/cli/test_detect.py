@@ -14,7 +14,7 @@ from PIL import Image
 
 from rar_agent import Recognizer
 from rar_agent.cli.boxes import FORMS, read_boxes_file
-from rar_agent.cli.detected import suppressed
+from rar_agent.cli.detected import kept
 from rar_agent.errors import RarError
 from rar_agent.images import AdmittedImage
 from rar_agent.types import (
@@ -276,6 +276,134 @@ def test_drawings_of_several_have_names_of_their_own(rar, place):
     }
 
 
+@pytest.mark.parametrize(
+    ("images", "written"),
+    [
+        (["it.png"], ["--draw", "."]),
+        (["it.png", "other.png"], ["--draw", "."]),
+        (["it.png"], ["--draw", "it.png"]),
+        (["it.png"], ["--draw", "link.png"]),
+        (["link.png"], ["--draw", "deep/../it.png"]),
+        (["it.png"], ["--results", "coco.json"]),
+        (["it.png"], ["--boxes", "boxes.json", "--results", "boxes.json"]),
+        (["it.png"], ["--boxes", "boxes.json", "--results", "coco.json"]),
+        (["it.png"], ["--results", "it.png"]),
+    ],
+)
+def test_what_is_read_is_never_overwritten(rar, place, images, written):
+    boxes = [] if "--boxes" in written else ["--boxes", coco(place)]
+    listing = ["--annotations", coco(place)]
+    (place / "deep").mkdir()
+    (place / "link.png").symlink_to(place / "it.png")
+    before = {path: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    done = rar("detect", *images, *boxes, *listing, *written, "--memory", "colours")
+    assert (done.status, done.out) == (2, "")
+    assert "is read, and would be overwritten.\n  fix: Name another place" in done.err
+    assert {path: path.read_bytes() for path in place.iterdir() if path.is_file()} == before
+
+
+def test_drawings_beside_the_images_are_fine(rar, place):
+    asked = ("detect", "it.png", "--boxes", "boxes.json", "--memory", "colours", "--draw")
+    for target in ("drawn.png", "drawn.png", "there"):  # what was drawn is drawn again
+        (place / "there").mkdir(exist_ok=True)
+        assert rar(*asked, target).status == 0
+    assert (place / "there" / "it.png").is_file()
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_whatever_ends_a_run_what_is_done_is_kept(rar, place, form):
+    (place / "drawn" / "other.png").mkdir(parents=True)  # the second drawing cannot be written
+    asked = ("detect", "it.png", "other.png", "it.png", "--boxes", coco(place), *form)
+    done = rar(*asked, "--memory", "colours", "--results", "results.json", "--draw", "drawn")
+    assert done.status == 2
+    assert "cannot be written" in done.err
+    assert "of the first 1 of 3 images" in done.err
+    found = json.loads((place / "results.json").read_text())
+    assert 5 in {row["image_id"] for row in found}
+    assert "it.png" in done.out
+    assert "space" not in done.out
+
+
+def test_an_error_before_anything_is_done_leaves_the_old_results(rar, place):
+    (place / "results.json").write_text("old")
+    asked = ("detect", "it.png", "other.png", "--boxes", coco(place), "--results", "results.json")
+    assert rar(*asked, "--memory", "colours", "--only", "loud").status == 2
+    assert (place / "results.json").read_text() == "old"
+
+
+def test_a_tiny_box_among_cocos_ends_nothing(rar, place):
+    """Boxes within the first pixel: COCO's are never relative."""
+    file = place / coco(place)
+    whole = json.loads(file.read_text())
+    whole["annotations"][2]["bbox"] = [0, 0, 0.5, 0.5]  # the only one of other.png
+    file.write_text(json.dumps(whole))
+    asked = ("detect", "other.png", "it.png", "--boxes", file.name, "--memory", "colours")
+    done = rar(*asked, "--json", "--results", "results.json")
+    assert done.status == 0, done.err
+    assert [len(one["detections"]) for one in answers(done)] == [1, 2]
+    assert {row["image_id"] for row in json.loads((place / "results.json").read_text())} == {5, 6}
+
+
+def test_an_image_of_another_size_than_is_listed_fails(rar, place):
+    file = place / coco(place)
+    whole = json.loads(file.read_text())
+    whole["images"][0] |= {"width": 192, "height": 384}  # as a camera that was turned has it
+    whole["images"][1] |= {"width": 192, "height": 192}
+    file.write_text(json.dumps(whole))
+    asked = ("detect", "it.png", "other.png", "--boxes", file.name, "--memory", "colours")
+    done = rar(*asked, "--json")
+    assert done.status == 1
+    turned, fine = answers(done)
+    assert turned["error"] == (
+        "'it.png' is listed as 192x384 in 'coco.json', and is 384x192 upright. Give the image that "
+        "was listed, or its size and boxes in pixels of the upright one."
+    )
+    assert best(fine) == ["green"]
+
+
+def test_messages_name_the_file_that_lists(rar, place):
+    scene("red").save(place / "unlisted.png")
+    rows = [{"image_id": 5, "bbox": BOXES[1], "score": 0.25, "category_id": 30}]
+    (place / "found.json").write_text(json.dumps(rows))
+    asked = ("detect", "unlisted.png", "--memory", "colours", "--boxes", "found.json")
+    listed = rar(*asked, "--annotations", coco(place))
+    assert "'coco.json' has no image 'unlisted.png' among its 2." in listed.err
+    alone = rar(*asked, "--results", "results.json")
+    assert alone.status == 2
+    assert "fix: Give --annotations FILE, which lists it." in alone.err
+    both = ("--annotations", "coco.json", "--results", "results.json")
+    said = rar("detect", "it.png", "--memory", "colours", "--boxes", "found.json", *both).err
+    assert "category ids: by name, as 'coco.json' has them" in said
+
+
+def test_a_list_of_images_alone_is_enough_for_results(rar, place):
+    file = place / coco(place)
+    whole = json.loads(file.read_text())
+    del whole["annotations"]
+    file.write_text(json.dumps(whole))
+    asked = ("detect", "it.png", "--boxes", "boxes.json", "--memory", "colours")
+    done = rar(*asked, "--annotations", file.name, "--results", "results.json")
+    assert done.status == 0, done.err
+    assert {row["image_id"] for row in json.loads((place / "results.json").read_text())} == {5}
+
+
+def test_boxes_keep_their_numbers_and_ids(rar, place):
+    boxes = [
+        {"box": BOXES[0], "id": "a", "score": 0.5},
+        {"box": BOXES[0], "id": "b", "score": 1},
+        {"box": BOXES[1], "id": "c", "score": 1},
+        {"box": [SIDE, 0, 999, 999], "id": "d", "score": 0.25},
+    ]
+    (place / "boxes.json").write_text(json.dumps(boxes))
+    asked = ("detect", "it.png", "--boxes", "boxes.json", "--memory", "colours", "--nms", 0.5)
+    done = rar(*asked)
+    assert done.status == 0, done.err
+    heads, *shown = [line.split() for line in done.out.splitlines()[1:] if line.strip()][:4]
+    assert heads[:3] == ["#", "id", "box"]
+    assert [line[:2] for line in shown] == [["2", "b"], ["3", "c"], ["4", "d"]]
+    assert shown[2][2:4] == ["192,0", "999x999"]
+
+
 def test_results_have_the_ids_of_the_annotations(rar, place):
     file = coco(place)
     asked = ("detect", "it.png", "other.png", "--boxes", file, "--memory", "colours", "--json")
@@ -370,9 +498,11 @@ def test_the_example(rar):
         (["it.png", "--boxes", "no.json"], 2, "'no.json' cannot be read: No such file"),
         (["it.png", "--boxes", "."], 2, "'.' cannot be read: Is a directory"),
         (["it.png", "--boxes", "it.png"], 2, "'it.png' is not JSON"),
-        (["it.png", "--boxes", "it.png", "--format", "coco"], 2, "'it.png' cannot be read"),
+        (["it.png", "--boxes", "it.png", "--format", "coco"], 2, "'it.png' is not JSON"),
         (["it.png", "--boxes", "boxes.json", "--format", "coco"], 2, "is not in COCO's format"),
         (["it.png", "--boxes", "boxes.json", "--format", "x"], 2, "--format x is unknown."),
+        (["it.png", "--boxes", "boxes.json", "--annotations", "no.json"], 2, "'no.json' cannot be"),
+        (["it.png", "--boxes", "boxes.json", "--annotations", "."], 2, "'.' cannot be read: Is a"),
         (["it.png", "--boxes", "boxes.json", "--format", "xywh-relative"], 2, "--format xywh"),
         (["it.png", "--format", "xyxy"], 2, "--format xyxy says how boxes are given."),
         (["no.png", "--boxes", "boxes.json"], 2, "is not a file"),
@@ -504,14 +634,14 @@ def overlap(one, other):
 )
 def test_of_boxes_that_overlap_the_surest_stays(boxes, iou):
     whole = Detections(image="0" * 64, source="x", width=9, height=9, detections=tuple(boxes))
-    kept = suppressed(whole, iou).detections
-    places = [next(at for at, one in enumerate(boxes) if one is found) for found in kept]
-    assert places == sorted(places)
+    places = kept(whole, iou)
+    assert places == sorted(set(places))
+    left = [boxes[place] for place in places]
 
     def rivals(one):
         return [
             other
-            for other in kept
+            for other in left
             if other is not one
             and other.label == one.label
             and overlap(one.box, other.box) > iou + 1e-9
@@ -519,8 +649,8 @@ def test_of_boxes_that_overlap_the_surest_stays(boxes, iou):
 
     for one in boxes:
         if one.failure:
-            assert any(one is found for found in kept)
-        elif any(one is found for found in kept):
+            assert any(one is found for found in left)
+        elif any(one is found for found in left):
             assert not rivals(one)
         else:
             assert any(other.score >= one.score for other in rivals(one))
