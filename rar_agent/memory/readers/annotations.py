@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from rar_agent.errors import ConfigurationError, InputError
 from rar_agent.images.policy import printable
@@ -24,7 +27,16 @@ WHOLE = 64_000_000
 
 _DESCRIPTIONS = ("def", "cat_info", "cat_info_gpt", "description", "desc")
 """Keys of what is said of a category, in LVIS, V3Det and elsewhere; the first that says it."""
-_BEGINS = re.compile(rb"(\xef\xbb\xbf)?\s*(\{|\[\s*[{\]])")
+_BEGINS = re.compile(rb"(\xef\xbb\xbf)?\s*(\{|\[\s*[{\]\"])")
+_BOM = b"\xef\xbb\xbf"
+_DEPTH = 900
+"""How deep a large file may be nested: about as deep as Python's own parser goes."""
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_WHOLE_STRINGS = re.compile(rb'(?:[^"]++|' + _STRING + rb")*+", re.DOTALL)
+_STRINGS = re.compile(_STRING, re.DOTALL)
+_NO_NUMBER = re.compile(rb"(" + _STRING + rb")|-?Infinity|NaN", re.DOTALL)
+_NESTING = np.zeros(256, np.int64)
+_NESTING[list(b"[{")], _NESTING[list(b"]}")] = 1, -1
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,7 @@ class AnnotationsReader:
     """The categories that an annotation file lists, by name alone; its boxes are not read.
 
     Attributes:
-        path: JSON with `categories`, or a JSON list of them; see `read_categories`.
+        path: JSON with `categories`, or a JSON list of them or of names; see `read_categories`.
         tree: V3Det's category tree; None: parents are the `supercategory` where there is one.
 
     Raises:
@@ -72,7 +84,7 @@ class AnnotationsReader:
 
 
 def is_annotations(file: Path) -> bool:
-    """Whether a file begins as JSON with categories does, and no list of names.
+    """Whether a file begins as JSON with categories or names does, and no list of lines.
 
     Raises:
         InputError: It cannot be read.
@@ -92,11 +104,12 @@ def read_categories(file: Path, tree: Path | None = None) -> list[Category]:
     COCO's `supercategory` the parent; all else is metadata (`id`, `frequency`, `image_count`, …).
 
     Args:
-        file: JSON with `categories`, or a JSON list of them.
+        file: JSON with `categories`, or a JSON list of them or of their names.
         tree: V3Det's category tree, which gives parents, and synonyms where there are.
 
     Raises:
-        InputError: A file cannot be read, is not of its format, or a category has no name.
+        InputError: A file cannot be read, is not of its format, or a category has no name; two have
+            one id, or one name and no ids.
         ConfigurationError: The file is over `WHOLE`, and ijson is not installed.
     """
     return _read(file, tree)[0]
@@ -111,16 +124,18 @@ def _read(file: Path, tree: Path | None) -> tuple[list[Category], list[Category]
     categories = []
     for at, record in enumerate(found):
         category = category_of(record, f"{where}, category {record.get('id', at)}")
-        if category.name in taken:
-            name = f"{category.name} ({record.get('id', at)})"
+        if category.name in taken and "id" in record:
+            name = f"{category.name} ({record['id']})"
             category = category.model_copy(update={"name": name})
         taken.add(category.name)
         categories.append(category)
     refuse_repeats((one.name for one in categories), where)
-    numbered = [one.metadata["id"] for one in categories if "id" in one.metadata]
-    if len(set(map(str, numbered))) < len(numbered):
-        twice = next(one for at, one in enumerate(numbered) if one in numbered[:at])
-        raise InputError(f"Two categories in '{where}' have the id {twice}.", "Number them anew.")
+    numbered = Counter(str(one.metadata["id"]) for one in categories if "id" in one.metadata)
+    for number, count in numbered.most_common(1):
+        if count > 1:
+            raise InputError(
+                f"{count} categories in '{where}' have the id {number}.", "Number them anew."
+            )
     return (categories, []) if tree is None else read_tree(tree).placed(categories)
 
 
@@ -182,8 +197,15 @@ def _records(file: Path) -> Sequence[Mapping[str, Any]]:
 def _parsed(file: Path) -> object:
     if file.stat().st_size > WHOLE:
         return _streamed(file)
-    found = json.loads(file.read_bytes())
-    return found.get("categories") if isinstance(found, dict) else found
+    found = json.loads(file.read_bytes(), parse_constant=lambda _: None)
+    return found.get("categories") if isinstance(found, dict) else _named(found)
+
+
+def _named(listed: object) -> object:
+    """A bare list, in which texts are names."""
+    if not isinstance(listed, list):
+        return listed
+    return [{"name": one} if isinstance(one, str) else one for one in listed]
 
 
 def _streamed(file: Path) -> object:
@@ -197,10 +219,49 @@ def _streamed(file: Path) -> object:
             "Run: pip install 'rar-agent[data]'",
         ) from error
     with file.open("rb") as opened:
-        listed = opened.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
-        opened.seek(0)
+        begins = opened.read(4096)
+        listed = begins.removeprefix(_BOM).lstrip().startswith(b"[")
+        opened.seek(len(_BOM) if begins.startswith(_BOM) else 0)
         try:
-            found = ijson.items(opened, "" if listed else "categories", use_float=True)
-            return next(found, None)
+            where = "" if listed else "categories"
+            found = next(ijson.items(_Strict(opened), where, use_float=True), None)
         except ijson.JSONError as error:
             raise ValueError(str(error)) from error
+    return _named(found) if listed else found
+
+
+class _Strict:
+    """JSON as ijson takes it: null in place of NaN and Infinity, and not nested too deep for it."""
+
+    def __init__(self, opened: BinaryIO) -> None:
+        self._opened, self._rest, self._depth = opened, b"", 0
+
+    def read(self, size: int) -> bytes:
+        """What comes next, about `size` bytes; none: it ends.
+
+        Raises:
+            ValueError: It is nested too deep.
+        """
+        while size:
+            given = self._opened.read(size)
+            data = self._rest + given
+            if not given:
+                self._rest = b""
+                return self._checked(data)
+            ends = _WHOLE_STRINGS.match(data)
+            cut = ends.end() if ends else 0
+            cut = len(data[:cut].rstrip(b"-NaInfity"))  # which may be the beginning of one of these
+            self._rest = data[cut:]
+            if cut:
+                return self._checked(data[:cut])
+        return b""
+
+    def _checked(self, data: bytes) -> bytes:
+        bare = _STRINGS.sub(b"", data)
+        depths = self._depth + _NESTING[np.frombuffer(bare, np.uint8)].cumsum()
+        if depths.max(initial=0) > _DEPTH:  # ijson's memory grows with the square of it
+            raise ValueError(f"it is nested more than {_DEPTH} deep")
+        self._depth = int(depths[-1]) if len(depths) else self._depth
+        if b"NaN" in bare or b"Infinity" in bare:
+            data = _NO_NUMBER.sub(lambda found: found[1] or b"null", data)
+        return data

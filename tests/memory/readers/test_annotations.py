@@ -1,5 +1,6 @@
 """Annotation files: what LVIS, V3Det and COCO publish becomes categories, whatever the order."""
 
+import io
 import json
 
 import pytest
@@ -81,6 +82,13 @@ def test_a_bare_list_of_categories(tmp_path):
     assert [c.name for c in read_names(file)] == ["alarm_clock", "bow_(decorative_ribbons)"]
 
 
+def test_a_bare_list_of_names(tmp_path):
+    file = tmp_path / "names.json"
+    file.write_text('[\n "wren", "alarm_clock"]', encoding="utf-8")
+    assert read_names(file) == [Category(name="wren"), Category(name="alarm_clock")]
+    assert [one.category.name for one in names_reader(file).samples()] == ["wren", "alarm_clock"]
+
+
 def test_the_content_says_what_a_file_is(tmp_path):
     named = tmp_path / "names.json"  # whatever it is called
     named.write_text("[sic] a name\nrobin\n", encoding="utf-8")
@@ -104,6 +112,10 @@ def test_the_content_says_what_a_file_is(tmp_path):
         ('{"categories": []}', "lists no category"),
         ('{"categories": [{"id": 3}]}', "The category is empty"),
         ('{"categories": [{"name": "a", "id": 3}, {"name": "b", "id": 3}]}', "the id 3"),
+        ('{"categories": [{"name": "a", "id": 3}, {"name": "b", "id": "3"}]}', "the id 3"),
+        ('{"categories": [{"name": "a"}, {"name": "a"}]}', "'a'"),
+        ('["robin", "wren", "robin"]', "'robin'"),
+        ('["robin", 3]', "no list of 'categories'"),
         ('{"categories": [{"name": ["a"]}]}', "'name' is a list"),
         ('{"categories": [{"name": "' + "x" * 201 + '"}]}', "200 characters"),
         ("[" * 100_000, "no names|not JSON|200 characters"),
@@ -175,3 +187,49 @@ def test_a_large_file_is_read_by_its_categories_alone(tmp_path, monkeypatch):
         file.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=r"not JSON|no list"):
             read_categories(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + json.dumps({"images": [], "categories": LVIS}),
+        "\ufeff \n" + json.dumps(LVIS),
+        '["wren", "robin"]',
+        '{"x": [{"area": NaN, "bbox": [-Infinity, Infinity]}], "categories": [{"name": "a"}]}',
+        '{"x": "\\\\", "y": "\\"NaN", "categories": [{"name": "NaN, -Infinity", "z": NaN}]}',
+        "[" * 50 + "]" * 50,
+        '{"x": ' + "[" * 100_000 + "]" * 100_000 + ', "categories": [{"name": "a"}]}',
+        '{"x": "' + "[" * 100_000 + '", "categories": [{"name": "a"}]}',
+        '{"x": ' + "[" + "[[]]," * 30_000 + '[]], "categories": [{"name": "a"}]}',
+    ],
+    ids=["bom", "bom list", "names", "nan", "nan told", "lists", "deep", "as text", "many"],
+)
+def test_a_large_file_is_read_like_a_small_one(tmp_path, monkeypatch, text):
+    pytest.importorskip("ijson")
+    file = tmp_path / "set.json"
+    file.write_text(text, encoding="utf-8")
+
+    def told():
+        try:
+            return read_categories(file)
+        except InputError as error:
+            return str(error).partition(":")[0]
+
+    small = told()
+    monkeypatch.setattr(annotations, "WHOLE", 0)
+    assert told() == small
+
+
+plain = st.recursive(
+    st.none() | st.floats() | st.text('"\\N[{anI-', max_size=9) | st.just("-Infinity"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=12,
+)
+
+
+@given(plain, st.integers(1, 40))
+def test_what_is_no_number_is_null_wherever_a_part_ends(found, size):
+    strict = annotations._Strict(io.BytesIO(json.dumps(found).encode()))
+    parts = b"".join(iter(lambda: strict.read(size), b""))
+    known = json.loads(json.dumps(found), parse_constant=lambda _: None)
+    assert json.loads(parts, parse_constant=pytest.fail) == known
