@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Unpack
 
@@ -178,20 +177,24 @@ class Recognizer:
     ) -> Detections:
         """Like `detect`, without blocking the event loop."""
         with part("detect"):
-            admitted = await asyncio.to_thread(self._admit, image)  # held until it is done
-            begin = await asyncio.to_thread(given, self.services, admitted, asked)
+            image = await asyncio.to_thread(self._admit, image)  # held until it is done
+            begin = await asyncio.to_thread(given, self.services, image, asked, boxes=True)
             if boxes is not None:
-                proposals = read_boxes(boxes, admitted.rgb.size, form)
-                begin["input"]["boxes"] = [asdict(proposal) for proposal in proposals]
+                size = image.rgb.size
+                begin["input"]["boxes"] = await asyncio.to_thread(read_boxes, boxes, size, form)
             answer: dict[str, Any] = {}
+            encoded = 0
             async for mode, said in self._detect_graph.astream(
                 **begin, stream_mode=["custom", "values"]
             ):
                 if mode == "values":
                     answer = said
                 elif tell:
+                    if said["step"] == "encoded":  # of a batch
+                        encoded += said["boxes"]
+                        said = {**said, "boxes": encoded}
                     await tell(said)
-        return Detections.model_validate(answer["detections"])
+            return await asyncio.to_thread(Detections.model_validate, answer["detections"])
 
     def stream(
         self, images: Iterable[ImageSource | AdmittedImage], **asked: Unpack[Asked]

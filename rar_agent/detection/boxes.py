@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -25,6 +25,9 @@ _MEANS = {
 }
 _MOST_RELATIVE = 1.5
 """Objects at the edge may reach over it; what is further out was given in pixels."""
+_MOST_PIXELS = 1e9
+"""No image is as large; beyond it, sides of a box are lost to rounding."""
+_LONGEST_ID = 200
 _ROUNDING = 1e-6
 """How far above 1 single precision may carry a score, or a side that is the image's."""
 
@@ -40,6 +43,8 @@ class _Rows:
     ids: Sequence[Any] = ()
     chosen: bool = False
     """Whether the form is the caller's to say, and not the format's."""
+    read: bool = False
+    """Whether they are proposals, whose form nobody need guess at."""
 
 
 def read_boxes(given: object, size: tuple[int, int], form: Form = "xywh") -> list[Proposal]:
@@ -79,7 +84,7 @@ def read_boxes(given: object, size: tuple[int, int], form: Form = "xywh") -> lis
             box=cast(Box, tuple(box)),
             score=_score(score, at, len(boxes)),
             name=str(name) if isinstance(name, str) else "",
-            id="" if one is None else str(one),
+            id=_id(one, at, len(boxes)),
         )
         for at, (box, score, name, one) in enumerate(zip(boxes.tolist(), *known, strict=True))
     ]
@@ -103,6 +108,8 @@ def _rows(given: object, form: Form) -> _Rows:
             f"{reprlib.repr(given)} is no list of boxes.",
             "Give boxes of four numbers each; a file of COCO's is for read_coco.",
         )
+    plain = list(plain)
+    read = bool(plain) and all(isinstance(one, Proposal) for one in plain)
     rows = [
         {"bbox": one.box, "score": one.score, "name": one.name, "id": one.id}
         if isinstance(one, Proposal)
@@ -110,7 +117,7 @@ def _rows(given: object, form: Form) -> _Rows:
         for one in plain
     ]
     if any(isinstance(row, Mapping) for row in rows):
-        return _dicts(rows, form)
+        return replace(_dicts(rows, form), read=read)
     return _Rows(rows, form, chosen=True)
 
 
@@ -164,13 +171,8 @@ def _numbers(boxes: Sequence[Any]) -> NDArray[np.float64]:
     """(n, 4)."""
     if isinstance(boxes, str | bytes) or not isinstance(boxes, Sequence):
         raise InputError(f"{reprlib.repr(boxes)} is no list of boxes.", "Give four numbers each.")
-    try:
-        found = np.asarray(boxes or np.empty((0, 4)))
-    except ValueError:  # of different lengths
-        found = np.empty(0)
-    if found.shape == (len(boxes), 4) and found.dtype.kind in "iuf":
-        return found.astype(np.float64)
-    return np.array([_four(box, at, len(boxes)) for at, box in enumerate(boxes)])
+    found = [_four(box, at, len(boxes)) for at, box in enumerate(boxes)]
+    return np.array(found, np.float64).reshape(-1, 4)
 
 
 def _four(box: Any, at: int, of: int) -> list[float]:  # noqa: ANN401 - whatever was given
@@ -193,7 +195,7 @@ def _four(box: Any, at: int, of: int) -> list[float]:  # noqa: ANN401 - whatever
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401 - whatever was given
-    if isinstance(value, str | bytes):
+    if isinstance(value, str | bytes | bool):
         return None
     try:
         return float(value)
@@ -217,6 +219,11 @@ def _pixels(given: NDArray[np.float64], rows: _Rows, size: tuple[int, int]) -> N
         "has a number that is not finite",
         "Correct it, or leave it out.",
     )
+    check(
+        np.abs(given) <= _MOST_PIXELS,
+        f"is more than {_MOST_PIXELS:.0e} pixels away",
+        "Correct it, or leave it out.",
+    )
     if relative:
         check(
             np.abs(given) <= _MOST_RELATIVE,
@@ -235,7 +242,7 @@ def _pixels(given: NDArray[np.float64], rows: _Rows, size: tuple[int, int]) -> N
         "Leave it out" + (f", or say another form than {rows.form}." if rows.chosen else "."),
     )
     first = (found[:, :2] >= 0).all() and (found[:, :2] + found[:, 2:] <= 1 + _ROUNDING).all()
-    if len(found) and not relative and first and min(size) > 1:
+    if len(found) and not relative and not rows.read and first and min(size) > 1:
         raise InputError(
             f"All boxes ({len(found)}) are within the first pixel of an image of "
             f"{size[0]}x{size[1]}: they look relative to its size.",
@@ -266,6 +273,16 @@ def _score(given: Any, at: int, of: int) -> float | None:  # noqa: ANN401 - what
             "Give a number from 0 to 1, or none.",
         )
     return min(found, 1.0)
+
+
+def _id(given: Any, at: int, of: int) -> str:  # noqa: ANN401 - whatever was given
+    found = "" if given is None else str(given)
+    if len(found) > _LONGEST_ID:
+        raise InputError(
+            f"The id of box {at + 1} of {of} has {len(found)} characters.",
+            f"Give {_LONGEST_ID} at most.",
+        )
+    return found
 
 
 def _box(given: Any, at: int, of: int) -> str:  # noqa: ANN401 - whatever was given

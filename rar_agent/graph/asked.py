@@ -26,13 +26,16 @@ class Asked(TypedDict, total=False):
     """Metadata that categories must have to be answered: `{"region": "Europe"}`."""
 
 
-def given(services: Services, image: AdmittedImage, asked: Asked) -> dict[str, Any]:
+def given(
+    services: Services, image: AdmittedImage, asked: Asked, boxes: bool = False
+) -> dict[str, Any]:
     """What a graph is run with: input, context and config.
 
     Args:
         services: Live objects.
         image: In their store.
         asked: Of it.
+        boxes: Whether it is asked about its boxes.
     """
     context = Context(
         k=asked.get("k"),
@@ -45,13 +48,15 @@ def given(services: Services, image: AdmittedImage, asked: Asked) -> dict[str, A
     return {
         "input": {"image": image.sha256, "source": image.name},
         "context": context,
-        "config": {"tags": ["rar-agent"], "metadata": _traced_as(services)},
+        "config": {"tags": ["rar-agent"], "metadata": _traced_as(services, boxes)},
     }
 
 
-def _traced_as(services: Services) -> dict[str, str | int]:
+def _traced_as(services: Services, boxes: bool) -> dict[str, str | int]:
     """What a trace is found by, in LangSmith for one."""
-    settings, memory, ranker = services.settings, services.memory, services.ranker
+    settings, memory = services.settings, services.memory
+    ranker = services.crop_ranker if boxes else services.ranker
+    prompt = settings.crop_ranking_prompt if boxes else settings.ranking_prompt
     found: dict[str, str | int] = {
         "rar_memory": memory.name,
         "rar_generation": memory.manifest.generation,
@@ -61,6 +66,6 @@ def _traced_as(services: Services) -> dict[str, str | int]:
         return found
     return found | {
         "rar_model": settings.model or "",
-        "rar_prompt": settings.ranking_prompt,
+        "rar_prompt": prompt,
         "rar_prompt_hash": ranker.prompt_hash,
     }

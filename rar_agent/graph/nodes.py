@@ -69,7 +69,7 @@ def retrieve(
         start = perf_counter()
         vector, norm = services.embed(image)
         encoded = _since(start)
-        update, ranks = retrieved(vector, norm, wanted, services, services.ranker)
+        [(update, ranks)] = retrieved(vector, norm, wanted, services, services.ranker)
     likeliest = [
         {"name": candidate["category"]["name"], "probability": candidate["probability"]}
         for candidate in update["candidates"]

@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 from rar_agent.encoders import FloatArray
 from rar_agent.errors import InputError
-from rar_agent.graph.cascade import shown
+from rar_agent.graph.cascade import Cascade, shown
 from rar_agent.graph.context import Context
 from rar_agent.graph.services import Services
-from rar_agent.memory import Filter
+from rar_agent.memory import Filter, Memory, SearchResult
 from rar_agent.memory.search import Method
 from rar_agent.ranking import Ranker
 from rar_agent.settings import MOST_CANDIDATES
@@ -55,19 +55,19 @@ def wanted_of(context: Context, services: Services) -> Wanted:
 
 
 def retrieved(
-    vector: FloatArray, norm: FloatArray, wanted: Wanted, services: Services, ranker: Ranker
-) -> tuple[dict[str, Any], bool]:
+    vectors: FloatArray, norms: FloatArray, wanted: Wanted, services: Services, ranker: Ranker
+) -> list[tuple[dict[str, Any], bool]]:
     """Search the memory.
 
     Args:
-        vector: (1, d) embedding of the image.
-        norm: (1,) its length before normalisation.
+        vectors: (n, d) embeddings of images.
+        norms: (n,) their lengths before normalisation.
         wanted: What of the memory.
         services: For the memory and what was fitted on it.
         ranker: Who would rank.
 
     Returns:
-        The update of the state, and whether ranking can change the answer.
+        Of each image the update of the state, and whether ranking can change the answer.
 
     Raises:
         InputError: What is wanted is not valid, or a coverage cannot be promised.
@@ -75,40 +75,53 @@ def retrieved(
     """
     memory, start = services.memory, perf_counter()
     with part("search", k=wanted.k):
-        found = memory.search(
-            vector,
-            norm,
+        results = memory.search(
+            vectors,
+            norms,
             wanted.k,
             services.settings.exemplars,
             wanted.method,
             coverage=wanted.coverage,
             within=wanted.within,
-        )[0]
-    update: dict[str, Any] = {
-        "candidates": [candidate.model_dump(mode="json") for candidate in found.candidates],
-        "branches": [branch.model_dump(mode="json") for branch in found.branches],
-        "familiarity": found.familiarity,
-        "memory": memory.name,
-        "timings_ms": {"search": 1000 * (perf_counter() - start)},
-    }
+        )
+    each = 1000 * (perf_counter() - start) / len(vectors)
+    cascade = services.cascade(ranker.prompt_hash) if ranker.asks else None
+    answers = []
+    for found in results:
+        update: dict[str, Any] = {
+            "candidates": [candidate.model_dump(mode="json") for candidate in found.candidates],
+            "branches": [branch.model_dump(mode="json") for branch in found.branches],
+            "familiarity": found.familiarity,
+            "memory": memory.name,
+            "timings_ms": {"search": each},
+        }
+        ranks, about = _ranks(found, wanted, memory, cascade)
+        answers.append(({**update, **about}, ranks))
+    return answers
+
+
+def _ranks(
+    found: SearchResult, wanted: Wanted, memory: Memory, cascade: Cascade | None
+) -> tuple[bool, dict[str, Any]]:
+    """Whether ranking can change an answer, and what is to be said about that."""
+    about: dict[str, Any] = {}
     if wanted.coverage is not None and found.coverage is None:
-        update["reason"] = (
+        about["reason"] = (
             f"the candidate set for coverage {wanted.coverage:g} is cut at {len(found.candidates)}"
         )
     if not found.similar_enough:
-        update["abstain"] = (
+        about["abstain"] = (
             f"nothing similar enough: only {100 * (found.familiarity or 0):.1f} % of known images "
             "are as far from all that the memory knows"
         )
-        return update, False
+        return False, about
     probabilities = [candidate.probability for candidate in found.candidates]
-    update["shown"] = len(probabilities)
-    if ranker.asks:
+    about["shown"] = len(probabilities)
+    if cascade:
         fitted = wanted.method == "fitted"
-        cascade = services.cascade(ranker.prompt_hash).of(len(probabilities), wanted.method)
+        cascade = cascade.of(len(probabilities), wanted.method)
         if why := cascade.skips(memory, probabilities, fitted):
-            update["reason"] = f"not ranked: {why}"
-            return update, False
+            return False, {**about, "reason": f"not ranked: {why}"}
         if fitted:
-            update["shown"] = shown(memory, probabilities)
-    return update, True
+            about["shown"] = shown(memory, probabilities)
+    return True, about

@@ -10,7 +10,7 @@ import numpy as np
 
 from rar_agent.detection.proposers import Limits, Proposer, load_proposer
 from rar_agent.encoders import Encoder, FloatArray, load_encoder
-from rar_agent.errors import NotFoundError
+from rar_agent.errors import ImageError, NotFoundError
 from rar_agent.forks import Lock
 from rar_agent.graph.cascade import Cascade, load_cascade
 from rar_agent.graph.pictures import exemplar_images
@@ -272,41 +272,40 @@ class Services:
     def image(self, sha256: str, named: str) -> AdmittedImage:
         """The image of a hash; admitted again by name where the store has dropped it meanwhile.
 
+        Args:
+            sha256: Its hash, or for a first time what names it.
+            named: What names it.
+
         Raises:
-            ImageError: It may not be read, or is no image within the limits.
+            ImageError: It may not be read, is no image within the limits, or is another by now.
         """
         try:
             return self.store.get(sha256)
         except NotFoundError:
             image = admit(named, self.policy)
+        if sha256 not in (named, image.sha256):
+            raise ImageError(
+                f"'{image.name}' has changed since it was asked about.", "Ask about it again."
+            )
         self.store.put(image)
         return image
 
-    def embedding(self, sha256: str) -> tuple[FloatArray, FloatArray] | None:
-        """What `embed` answers for an image that was encoded not long ago; None: it was not."""
-        with self._lock:
-            known = self._embeddings.get(sha256)
-        return None if known is None else (known[0][None], np.array([known[1]], np.float32))
-
     def embed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
         """Embedding of one image, (1, d), and its length before normalisation, (1,)."""
-        return self.embedding(image.sha256) or self.embed_all([image])
+        with self._lock:
+            known = self._embeddings.get(image.sha256)
+        if known is not None:
+            return known[0][None], np.array([known[1]], np.float32)
+        return self.embed_all([image])
 
-    def embed_all(
-        self, images: Sequence[AdmittedImage], remembered: int = _REMEMBERED
-    ) -> tuple[FloatArray, FloatArray]:
-        """Encode images in batches, (n, d) and (n,), and remember them for `embed`.
-
-        Args:
-            images: At once in memory, so the caller makes them few.
-            remembered: Embeddings that are kept at least, those that were made last.
-        """
+    def embed_all(self, images: Sequence[AdmittedImage]) -> tuple[FloatArray, FloatArray]:
+        """Encode images in batches, (n, d) and (n,), and remember them for `embed`."""
         encoder = self.encoder
         with part("encode", images=len(images), device=encoder.device):
             vectors, norms = encoder.encode_images_with_norms([image.rgb for image in images])
         with self._lock:
             for image, vector, norm in zip(images, vectors, norms, strict=True):
                 self._embeddings[image.sha256] = (vector, norm)
-            while len(self._embeddings) > max(_REMEMBERED, remembered, len(images)):
+            while len(self._embeddings) > max(_REMEMBERED, len(images)):
                 self._embeddings.popitem(last=False)
         return vectors, norms

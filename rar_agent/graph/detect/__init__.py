@@ -1,4 +1,4 @@
-"""The state machine of boxes: admit → encode → retrieve, each → choose → rank, some → conclude."""
+"""The state machine of boxes: admit → retrieve, in batches → choose → rank, some → conclude."""
 
 from rar_agent.graph.detect.build import build_detect
 from rar_agent.graph.detect.state import DetectInput, DetectOutput, DetectState

@@ -16,16 +16,13 @@ from rar_agent.errors import ProviderError
 from rar_agent.graph.context import Context, context_of, services_of
 from rar_agent.graph.detect.crops import Crops
 from rar_agent.graph.detect.state import GroupState
+from rar_agent.graph.detect.turns import turn
 from rar_agent.graph.nodes import order_seed, ranked_update
 from rar_agent.graph.services import Services
 from rar_agent.ranking import Ranker
+from rar_agent.ranking.crops import Crop, Outcome
 from rar_agent.telemetry import part
-from rar_agent.types import Candidate, Ranking
-
-Outcome = Ranking | ProviderError
-
-Box = tuple[Image.Image, Sequence[Candidate], int]
-"""Its crop, its candidates, and the seed of the order in which they are shown."""
+from rar_agent.types import Candidate
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class _Asked:
     seeds: Sequence[int]
 
     @property
-    def each(self) -> Iterator[Box]:
+    def each(self) -> Iterator[Crop]:
         """One box after another."""
         return zip(self.images, self.candidates, self.seeds, strict=True)
 
@@ -56,26 +53,28 @@ def rank(state: GroupState) -> Command[Literal["conclude"]]:
 
 
 async def arank(state: GroupState) -> Command[Literal["conclude"]]:
-    """Like `rank`, for asynchronous runs."""
-    services, start = _services(state), perf_counter()
-    asked = await asyncio.to_thread(_asked, state, services)
-    several = services.crops_ranker
-    with part("rank", boxes=len(asked.images)):
-        if several and len(asked.images) > 1:
-            outcomes = await several.arank_all(asked.images, asked.candidates, asked.seeds)
-        else:
-            outcomes = [await _aone(services.crop_ranker, *box) for box in asked.each]
+    """Like `rank`, for asynchronous runs; crops are made when there is room to ask about them."""
+    services = _services(state)
+    async with turn("rank", state["whole"], services.settings.model_requests):
+        start = perf_counter()
+        asked = await asyncio.to_thread(_asked, state, services)
+        several = services.crops_ranker
+        with part("rank", boxes=len(asked.images)):
+            if several and len(asked.images) > 1:
+                outcomes = await several.arank_all(asked.images, asked.candidates, asked.seeds)
+            else:
+                outcomes = [await _aone(services.crop_ranker, *box) for box in asked.each]
     return _ranked(state, outcomes, start)
 
 
-def _one(ranker: Ranker, *box: *Box) -> Outcome:
+def _one(ranker: Ranker, *box: *Crop) -> Outcome:
     try:
         return ranker.rank(*box)
     except ProviderError as error:
         return error
 
 
-async def _aone(ranker: Ranker, *box: *Box) -> Outcome:
+async def _aone(ranker: Ranker, *box: *Crop) -> Outcome:
     try:
         return await ranker.arank(*box)
     except ProviderError as error:
@@ -99,7 +98,7 @@ def _asked(state: GroupState, services: Services) -> _Asked:
 def _ranked(
     state: GroupState, outcomes: Sequence[Outcome], start: float
 ) -> Command[Literal["conclude"]]:
-    each = 1000 * (perf_counter() - start)
+    each = 1000 * (perf_counter() - start) / len(outcomes)
     ranked: list[dict[str, Any]] = [
         {"number": one["number"], **ranked_update(outcome, each)}
         for one, outcome in zip(state["group"], outcomes, strict=True)

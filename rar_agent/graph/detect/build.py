@@ -12,6 +12,7 @@ from langgraph.graph.state import CompiledStateGraph
 from rar_agent.graph.context import Context
 from rar_agent.graph.detect import asking, nodes
 from rar_agent.graph.detect.conclusion import conclude
+from rar_agent.graph.detect.retrieving import aretrieve, retrieve
 from rar_agent.graph.detect.state import DetectInput, DetectOutput, DetectState
 
 Detect = CompiledStateGraph[DetectState, Context, DetectInput, DetectOutput]
@@ -33,16 +34,14 @@ def build_detect(
         output_schema=DetectOutput,
     )
     graph.add_node("admit", nodes.admit)
-    graph.add_node("encode", nodes.encode)
-    graph.add_node("retrieve", nodes.retrieve)
+    # Both forms of one node: a plain function would hold a thread for as long as it waits.
+    graph.add_node("retrieve", RunnableLambda(retrieve, aretrieve, name="retrieve"))
     graph.add_node("choose", nodes.choose)
-    # Both forms of one node: a plain function would hold a thread for as long as a model thinks.
     graph.add_node(
         "rank", RunnableLambda(asking.rank, asking.arank, name="rank"), destinations=("conclude",)
     )
     graph.add_node("conclude", conclude)
     graph.add_edge(START, "admit")
-    graph.add_edge("admit", "encode")
     graph.add_edge("retrieve", "choose")
     graph.set_finish_point("conclude")
     return graph.compile(checkpointer=checkpointer, name="detect")

@@ -24,7 +24,7 @@ from rar_agent.types import (
     sum_usage,
 )
 
-_SUMMED = ("search", "rank")
+_SUMMED = ("encode", "search", "rank")
 """Parts that each box has a time of."""
 
 _SPARED = "not asked about: other boxes of the image could gain more by it"
@@ -36,14 +36,14 @@ def conclude(state: DetectState, runtime: Runtime[Context]) -> dict[str, Any]:
     services = services_of(context, state.get("generation"))
     of = {one["number"]: one for one in state["found"]}
     for number in of.keys() - {one["number"] for one in state["ranked"]}:
-        if of[number]["ranks"]:
+        if of[number].get("ranks"):
             of[number] = {**of[number], "reason": _SPARED}
     for one in state["ranked"]:
         known = of[one["number"]]
         timings = {**known["timings_ms"], **one["timings_ms"]}
         of[one["number"]] = {**known, **one, "timings_ms": timings}
     detections = [
-        _detection(proposal, of.get(number), f"{state['name']}#{number + 1}", services, context)
+        _detection(proposal, of[number], f"{state['name']}#{number + 1}", services, context)
         for number, proposal in enumerate(state["proposals"])
     ]
     recognitions = [one.recognition for one in detections if one.recognition]
@@ -73,14 +73,14 @@ def conclude(state: DetectState, runtime: Runtime[Context]) -> dict[str, Any]:
 
 def _detection(
     proposal: dict[str, Any],
-    found: dict[str, Any] | None,
+    found: dict[str, Any],
     name: str,
     services: Services,
     context: Context,
 ) -> Detection:
     box, score = proposal["box"], proposal["score"]
-    if found is None:
-        failure = Failure(source=name, error=proposal["error"], kind="InputError")
+    if "error" in found:
+        failure = Failure(source=name, error=found["error"], kind="InputError")
         return Detection(box=box, box_score=score, failure=failure, id=proposal["id"])
     recognition = _recognition(found, name, services, context)
     recognized(recognition)

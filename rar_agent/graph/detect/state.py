@@ -32,26 +32,26 @@ class DetectOutput(TypedDict):
     """Dumped `Detections`."""
 
 
-class BoxState(TypedDict, total=False):
-    """What travels of one box; each has its own, sent by `Send`."""
+class BatchState(TypedDict):
+    """What travels of the boxes that are encoded together, sent by `Send`."""
 
-    number: int
-    """Its place among the boxes that were given."""
     image: str
-    generation: int
     whole: str
     """Content hash of the image."""
-    box: list[float]
-    sha256: str
-    """Of the crop's pixels."""
+    generation: int
+    first: int
+    """Place of the first one among the boxes that were given."""
+    boxes: list[list[float]]
+    of: int
+    """Boxes of the image."""
 
 
 class GroupState(TypedDict):
     """What travels of boxes that a model is asked about together."""
 
     image: str
-    generation: int
     whole: str
+    generation: int
     group: list[dict[str, Any]]
     """Of each box what was found, and its `box`."""
 
@@ -61,6 +61,7 @@ class DetectState(TypedDict, total=False):
 
     image: str
     boxes: list[Any] | None
+    """Gone after `admit`, like the form, so that no later run of a thread finds them."""
     form: str
     source: Annotated[str, EphemeralValue]
     name: str
@@ -70,10 +71,11 @@ class DetectState(TypedDict, total=False):
     size: list[int]
     """Width and height of the upright image, in pixels."""
     proposals: list[dict[str, Any]]
-    """Boxes with their scores, names and ids; one that cannot be cropped has an `error`."""
+    """Boxes with their scores, names and ids."""
     proposer: str
     found: Annotated[list[dict[str, Any]], add]
-    """What was retrieved for each box, as `RecognizeState` has it, with its `number`."""
+    """What was retrieved for each box, as `RecognizeState` has it, with its `number`; of one that
+    cannot be cropped, its `error`."""
     ranked: Annotated[list[dict[str, Any]], add]
     """What was ranked, likewise."""
     asked: int

@@ -1,5 +1,7 @@
+import asyncio
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,12 @@ from langgraph.checkpoint.memory import InMemorySaver
 from PIL import Image
 
 from rar_agent.detection import CropStyle, Proposal, crop
-from rar_agent.errors import ConfigurationError, InputError
+from rar_agent.errors import ImageError, InputError
 from rar_agent.graph import Context, Services
+from rar_agent.graph.asked import given
 from rar_agent.graph.context import RefusedError
 from rar_agent.graph.detect import build_detect
+from rar_agent.graph.detect.crops import Crops
 from rar_agent.images import admit
 from rar_agent.memory import create_memory, read_folder
 from rar_agent.recognizer import Recognizer
@@ -175,7 +179,7 @@ def test_a_proposer_proposes_where_no_boxes_are_given(place, picture):
         assert one.score == pytest.approx(one.recognition.probability * one.box_score)
     assert "propose" in found.timings_ms
     assert ours.detect(picture, []).detections == ()  # none are some that were given
-    with pytest.raises(ConfigurationError, match="no detector to propose"):
+    with pytest.raises(InputError, match="no detector to propose"):
         recognizer(place).detect(picture)
 
 
@@ -266,28 +270,135 @@ def test_checkpoints_hold_plain_data_and_a_thread_begins_anew(place, picture):
     sha256 = parts.store.put(admit(picture))
     config = {"configurable": {"thread_id": "1"}}
 
-    def run(boxes):
-        given = {"image": sha256, "boxes": boxes}
+    def run(**given):
+        given = {"image": sha256, **given}
         answer = graph.invoke(given, config, context=Context(services=parts))
         return Detections.model_validate(answer["detections"])
 
-    assert len(run(BOXES).detections) == 6
-    assert [one.label for one in run(BOXES[:1]).detections] == ["red discs"]
+    assert len(run(boxes=BOXES).detections) == 6
+    assert [one.label for one in run(boxes=BOXES[:1]).detections] == ["red discs"]
+    run(boxes=[[100, 100, 150, 150]], form="xyxy")
+    (later,) = run(boxes=[[100, 100, 150, 150]]).detections
+    assert later.box == (100, 100, 150, 150)
+    with pytest.raises(InputError, match="No boxes were given"):
+        run()
     state = graph.get_state(config).values
     assert (state["found"], state["ranked"]) == ([], [])
     json.dumps(state)
 
 
-def test_what_another_process_began_goes_on_without_its_embeddings(place, picture, tmp_path):
+def test_what_another_process_began_goes_on(place, picture, tmp_path):
     picture.save(tmp_path / "six.png")
     graph, config = build_detect(InMemorySaver()), {"configurable": {"thread_id": "1"}}
     given = {"image": str(tmp_path / "six.png"), "boxes": BOXES}
-    graph.invoke(
-        given, config, context=Context(services=services(place)), interrupt_before=["retrieve"]
-    )
-    answer = graph.invoke(None, config, context=Context(services=services(place)))
-    found = Detections.model_validate(answer["detections"])
+
+    def run(given, **options):
+        context = Context(services=services(place, batch_size=4))
+        return graph.invoke(given, config, context=context, **options)
+
+    run(given, interrupt_before=["retrieve"])
+    found = Detections.model_validate(run(None)["detections"])
     assert [one.label for one in found.detections] == [f"{colour} discs" for colour in COLOURS]
+    run(given, interrupt_before=["retrieve"])
+    picture.rotate(180).save(tmp_path / "six.png")
+    with pytest.raises(ImageError, match="has changed since"):
+        run(None)
+
+
+async def test_many_at_once_encode_each_box_once_and_wait_for_none(place, picture, monkeypatch):
+    ours = recognizer(place, batch_size=8)
+    encoder, sizes = ours.services.encoder, []
+    encode = encoder.encode_images_with_norms
+
+    def counted(images):
+        sizes.append(len(images))
+        return encode(images)
+
+    monkeypatch.setattr(encoder, "encode_images_with_norms", counted)
+    random = np.random.default_rng(1)
+    boxes = [[x, y, 40, 40] for x, y in random.integers(0, 100, (40, 2)).tolist()]
+    other = picture.transpose(Image.Transpose.ROTATE_180)
+    ended = []
+
+    async def run(image, boxes, name):
+        found = await ours.adetect(image, boxes)
+        ended.append(name)
+        return found
+
+    many = asyncio.create_task(run(picture, boxes, "many"))
+    await asyncio.sleep(0.05)
+    few = await run(other, BOXES[:3], "few")
+    assert len((await many).detections) == 40
+    assert ended == ["few", "many"]
+    assert [one.label for one in few.detections] == [f"{c} discs" for c in reversed(COLOURS[3:])]
+    assert sorted(sizes) == [3, 8, 8, 8, 8, 8]
+
+
+def test_crops_wait_for_room_and_not_in_memory(place, picture, server, monkeypatch):
+    held, most = [], []
+    made = Crops.of
+
+    def counted(self, box):
+        held.append(server.open)
+        return made(self, box)
+
+    monkeypatch.setattr(Crops, "of", counted)
+
+    def answer(request):
+        most.append(len(held))
+        time.sleep(0.05)
+        return worst_first(request)
+
+    server.answer = answer
+    ours = asking(place, server, crops_together=1, model_requests=2, k=2)
+    assert ours.detect(picture, BOXES * 3).asked == 18
+    encoded = len(BOXES) * 3
+    assert most[0] - encoded <= 2  # of two requests, and not of all that are to come
+
+
+class Odd:
+    name = "odd"
+
+    def propose(self, image):
+        return [
+            Proposal((0, 0, 96, 96), 1.0 + 1e-7, id=3),
+            {"box": [96, 0, 96, 96], "score": 0.5},
+            [192, 0, 96, 96],
+        ]
+
+
+def test_whatever_a_proposer_gives_is_checked(place, picture):
+    class Plain(Odd):
+        def propose(self, image):
+            return super().propose(image)[2:]
+
+    class Own(Odd):
+        def propose(self, image):
+            return super().propose(image)[:1]
+
+    (one,) = recognizer(place, proposer=Own()).detect(picture).detections
+    assert (one.id, one.box_score) == ("3", 1.0)
+    (one,) = recognizer(place, proposer=Plain()).detect(picture).detections
+    assert one.label == "blue discs"
+    with pytest.raises(InputError, match="Box"):
+        recognizer(place, proposer=Odd()).detect(picture)
+
+
+def test_small_relative_boxes_are_what_they_are_said_to_be(place, picture):
+    (one,) = recognizer(place).detect(picture, [[0, 0, 0.003, 0.004]], "xyxy-relative").detections
+    assert one.box == pytest.approx((0, 0, 0.864, 0.768))
+
+
+def test_names_and_traces_of_detect(place, picture, server):
+    parts = Services(load_settings(home=place, memory=MEMORY, device="cpu"), "caller")
+    sha256 = parts.store.put(admit(picture))
+    answer = build_detect().invoke(
+        {"image": sha256, "boxes": BOXES[:1], "source": "x" * 10_000},
+        context=Context(services=parts),
+    )
+    assert len(Detections.model_validate(answer["detections"]).source) == 300
+    asked = given(asking(place, server).services, admit(picture), {}, boxes=True)
+    assert asked["config"]["metadata"]["rar_prompt"] == "rank-crop@1"
 
 
 def test_a_servers_client_is_told_what_is_wrong(place, picture, tmp_path, monkeypatch):
@@ -302,7 +413,7 @@ def test_a_servers_client_is_told_what_is_wrong(place, picture, tmp_path, monkey
         ({"boxes": "all"}, "all"),
         ({}, "no detector"),
     ):
-        with pytest.raises((RefusedError, ConfigurationError), match=said):
+        with pytest.raises(RefusedError, match=said):
             graph.invoke({"image": "six.png", **wrong}, context=Context(memory=MEMORY))
     answer = graph.invoke({"image": "six.png", "boxes": BOXES[:1]}, context=Context(memory=MEMORY))
     assert Detections.model_validate(answer["detections"]).detections[0].recognition
