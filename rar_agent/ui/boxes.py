@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 from PIL import Image
 
-from rar_agent.detection import Proposal, crop, read_boxes
+from rar_agent.detection import CropStyle, Proposal, crop, read_boxes
 from rar_agent.detection.draw import draw
 from rar_agent.errors import InputError
 from rar_agent.images import MIME_TYPE, AdmittedImage, to_picture
@@ -78,7 +78,8 @@ class Row:
 
     Attributes:
         detection: What is in it.
-        picture: Data URI of its crop; empty where nothing of it is in the photo.
+        picture: Data URI of its crop, as it was recognised; empty where nothing of it is in the
+            photo.
         exemplars: Of its best category.
         notes: What there is to say of it alone.
     """
@@ -114,14 +115,21 @@ async def ask(desk: Desk, pictures: Pictures, photo: object, text: object, *chos
 def show(desk: Desk, pictures: Pictures, image: AdmittedImage, found: Found, memory: str) -> str:
     """HTML of detections: the photo with its boxes, a row for each, and what was sent."""
     detections = found.detections
-    opened = desk.memory(memory)
+    opened, settings = desk.memory(memory), desk.settings
+    style = CropStyle(
+        settings.crop_scales, settings.crop_square, settings.crop_blur, settings.crop_outline
+    )
+
+    def picture(detection: Detection) -> str:
+        """Its crop is made as small as it is shown: a large one takes a second."""
+        return _uri(crop(image.rgb, detection.box, style, SIDE), SIDE)
 
     def row(detection: Detection) -> Row:
         ranked = detection.recognition.categories[:1] if detection.recognition else ()
         exemplars = [one for best in ranked for one in best.exemplars]
         return Row(
             detection,
-            _uri(crop(image.rgb, detection.box), SIDE) if detection.recognition else "",
+            picture(detection) if detection.recognition else "",
             tuple(render.shown(exemplars, pictures.of(opened, exemplars), asked=True)),
             tuple(_own(detection)),
         )

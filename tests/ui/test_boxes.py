@@ -5,11 +5,13 @@ import base64
 import io
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from rar_agent.detection import CropStyle, crop
 from rar_agent.errors import ImageError, InputError
 from rar_agent.images import Policy, admit
 from rar_agent.types import Detection, Detections, Failure
@@ -109,6 +111,19 @@ def test_each_box_has_a_row_with_its_crop_and_evidence(desk, upload):
     drawn = Image.open(io.BytesIO(base64.b64decode(sources[0].partition(",")[2])))
     assert drawn.size == (192, 96)
     assert ("data-say", "2 of 3 boxes recognised") in read.attributes
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_the_crop_that_is_shown_is_the_one_that_was_recognised(desk_of, upload, scale):
+    desk = desk_of(crop_scales=(scale, scale, scale), crop_blur=0.0)
+    read = Read(asked(desk, upload(both()), "0 0 96 96"))
+    [_, source, *_] = [value for key, value in read.attributes if key == "src"]
+    shown = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+    style = CropStyle((scale, scale, scale), blur=0.0)
+    expected = crop(both(), (0, 0, 96, 96), style, 160)
+    assert shown.size == expected.size
+    difference = np.abs(np.asarray(shown, float) - np.asarray(expected, float))
+    assert difference.mean() < 4  # of JPEG
 
 
 def test_a_box_that_holds_nothing_known_abstains(desk, upload, photo):
