@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import typer
 
 from rar_agent.cli import detected
@@ -17,8 +18,9 @@ from rar_agent.cli.drawings import Drawings
 from rar_agent.cli.progress import progress_bar
 from rar_agent.cli.show import err, out
 from rar_agent.cli.tally import Tally
-from rar_agent.errors import InputError, NotFoundError
+from rar_agent.errors import InputError
 from rar_agent.images import Policy, admit, source_name
+from rar_agent.memory import Filter
 from rar_agent.recognizer import Asked, Recognizer
 from rar_agent.telemetry import log_no_degraded
 from rar_agent.types import Detections, Failure
@@ -102,9 +104,9 @@ class Detecting:
         try:
             found = self.recognizer.detect(image, boxes, tell=tell, **self.asked)
         except InputError as error:
-            if shared or isinstance(error, NotFoundError):  # of a memory, or a branch
+            if shared:
                 raise
-            self.recognizer.detect(image, [], **self.asked)  # raises what fails every image
+            self._refuse_all()
             return _failed(source, error, alone), ()
         numbers = list(range(1, len(found.detections) + 1))
         if self.iou is not None:
@@ -119,6 +121,18 @@ class Detecting:
         if self.drawings:
             self.drawings.save(at, image.rgb, found, self.least)
         return found, numbers
+
+    def _refuse_all(self) -> None:
+        """Raise what would fail every image: no such memory, branch, metadata or coverage."""
+        memory, asked = self.recognizer.memory, self.asked
+        filtered = asked.get("only") or asked.get("where")
+        nothing = np.empty((0, memory.manifest.dimension), np.float32)
+        memory.search(
+            nothing,
+            nothing[:, 0],
+            coverage=self.recognizer.settings.coverage,
+            within=Filter(tuple(asked.get("only", ())), asked.get("where")) if filtered else None,
+        )
 
     def _show(self, one: Detections | Failure, numbers: Sequence[int]) -> None:
         if self.json:

@@ -331,6 +331,22 @@ def test_an_error_before_anything_is_done_leaves_the_old_results(rar, place):
     assert (place / "results.json").read_text() == "old"
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["--only", "loud"], "no branch or category 'loud'"),
+        (["--where", "letters=99"], "No category passes the filter"),
+        (["--where", "size=1"], "No category has metadata 'size'"),
+        (["--memory", "nosuch"], "no memory 'nosuch'"),
+    ],
+)
+def test_what_fails_every_image_is_said_once(rar, place, asked, says):
+    memory = [] if "--memory" in asked else ["--memory", "colours"]
+    done = rar("detect", "it.png", "other.png", "--boxes", coco(place), *memory, *asked, "--json")
+    assert (done.status, done.out) == (2, "")
+    assert says in done.err
+
+
 def test_a_tiny_box_among_cocos_ends_nothing(rar, place):
     """Boxes within the first pixel: COCO's are never relative."""
     file = place / coco(place)
