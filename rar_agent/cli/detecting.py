@@ -212,7 +212,7 @@ def _progress(images: int) -> Iterator[_Bars]:
 
         @contextmanager
         def aside() -> Iterator[None]:
-            bar.stop()  # while it is live, it takes what is printed to standard error
+            bar.stop()  # what is printed under a live bar tears it
             yield
             bar.start()
 
