@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from typing_extensions import override
 
 from rar_agent.detection import Box
 from rar_agent.detection.coco import image_path
 from rar_agent.errors import DamagedDataError
 from rar_agent.evaluation.dataset import LabelledImage
+from rar_agent.evaluation.datasets.coco import read_coco, read_json
 from rar_agent.evaluation.datasets.listing import Listing, Source, absent, below
 from rar_agent.evaluation.datasets.proposals import Objects, proposals_of
 from rar_agent.settings import Settings
@@ -60,14 +60,14 @@ class CocoSource(Source):
     @override
     def read(self, place: Path, settings: Settings) -> Listing:
         """List the boxes; see `Source`. Boxes around crowds, and without an area, are left out."""
-        root, tested = below(place, self.images), _load(below(place, self.test))
+        root, tested = below(place, self.images), read_coco(below(place, self.test))
         listed = sorted(tested["categories"], key=lambda one: one["id"])
         position = {one["id"]: at for at, one in enumerate(listed)}
         every = _boxes(tested, root, position, below(place, self.test))
         paths, learnt = {one["id"]: image_path(one) for one in tested["images"]}, set[str]()
         if self.train:
             file = below(place, self.train)
-            train, test = _boxes(_load(file), root, position, file), every
+            train, test = _boxes(read_coco(file), root, position, file), every
         else:
             of = sorted({_image(one) for one in every})
             order = sorted(of, key=lambda name: hashlib.sha256(name.encode()).digest())
@@ -76,11 +76,11 @@ class CocoSource(Source):
             test = [one for one in every if _image(one) not in learnt]
         if self.proposals:
             file = below(place, self.proposals)
-            found = proposals_of(_read(file), file, paths, root, _there(test, paths))
+            found = proposals_of(read_json(file), file, paths, root, _there(test, paths))
             test = [one for one in found if _image(one) not in learnt]
         paths = {number: path for number, path in paths.items() if path not in learnt}
         return Listing(
-            [_category(one) for one in listed],
+            [_category(one, below(place, self.test)) for one in listed],
             train,
             test,
             rare=frozenset(at for at, one in enumerate(listed) if one.get("frequency") == "r"),
@@ -130,42 +130,28 @@ def _there(boxes: Sequence[LabelledImage], paths: dict[Any, str]) -> dict[Any, O
     return found
 
 
-def _read(file: Path) -> Any:  # noqa: ANN401 - plain data
-    try:
-        return json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DamagedDataError(f"'{file}' cannot be read: {error}.", "Get it again.") from error
-
-
-def _load(file: Path) -> dict[str, Any]:
-    found = _read(file)
-    lacking = {"images", "annotations", "categories"} - set(
-        found if isinstance(found, dict) else ()
-    )
-    if lacking:
-        raise DamagedDataError(
-            f"'{file}' is not in COCO's format: it has no {', '.join(sorted(lacking))}.",
-            "Name the file with the boxes.",
-        )
-    return cast(dict[str, Any], found)
-
-
-def _category(one: dict[str, Any]) -> Category:
+def _category(one: dict[str, Any], file: Path) -> Category:
     """A category, with LVIS's synonyms and definition."""
     name = str(one["name"])
-    others = [str(word).replace("_", " ") for word in one.get("synonyms", ())]
-    return Category(
-        name=name,
-        aliases=tuple(word for word in others if word != name.replace("_", " ")),
-        description=str(one.get("def", "")),
-    )
+    others = [word.replace("_", " ") for word in one.get("synonyms", ())]
+    try:
+        return Category(
+            name=name,
+            aliases=tuple(word for word in others if word != name.replace("_", " ")),
+            description=str(one.get("def", "")),
+        )
+    except ValidationError as error:
+        raise DamagedDataError(
+            f"'{file}' has a category {name!r} that cannot be taken: {error.errors()[0]['msg']}.",
+            "Correct its name, synonyms or def.",
+        ) from error
 
 
 def _boxes(
-    found: dict[str, Any], root: Path, position: dict[int, int], file: Path
+    found: dict[str, Any], root: Path, position: dict[int | str, int], file: Path
 ) -> list[LabelledImage]:
+    paths = {one["id"]: image_path(one) for one in found["images"]}
     try:
-        paths = {one["id"]: image_path(one) for one in found["images"]}
         return [
             LabelledImage(
                 f"{paths[one['image_id']]}#{one['id']}",
@@ -177,9 +163,10 @@ def _boxes(
             for one in sorted(found["annotations"], key=lambda one: (one["image_id"], one["id"]))
             if not one.get("iscrowd") and min(one["bbox"][2:]) > 0
         ]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except KeyError as error:
         raise DamagedDataError(
-            f"'{file}' has a box that cannot be read: {error!r}.", "Get it again."
+            f"'{file}' has a box of category {error}, which the boxes to test on lack.",
+            "Name files with the same categories.",
         ) from error
 
 

@@ -96,7 +96,31 @@ def test_names_alone_where_nothing_is_learnt_from(place):
     ("change", "says"),
     [
         ({"annotations": None}, "no annotations"),
-        ({"annotations": [box(1, 9, 3, [0, 0, 1, 1])]}, "cannot be read: KeyError"),
+        ({"annotations": [box(1, 9, 3, [0, 0, 1, 1])]}, "is of image 9, which is not there"),
+        ({"annotations": [box(1, 1, 9, [0, 0, 1, 1])]}, "is of category 9, which is not there"),
+        ({"annotations": [box(1, 1, [3], [0, 0, 1, 1])]}, "category_id"),
+        ({"annotations": [box(1, 1, None, [0, 0, 1, 1], iscrowd=1)]}, "category_id"),
+        ({"annotations": [{"id": 1, "image_id": 1, "category_id": 3, "iscrowd": 1}]}, "0.bbox"),
+        ({"annotations": [box(1, 1, 3, "wide", iscrowd=1)]}, "0.bbox = wide"),
+        ({"annotations": [box(1, 1, 3, ["0", "0", "1", "1"])]}, "0.bbox.0"),
+        ({"annotations": [box(1, 1, 3, [0, 0, float("inf"), 1])]}, "0.bbox.2 = inf"),
+        ({"annotations": [box(1, 1, 3, [0, 0, 1, 1], iscrowd="0")]}, "0.iscrowd"),
+        ({"annotations": [box(1, 1, 3, [0, 0, 1, 1], area=float("nan"))]}, "0.area"),
+        ({"annotations": [box(1, 1, 3, [0, 0, 1, 1]), box("2", 1, 3, [0, 0, 1, 1])]}, "are texts"),
+        ({"annotations": ["a"]}, "annotations.0 = a"),
+        ({"categories": ["a"]}, "categories.0 = a"),
+        ({"categories": [{"name": "mug"}]}, "categories.0.id"),
+        ({"categories": [{"id": 3}]}, "categories.0.name"),
+        ({"categories": [*CATEGORIES, CATEGORIES[0]]}, "the category id 7 is there twice"),
+        ({"categories": [*CATEGORIES, {"id": "9", "name": "x"}]}, "some are texts"),
+        ({"categories": [{**CATEGORIES[0], "synonyms": None}]}, "synonyms"),
+        ({"categories": [{**CATEGORIES[0], "name": "x" * 300}, CATEGORIES[1]]}, "cannot be taken"),
+        (
+            {"images": [{"id": 1, "file_name": "val2017/a.png"}] * 2},
+            "the image id 1 is there twice",
+        ),
+        ({"images": [{"id": 1}, {"id": 2}]}, "neither file_name nor coco_url"),
+        ({"images": {"a": 1}}, "images"),
         ({"annotations": [box(1, 1, 3, [0, 0, 1])]}, "cannot be read: "),
         ({"annotations": [box(1, 1, 3, [0, 0, "x", 1])]}, "cannot be read: "),
     ],
@@ -107,6 +131,19 @@ def test_files_that_are_damaged(place, change, says):
     file.write_text(json.dumps({key: value for key, value in found.items() if value is not None}))
     with pytest.raises(DamagedDataError, match=says):
         load(place)
-    file.write_text("{")
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"images": "\x00"}'])
+def test_files_that_are_no_json(place, text):
+    (place / "instances.json").write_text(text)
     with pytest.raises(DamagedDataError, match="cannot be read"):
         load(place)
+
+
+def test_what_is_learnt_is_of_the_same_categories(place):
+    found = json.loads((place / "instances.json").read_text())
+    found["categories"].append({"id": 9, "name": "other"})
+    found["annotations"] = [box(21, 1, 9, [0, 0, 9, 9])]
+    (place / "train.json").write_text(json.dumps(found))
+    with pytest.raises(DamagedDataError, match="of category 9, which the boxes to test on lack"):
+        load(place, train="train.json")
