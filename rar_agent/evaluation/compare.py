@@ -117,6 +117,9 @@ def compare(
 ) -> Comparison:
     """Compare top-1 on the images that both answered in the same cell.
 
+    Proposed boxes that are around nothing on both sides, which are right and wrong nowhere, are
+    passed over.
+
     Args:
         a_records: At most one of an image in a cell.
         b_records: Likewise; the same ones, to compare two ways of one run.
@@ -131,7 +134,13 @@ def compare(
     """
     sides = [_answered(a_records, way_a), _answered(b_records, way_b)]
     keys = [key for key in sides[0] if key in sides[1]]
-    pairs = [(sides[0][key], sides[1][key]) for key in keys]
+    both = [(sides[0][key], sides[1][key]) for key in keys]
+    pairs = [(x, y) for x, y in both if x.truth or y.truth]
+    if both and not pairs:
+        raise InputError(
+            f"{a} and {b} have only boxes around nothing in common, so neither is right.",
+            "Compare average precision, in the reports.",
+        )
     same = [(x, y) for x, y in pairs if x.truth and (x.sha256, x.truth) == (y.sha256, y.truth)]
     if not same:
         raise InputError(_nothing(a, b, way_a, way_b, sides, len(pairs)), "Compare equal suites.")
@@ -150,8 +159,8 @@ def compare(
         level=level,
         images=of_a.clusters.distinct,
         unseen=_REACH * error if error == error else 1.0,  # nan: one image
-        only_in_a=len(sides[0]) - len(pairs),
-        only_in_b=len(sides[1]) - len(pairs),
+        only_in_a=len(sides[0]) - len(both),
+        only_in_b=len(sides[1]) - len(both),
         differ=len(pairs) - len(same),
         other_candidates=others,
         cells=tuple(

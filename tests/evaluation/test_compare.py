@@ -60,6 +60,20 @@ def test_unpaired_and_unlike_images_are_counted_and_said():
     )
 
 
+def test_boxes_around_nothing_are_no_pairs():
+    known = judged([1, 1, 0])
+    void = [
+        one.model_copy(update={"sample": f"{at}#p1", "truth": ""}) for at, one in enumerate(known)
+    ]
+    found = compare([*known, *void], [*known, *void], "retrieval", "retrieval")
+    assert (found.all.pairs, found.differ, found.only_in_a, found.only_in_b) == (3, 0, 0, 0)
+    assert not any("Left out" in note for note in found.notes)
+    other = [one.model_copy(update={"truth": "wren"}) for one in void[:1]]  # which is another box
+    assert compare([*known, *void], [*known, *other], "retrieval", "retrieval").differ == 1
+    with pytest.raises(InputError, match="only boxes around nothing in common"):
+        compare(void, void, "retrieval", "retrieval")
+
+
 def test_where_it_comes_from():
     records = [
         record(f"{at}", truth, cell, knn="owl", retrieval=truth if at % 2 else "owl")
