@@ -198,7 +198,8 @@ def _scoring(manifest: Manifest) -> str:
     from rar_agent.memory.describe import describe_method
 
     method = describe_method(manifest, "fitted", ()).partition(":")[0]
-    calibrated = manifest.fit is not None and manifest.fit.calibrated
+    fitted = manifest.fit is not None and manifest.fit.calibrated
+    calibrated = fitted and manifest.prior is None  # which no calibration was measured with
     return f"{method}, {'calibrated' if calibrated else 'not calibrated'}"
 
 

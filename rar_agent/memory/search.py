@@ -143,11 +143,15 @@ class Searcher:
         if not 0 < coverage < 1:
             raise InputError(f"Coverage {coverage} is not valid.", "Give a share, such as 0.95.")
         if self._memory.calibration is None or not self._memory.calibrated or method != "fitted":
+            prior = method == "fitted" and self._memory.manifest.prior is not None
             raise InputError(
                 f"Memory '{self._memory.name}' is not calibrated "
                 f"({self._memory.probability_means(method)}), so no candidate set can be promised "
                 f"to cover {coverage}.",
-                "Ask for a number of candidates, or teach it more exemplars of each category.",
+                f"Ask for a number of candidates, or take its prior away: rar-agent memory fit "
+                f"{self._memory.name} --no-prior"
+                if prior
+                else "Ask for a number of candidates, or teach it more exemplars of each category.",
             )
         least = self._memory.calibration.include_from(coverage)
         if not least:

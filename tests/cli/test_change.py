@@ -83,6 +83,17 @@ def test_a_scoring_that_became_another_is_said(rar, colours):
     assert "scoring chosen anew" not in done.out
 
 
+def test_with_a_prior_no_scoring_is_called_calibrated(rar, colours):
+    for at, colour in enumerate(["red", "orange", "blue", "green", "black", "purple"], 1):
+        assert rar("memory", "update", "colours", colour, "--set", f"seen={at}").status == 0
+    assert rar("memory", "fit", "colours", "--prior", "seen").status == 0
+    assert open_memory(colours, "colours").manifest.fit.calibrated
+    done = rar("memory", "remove", "colours", "red", "orange", "blue", "green")
+    assert done.status == 0, done.err
+    assert not open_memory(colours, "colours").manifest.fit.calibrated
+    assert "scoring chosen anew" not in done.out  # it was not calibrated before either
+
+
 def test_delete_says_what_was_deleted(rar, colours):
     done = rar("memory", "delete", "colours", "--yes")
     assert (done.status, done.out) == (0, "deleted colours: 6 categories, 108 entries\n")

@@ -136,8 +136,10 @@ def test_calibration_does_not_hold_with_it(tmp_path):
     before.search(known.vectors[:1], ONE, coverage=0.9)
     memory = fit_memory_again(tmp_path, "m", PriorRecord(key="image_count", weight=1))
     assert not memory.calibrated
-    with pytest.raises(InputError, match="with a prior by image_count, weight 1"):
+    with pytest.raises(InputError, match="with a prior by image_count, weight 1") as raised:
         memory.search(known.vectors[:1], ONE, coverage=0.9)
+    assert "rar-agent memory fit m --no-prior" in str(raised.value)
+    assert "teach it" not in str(raised.value)
     with pytest.raises(InputError, match="--no-prior"):
         leave_out(memory)
     assert fit_memory_again(tmp_path, "m", None).calibrated
