@@ -10,9 +10,10 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from rar_agent.cli import (
     detect,
@@ -27,7 +28,23 @@ from rar_agent.cli import (
 )
 from rar_agent.errors import RarError
 
+
+class _Group(TyperGroup):
+    """Ends as it is interrupted, which Typer would do without a word."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as Typer has it
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            sys.exit(130)
+        except BrokenPipeError:  # the reader of the output left, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+
 app = typer.Typer(
+    cls=_Group,
     name="rar-agent",
     help="Recognise which one exactly it is, among thousands of categories.",
     no_args_is_help=True,
@@ -76,12 +93,6 @@ def main() -> None:
         if error.fix:
             typer.echo(f"  fix: {error.fix}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of the output left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:  # the last line of defence of the command line
         if os.environ.get("RAR_DEBUG"):
             traceback.print_exc()

@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -322,6 +325,35 @@ def test_whatever_ends_a_run_what_is_done_is_kept(rar, place, form):
     assert 5 in {row["image_id"] for row in found}
     assert "it.png" in done.out
     assert "space" not in done.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "status"), [("interrupted", 130), ("left", 0)])
+def test_a_run_that_is_ended_from_outside_keeps_what_is_done(place, how, status):
+    """By Ctrl-C, or by a reader that leaves, as `head` does."""
+    asked = ["detect", *["it.png"] * 2_000, "--boxes", coco(place), "--memory", "colours", "--json"]
+    begin = (  # what starts in the background may ignore interruptions
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from rar_agent.cli import main; main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", begin, *asked, "--results", "results.json"],
+        env={**os.environ, "RAR_DEVICE": "cpu"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert '"detections"' in process.stdout.readline()
+        if how == "interrupted":
+            process.send_signal(signal.SIGINT)
+            process.stdout.read()
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(60) == status, said
+    assert ("interrupted" in said) == (how == "interrupted")
+    assert "Traceback" not in said
+    assert "of 2,000 images; category ids" in said
+    assert {row["image_id"] for row in json.loads((place / "results.json").read_text())} == {5}
 
 
 def test_an_error_before_anything_is_done_leaves_the_old_results(rar, place):
