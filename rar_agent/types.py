@@ -299,4 +299,4 @@ class Detections(_Frozen):
     reason: str = ""
     """Why fewer boxes were asked about than could have gained by it; empty otherwise."""
     timings_ms: dict[str, float] = Field(default_factory=dict)
-    """Milliseconds by part: admit, propose, encode, search, rank."""
+    """Milliseconds by part: admit, propose; summed over the boxes: encode, search, rank."""
