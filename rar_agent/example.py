@@ -1,5 +1,7 @@
-"""The sample photos: scikit-image's `chelsea.png` (CC0, by Stefan van der Walt), and for boxes its
-`astronaut.png` (public domain, by NASA)."""
+"""The sample photos, of scikit-image.
+
+`chelsea.png` (CC0, by Stefan van der Walt), and for boxes `astronaut.png` (public domain, by NASA).
+"""
 
 from __future__ import annotations
 

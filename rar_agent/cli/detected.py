@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Group
@@ -61,6 +62,9 @@ def boxes(found: Detections, least: float, numbers: Sequence[int] | None = None)
         _row(table, [str(number), *([one.id] if named else [])], one)
     more = f"{counted(hidden, 'box')} under {least:g} not shown"
     notes = [Text(more, style="dim")] if hidden else []
+    whys = (one.recognition.trace.abstained for one in found.detections if one.recognition)
+    for why, count in Counter(filter(None, whys)).items():
+        notes.append(Text(f"{counted(count, 'box')} abstained: {why}", style="yellow"))
     if found.reason:
         notes.append(Text(found.reason, style="yellow"))
     return Group(Text(title, style="dim"), table, *notes)

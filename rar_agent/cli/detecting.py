@@ -16,7 +16,7 @@ from rar_agent.cli.asked import say_filtered
 from rar_agent.cli.boxes import BoxesFile, Results
 from rar_agent.cli.drawings import Drawings
 from rar_agent.cli.progress import progress_bar
-from rar_agent.cli.show import err, out
+from rar_agent.cli.show import err, near, out
 from rar_agent.cli.tally import Tally
 from rar_agent.errors import InputError
 from rar_agent.images import Policy, admit, source_name
@@ -111,6 +111,9 @@ class Detecting:
         numbers = list(range(1, len(found.detections) + 1))
         if self.iou is not None:
             places = detected.kept(found, self.iou)
+            if fewer := len(found.detections) - len(places):
+                said = f"note: --nms left out {counted(fewer, 'box')} of {near(found.source)}"
+                err.print(said, style="yellow", soft_wrap=True)
             left = tuple(found.detections[place] for place in places)
             found, numbers = (
                 found.model_copy(update={"detections": left}),

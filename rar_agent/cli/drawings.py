@@ -65,7 +65,8 @@ class Drawings:
             raise InputError(f"'{place}' is no folder for {images} images.", "Name a folder.")
         if not folder and not (is_file and place.absolute().parent.is_dir()):
             raise InputError(
-                f"'{place}' cannot be written.", "Name a .png file in a folder there is."
+                f"'{place}' cannot be written.",
+                "Name a .png, .jpg or .webp file in a folder there is.",
             )
         self._paths = [place / name for name in _names(sources)] if folder else [place]
         spare(self._paths, read)

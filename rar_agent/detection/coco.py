@@ -125,7 +125,7 @@ def _numbered(ids: Iterable[ImageId]) -> dict[int, ImageId]:
     return {number: one for number, one in found if number is not None}
 
 
-def read_coco(file: Path, names: Path | None = None) -> CocoBoxes:
+def read_coco(file: str | Path, names: str | Path | None = None) -> CocoBoxes:
     """Read the boxes of a file in COCO's format, as COCO, LVIS and V3Det have them.
 
     Args:
@@ -137,7 +137,8 @@ def read_coco(file: Path, names: Path | None = None) -> CocoBoxes:
     Raises:
         InputError: A file cannot be read, or is in another format.
     """
-    return coco_of(_load(file), file, names)
+    file = Path(file)
+    return coco_of(_load(file), file, Path(names) if names else None)
 
 
 def coco_of(found: Any, file: Path, names: Path | None = None) -> CocoBoxes:  # noqa: ANN401 - JSON

@@ -531,6 +531,15 @@ def test_a_detector_proposes(rar, place, checkpoint, monkeypatch):  # noqa: F811
     assert 0 < len(rows(done)) < 9  # they are noise, anywhere in the picture
 
 
+def test_it_says_why_boxes_were_abstained_and_what_nms_left_out(rar, place):
+    asked = ("detect", "it.png", "--boxes", "boxes.json", "--memory", "colours")
+    done = rar(*asked, "--error-rate", "0.01", "--method", "knn")
+    assert "boxes abstained: an error rate of 0.01 cannot be promised" in done.out
+    (place / "twice.json").write_text(json.dumps([BOXES[0], BOXES[0]]))
+    done = rar("detect", "it.png", "--boxes", "twice.json", "--memory", "colours", "--nms", 0.5)
+    assert "note: --nms left out 1 box of " in done.err
+
+
 def test_the_example(rar):
     done = rar("detect", "--example")
     assert done.status == 0, done.err
@@ -560,7 +569,7 @@ def test_the_example(rar):
         (["it.png", "--boxes", "boxes.json", "--only", "loud"], 2, "no branch or category 'loud'"),
         (["it.png", "--boxes", "boxes.json", "--orders", "2"], 2, "--orders says how a model"),
         (["it.png", "--boxes", "boxes.json", "--method", "x"], 2, "Choose fitted or knn"),
-        (["it.png", "--boxes", "boxes.json", "--draw", "x.txt"], 2, "Name a .png file"),
+        (["it.png", "--boxes", "boxes.json", "--draw", "x.txt"], 2, "Name a .png, .jpg or .webp"),
         (["it.png", "--boxes", "boxes.json", "--draw", "no/x.png"], 2, "in a folder there is"),
         (["it.png", "other.png", "--boxes", "boxes.json", "--draw", "x.png"], 2, "Name a folder."),
         (["it.png", "--boxes", "boxes.json", "--results", "x"], 2, "nothing lists the images"),

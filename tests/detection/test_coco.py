@@ -316,3 +316,17 @@ def test_the_truth_as_results_has_a_precision_of_1(data, tmp_path):
         assert sorted((one.box, one.name) for one in again.of(path)) == sorted(
             (one.box, one.name) for one in found.of(image)
         )
+
+
+def test_a_path_may_be_a_string(tmp_path):
+    file = tmp_path / "boxes.json"
+    file.write_text(
+        json.dumps(
+            {
+                "images": [{"id": 1, "file_name": "a.jpg"}],
+                "categories": [],
+                "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
+            }
+        )
+    )
+    assert read_coco(str(file)).of(1)[0].box == (1, 2, 3, 4)

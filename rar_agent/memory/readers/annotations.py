@@ -191,6 +191,12 @@ def _records(file: Path) -> Sequence[Mapping[str, Any]]:
         )
     if not found:
         raise InputError(f"'{printable(str(file))}' lists no category.", "Give another file.")
+    nameless = next((at for at, one in enumerate(found, 1) if not one.get("name")), None)
+    if nameless:
+        raise InputError(
+            f"'{printable(str(file))}': item {nameless} of {len(found)} has no 'name'.",
+            "Give a file that lists categories; boxes or results alone are none.",
+        )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -99,6 +100,11 @@ def _read(file: Path) -> list[tuple[int, Category]]:
         raise InputError(
             f"'{file}' cannot be read: {error}.", "Give the path of a UTF-8 text file."
         ) from error
+    if lines and lines[0].lstrip().startswith(("[", "{")) and _is_json(lines):
+        raise InputError(
+            f"'{file}' is JSON that lists no categories and no names.",
+            "Write one name a line, or give a file in COCO's format.",
+        )
     found = [
         (number, named(line, str(file)))
         for number, line in enumerate(lines, 1)
@@ -109,3 +115,11 @@ def _read(file: Path) -> list[tuple[int, Category]]:
     numbers, categories = zip(*found, strict=True)
     refuse_repeats((category.name for category in categories), str(file), numbers)
     return found
+
+
+def _is_json(lines: list[str]) -> bool:
+    try:
+        json.loads("\n".join(lines))
+    except (ValueError, RecursionError):
+        return False
+    return True

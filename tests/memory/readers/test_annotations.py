@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -110,7 +111,7 @@ def test_the_content_says_what_a_file_is(tmp_path):
         ('{"categories": {"1": "robin"}}', "no list of 'categories'"),
         ('{"categories": ["robin"]}', "no list of 'categories'"),
         ('{"categories": []}', "lists no category"),
-        ('{"categories": [{"id": 3}]}', "The category is empty"),
+        ('{"categories": [{"id": 3}]}', "item 1 of 1 has no 'name'"),
         ('{"categories": [{"name": "a", "id": 3}, {"name": "b", "id": 3}]}', "the id 3"),
         ('{"categories": [{"name": "a", "id": 3}, {"name": "b", "id": "3"}]}', "the id 3"),
         ('{"categories": [{"name": "a"}, {"name": "a"}]}', "'a'"),
@@ -233,3 +234,17 @@ def test_what_is_no_number_is_null_wherever_a_part_ends(found, size):
     parts = b"".join(iter(lambda: strict.read(size), b""))
     known = json.loads(json.dumps(found), parse_constant=lambda _: None)
     assert json.loads(parts, parse_constant=pytest.fail) == known
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[1, 2, 3, 4]]", "is JSON that lists no categories and no names"),
+        ('[{"image_id": 1, "bbox": [1, 2, 3, 4]}]', "item 1 of 1 has no 'name'"),
+    ],
+)
+def test_boxes_are_no_names(tmp_path, text, says):
+    file = tmp_path / "boxes.json"
+    file.write_text(text)
+    with pytest.raises(InputError, match=re.escape(says)):
+        list(names_reader(file).samples())
