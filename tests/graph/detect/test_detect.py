@@ -152,11 +152,23 @@ def test_a_box_that_is_none_and_too_many_are_refused(place, picture):
         recognizer(place).detect(picture, BOXES, k=99)
 
 
-def test_many_boxes(place, picture):
-    random = np.random.default_rng(3)
-    numbers = random.integers(0, 6, 700)
-    found = recognizer(place).detect(picture, [BOXES[number] for number in numbers])
+def test_thousands_of_boxes(place, picture, monkeypatch):
+    ours = recognizer(place)
+    encoder, known = ours.services.encoder, {}
+    encode = encoder.encode_images_with_norms
+
+    def once(images):  # six crops, again and again
+        for image in images:
+            if image.tobytes() not in known:
+                known[image.tobytes()] = [row[0] for row in encode([image])]
+        vectors, norms = zip(*(known[image.tobytes()] for image in images), strict=True)
+        return np.stack(vectors), np.array(norms)
+
+    monkeypatch.setattr(encoder, "encode_images_with_norms", once)
+    numbers = np.random.default_rng(3).integers(0, 6, 3_000)
+    found = ours.detect(picture, [BOXES[number] for number in numbers])
     assert [one.label for one in found.detections] == [f"{COLOURS[n]} discs" for n in numbers]
+    assert len(known) == 6
 
 
 class Halves:
