@@ -20,22 +20,24 @@ BELOW = {
     "example": set(),
     "images": set(),
     "device": set(),
+    "pretrained": set(),
     "encoders": {"images", "device"},
     "memory": {"encoders", "images"},
     "prompts": {"content", "images"},
-    "models": {"loop", "prompts", "images", "device"},
+    "models": {"loop", "prompts", "images", "device", "pretrained"},
     "ranking": {"loop", "models", "prompts", "images"},
     "graph": {"memory", "ranking", "encoders", "images", "models", "prompts", "loop", "detection"},
     "recognizer": {"graph", "memory", "ranking", "images", "loop", "detection"},
     "batch": set(),
-    "detection": {"images", "device"},
+    "detection": {"images", "device", "pretrained"},
     "evaluation": {"recognizer", "batch", "graph", "memory", "ranking", "encoders", "images"}
     | {"models", "prompts", "content", "words", "loop", "detection"},
     "sheet": {"images"},
     "words": set(),
     "explained": {"graph", "models", "images", "words"},
     "doctor": {"graph", "memory", "encoders", "prompts", "models", "device"},
-    "finetune": {"graph", "memory", "ranking", "encoders", "images", "models", "prompts"},
+    "finetune": {"graph", "memory", "ranking", "encoders", "images", "models", "prompts"}
+    | {"pretrained"},
     "agents": {"recognizer", "graph", "memory", "models", "prompts", "images", "loop"}
     | {"detection"},
     "ui": {"recognizer", "graph", "memory", "encoders", "images", "prompts", "words", "explained"}

@@ -154,7 +154,8 @@ def _train(
 ) -> Report:
     from transformers import set_seed
 
-    from rar_agent.models.local.load import load_anew, quiet
+    from rar_agent.models.local.load import load_anew
+    from rar_agent.pretrained import quiet
 
     def load(name: str) -> Backend:
         return load_anew(name, settings.device, settings.model_precision, settings.download)
@@ -269,7 +270,7 @@ def _save(
 ) -> None:
     from transformers import GenerationConfig
 
-    from rar_agent.models.local.load import quiet
+    from rar_agent.pretrained import quiet
 
     if merge:
         trained = trained.merge_and_unload()

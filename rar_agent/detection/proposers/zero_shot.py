@@ -12,10 +12,12 @@ from PIL import Image
 from rar_agent.detection.proposal import Proposal
 from rar_agent.detection.proposers.keep import Limits, keep
 from rar_agent.detection.proposers.shown import shown, unshown
-from rar_agent.detection.proposers.zero_shot_files import build, resolve
+from rar_agent.detection.proposers.zero_shot_files import build
 from rar_agent.device import pick_device
 from rar_agent.forks import Lock, Once
+from rar_agent.pretrained import find_pretrained
 
+_SIZE = " (such detectors have 0.5 to 2 GB)"
 _MOST_LABELS = 256
 """Labels of one pass where the model has no limit of its own; more only cost memory."""
 
@@ -43,7 +45,7 @@ class ZeroShotProposer:
         limits: Limits | None = None,
         labels: Sequence[str] = ("object",),
     ) -> None:
-        source = resolve(body, download)
+        source = find_pretrained("Proposer", "zero-shot", body, download, _SIZE)
         self.name = f"zero-shot:{source}"
         self._limits = limits or Limits()
         self._device = pick_device(device)

@@ -1,73 +1,20 @@
-"""Zero-shot detectors on disk or, if that is allowed, on the hub: found, and loaded."""
+"""Loading a zero-shot detector, from disk or, if that is allowed, from the hub."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from importlib.util import find_spec
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 from rar_agent.errors import ConfigurationError
-
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-
-
-def resolve(body: str, download: bool) -> str:
-    """What transformers loads: an absolute folder, or a name on the hub.
-
-    Args:
-        body: A folder, or `ORG/NAME` on the Hugging Face hub.
-        download: Whether it may be downloaded.
-
-    Raises:
-        ConfigurationError: transformers is not installed, or the model is neither on disk as
-            safetensors nor allowed to be downloaded.
-    """
-    if find_spec("transformers") is None:
-        raise ConfigurationError(
-            f"Proposer 'zero-shot:{body}' needs transformers.",
-            "Run: pip install 'rar-agent[local]'",
-        )
-    folder = Path(body).expanduser()
-    if folder.is_dir():
-        if missing := _missing(lambda file: (folder / file).is_file()):
-            raise ConfigurationError(
-                f"Folder '{body}' has no {missing}.",
-                "Name a folder as save_pretrained of model and processor writes it; pickled "
-                "weights (.bin) are not loaded.",
-            )
-        return str(folder.resolve())
-    if body.count("/") != 1 or body.startswith((".", "/", "~")):
-        raise ConfigurationError(
-            f"'zero-shot:{body}' is neither a folder nor a name on the hub.",
-            "Write zero-shot:FOLDER or zero-shot:ORG/NAME.",
-        )
-    if not download:
-        from huggingface_hub import try_to_load_from_cache
-
-        if missing := _missing(lambda file: isinstance(try_to_load_from_cache(body, file), str)):
-            raise ConfigurationError(
-                f"Proposer 'zero-shot:{body}' is not on disk: no {missing}.",
-                "Set RAR_DOWNLOAD=1 to download it (such detectors have 0.5 to 2 GB), or name a "
-                "local folder: zero-shot:FOLDER.",
-            )
-    return body
-
-
-def _missing(there: Callable[[str], bool]) -> str:
-    """The first file that is needed and not there; empty if all are."""
-    if not there("config.json"):
-        return "config.json"
-    return "" if any(there(file) for file in _WEIGHTS) else _WEIGHTS[0]
+from rar_agent.pretrained import hub_offline, quiet
 
 
 def build(source: str, download: bool) -> tuple[Any, Any]:
     """A model and its processor.
 
     Args:
-        source: See `resolve`.
+        source: See `find_pretrained`.
         download: Whether it may be downloaded.
 
     Raises:
@@ -79,7 +26,7 @@ def build(source: str, download: bool) -> tuple[Any, Any]:
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     common = {"local_files_only": not download, "trust_remote_code": False}
     try:
-        with _quiet(), nullcontext() if download else _hub_offline():
+        with quiet(), nullcontext() if download else hub_offline():
             processor = transformers.AutoProcessor.from_pretrained(source, **common)
             model, found = transformers.AutoModelForZeroShotObjectDetection.from_pretrained(
                 source, use_safetensors=True, output_loading_info=True, dtype="float32", **common
@@ -102,29 +49,3 @@ def build(source: str, download: bool) -> tuple[Any, Any]:
         tokenizer = processor.tokenizer
         tokenizer.model_max_length = min(tokenizer.model_max_length, room)
     return model.eval().requires_grad_(False), processor
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars beside our own."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-@contextmanager
-def _hub_offline() -> Iterator[None]:
-    """Keep the hub's client quiet: with `local_files_only` it still fetches what it reports."""
-    from huggingface_hub import constants
-
-    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before

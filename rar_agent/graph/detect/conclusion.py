@@ -97,7 +97,8 @@ def _detection(
 def _recognition(
     found: dict[str, Any], name: str, services: Services, context: Context
 ) -> Recognition:
-    state = cast(RecognizeState, {**found, "name": name, "generation": _generation(services)})
+    generation = services.memory.manifest.generation
+    state = cast(RecognizeState, {**found, "name": name, "generation": generation})
     return conclusion(
         state,
         [Candidate.model_validate(candidate) for candidate in found["candidates"]],
@@ -106,7 +107,3 @@ def _recognition(
         context.method,
         filtered=bool(context.only or context.where),
     )
-
-
-def _generation(services: Services) -> int:
-    return services.memory.manifest.generation

@@ -14,9 +14,9 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import Field
 
-from rar_agent.models.local.files import resolve
 from rar_agent.models.local.messages import InvalidRequestError, to_conversation
 from rar_agent.models.local.options import Options
+from rar_agent.pretrained import find_pretrained
 
 if TYPE_CHECKING:  # torch and transformers take seconds to import
     from rar_agent.models.local.backend import Backend
@@ -63,7 +63,7 @@ class LocalChatModel(BaseChatModel):
             ConfigurationError: transformers is not installed, or the model is neither on disk as
                 safetensors nor allowed to be downloaded.
         """
-        resolve(self.model, self.download)
+        find_pretrained("Model", "local", self.model, self.download)
 
     def score_options(self, messages: Sequence[BaseMessage], options: Sequence[str]) -> list[float]:
         """Exact log-probability of each text as the answer's beginning; nothing is generated.

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 import torch
 import transformers
-from huggingface_hub import constants
-from transformers.utils import logging
 
 from rar_agent.device import pick_device
 from rar_agent.errors import ConfigurationError
 from rar_agent.forks import Lock
 from rar_agent.models.local.backend import Backend
-from rar_agent.models.local.files import resolve
+from rar_agent.pretrained import find_pretrained, hub_offline, quiet
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Quantization = Literal["4bit", "8bit"]
@@ -34,7 +31,7 @@ class Key(NamedTuple):
     """What two models must share to be one.
 
     Attributes:
-        source: See `resolve`.
+        source: See `find_pretrained`.
         device: Torch device or `auto`.
         precision: Of the weights; `auto` is the checkpoint's own.
         quantize: Bits of the weights, if they are to be quantised on loading.
@@ -59,7 +56,8 @@ def load(
         ConfigurationError: It is not on disk, cannot be loaded as it is asked for, or the device
             is not there.
     """
-    key = Key(resolve(name, download), device, precision, quantize)
+    source = find_pretrained("Model", "local", name, download)
+    key = Key(source, device, precision, quantize)
     with _lock:
         if key not in _loaded:
             _loaded[key] = _load(key, download)
@@ -72,7 +70,8 @@ def load_anew(name: str, device: str, precision: Precision, download: bool) -> B
     Raises:
         ConfigurationError: As `load` raises it.
     """
-    return _load(Key(resolve(name, download), device, precision, None), download)
+    source = find_pretrained("Model", "local", name, download)
+    return _load(Key(source, device, precision, None), download)
 
 
 def _load(key: Key, download: bool) -> Backend:
@@ -84,7 +83,7 @@ def _load(key: Key, download: bool) -> Backend:
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     common = {"local_files_only": not download, "trust_remote_code": False}
     try:
-        with quiet(), nullcontext() if download else _hub_offline():
+        with quiet(), nullcontext() if download else hub_offline():
             config = transformers.AutoConfig.from_pretrained(key.source, **common)
             if key.quantize or getattr(config, "quantization_config", None):
                 options["device_map"] = {"": device}  # quantised weights cannot be moved
@@ -134,25 +133,3 @@ def _quantization(key: Key, device: str) -> object:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=torch.bfloat16 if compute == "auto" else compute,
     )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars beside our own."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-@contextmanager
-def _hub_offline() -> Iterator[None]:
-    """Keep the hub's client quiet: with `local_files_only` it still fetches what it reports."""
-    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before

@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rar_agent.detection.proposers import Limits, load_proposer, zero_shot_files
+from rar_agent import pretrained
+from rar_agent.detection.proposers import Limits, load_proposer
 from rar_agent.detection.proposers.shown import shown
 from rar_agent.errors import ConfigurationError
 from rar_agent.settings import Settings
@@ -159,7 +160,7 @@ def test_what_is_not_on_disk_is_said_before_anything_loads():
 
 
 def test_without_transformers_the_extra_is_named(monkeypatch, folders):
-    monkeypatch.setattr(zero_shot_files, "find_spec", lambda name: None)
+    monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
     assert "pip install 'rar-agent[local]'" in refusal(folders("owlv2"))
 
 
