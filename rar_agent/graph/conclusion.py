@@ -13,6 +13,7 @@ from rar_agent.graph.state import RecognizeState
 from rar_agent.memory import Memory
 from rar_agent.memory.format.manifest import RankerRecord
 from rar_agent.memory.search import Method
+from rar_agent.ranking import Ranker
 from rar_agent.settings import Settings
 from rar_agent.types import (
     Branch,
@@ -34,6 +35,7 @@ def conclusion(
     ranking: Ranking | None,
     services: Services,
     method: Method,
+    ranker: Ranker,
     filtered: bool = False,
 ) -> Recognition:
     """Write the recognition of one image.
@@ -44,6 +46,7 @@ def conclusion(
         ranking: Of exactly these candidates; None where none was made.
         services: For the memory, the encoder and the thresholds.
         method: How the candidates were scored.
+        ranker: Who was to rank.
         filtered: Whether some categories could not be answered.
     """
     memory, settings = services.memory, services.settings
@@ -105,7 +108,7 @@ def conclusion(
             method=memory.describe_method(method),
             calibrated=calibrated,
             probability_means=means,
-            ranker=services.ranker.name if ranking or state.get("degraded") else "none",
+            ranker=ranker.name if ranking or state.get("degraded") else "none",
             parse_status=ranking.parse_status if ranking else "not_asked",
             model=ranking.model if ranking else "",
             prompt=ranking.prompt if ranking else "",

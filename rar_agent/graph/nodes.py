@@ -120,12 +120,14 @@ def conclude(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]
     """Fuse, decide and write the recognition."""
     context = context_of(runtime)
     ranking = Ranking.model_validate(state["ranking"]) if state.get("ranking") else None
+    services = services_of(context, state.get("generation"))
     recognition = conclusion(
         state,
         _candidates(state),
         ranking,
-        services_of(context, state.get("generation")),
+        services,
         context.method,
+        services.ranker,
         filtered=bool(context.only or context.where),
     )
     recognized(recognition)

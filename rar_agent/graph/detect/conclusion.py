@@ -105,5 +105,6 @@ def _recognition(
         Ranking.model_validate(found["ranking"]) if found.get("ranking") else None,
         services,
         context.method,
+        services.crop_ranker,
         filtered=bool(context.only or context.where),
     )

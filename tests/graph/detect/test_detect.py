@@ -401,6 +401,14 @@ def test_small_relative_boxes_are_what_they_are_said_to_be(place, picture):
     assert one.box == pytest.approx((0, 0, 0.864, 0.768))
 
 
+def test_the_prompt_for_images_is_none_of_its_business(place, picture, server):
+    server.answer = worst_first
+    ours = asking(place, server, prompt="nosuch@1", k=3)
+    (one,) = ours.detect(picture, BOXES[:1]).detections
+    assert one.recognition.trace.prompt == "rank-crop@1"
+    assert one.recognition.trace.ranker == "listwise"
+
+
 def test_names_and_traces_of_detect(place, picture, server):
     parts = Services(load_settings(home=place, memory=MEMORY, device="cpu"), "caller")
     sha256 = parts.store.put(admit(picture))
