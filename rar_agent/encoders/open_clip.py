@@ -93,7 +93,9 @@ def _create(body: str) -> tuple[Any, Any, Any]:
     source, pretrained = (f"local-dir:{body}", None) if is_folder(body) else split_pair(body)
     try:
         # unlike create_model_and_transforms, it refuses to go on with random weights
-        model, transform = open_clip.create_model_from_pretrained(source, pretrained)
+        model, transform = open_clip.create_model_from_pretrained(
+            source, pretrained, weights_only=True
+        )
         return model, transform, open_clip.get_tokenizer(source)
     except Exception as error:  # open_clip, hub and torch each raise their own
         raise ConfigurationError(

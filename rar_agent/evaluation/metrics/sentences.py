@@ -46,7 +46,11 @@ class SentenceModel:
         self.name = name
         try:
             self._model: Any = SentenceTransformer(
-                _place(name), device="cpu", local_files_only=not download
+                _place(name),
+                device="cpu",
+                local_files_only=not download,
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
             )
         except (OSError, ValueError, ImportError) as error:
             raise ConfigurationError(
