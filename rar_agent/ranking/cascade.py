@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize_scalar
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from rar_agent.ranking.fusion import log_ratios
 
@@ -82,6 +81,8 @@ def fit_weight(ranked: Sequence[Ranked]) -> float:
     Returns:
         0 to `MOST_WEIGHT`.
     """
+    from scipy.optimize import brentq, minimize_scalar  # slow to import, for fitting alone
+
     ratios = _ratios(ranked)
 
     def loss(weight: float) -> float:
@@ -178,7 +179,7 @@ def _reach(ranking: Sequence[float], weight: float) -> float:
 
 def _upper_bound(count: NDArray[np.integer], trials: int) -> NDArray[np.float64]:
     """Upper Clopper-Pearson bound, at risk `RISK`, of a share that was seen so often."""
-    bound = beta.ppf(1 - RISK, count + 1, np.maximum(trials - count, 1e-9))
+    bound = betaincinv(count + 1, np.maximum(trials - count, 1e-9), 1 - RISK)
     found: NDArray[np.float64] = np.where(count >= trials, 1.0, bound)
     return found
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from rar_agent.memory.scoring.gaussian import Array
 
@@ -119,7 +119,7 @@ def accept_from(confidence: Array, right: NDArray[np.bool_], error_rate: float) 
     confidence, count = confidence[order], np.arange(1, len(order) + 1)
     wrong = np.cumsum(~right[order])
     bound = np.where(
-        wrong == count, 1.0, beta.ppf(1 - RISK, wrong + 1, np.maximum(count - wrong, 1e-9))
+        wrong == count, 1.0, betaincinv(wrong + 1, np.maximum(count - wrong, 1e-9), 1 - RISK)
     )
     expected = np.cumsum(1.0 - confidence) / count
     between = np.append(confidence[1:] < confidence[:-1], True)

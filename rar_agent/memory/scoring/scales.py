@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from rar_agent.memory.scoring.gaussian import Array
@@ -56,6 +55,8 @@ def _likeliest(
     start: list[float],
     bounds: list[tuple[float, float]],
 ) -> tuple[list[float], float]:
+    from scipy.optimize import minimize  # slow to import, for fitting alone
+
     rows = np.arange(len(labels))
     random = 1.0 / (len(labels) + 1)
     wanted = np.full_like(terms[0], random / terms[0].shape[1])

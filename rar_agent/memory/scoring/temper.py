@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from rar_agent.memory.scoring.gaussian import Array
@@ -55,6 +54,8 @@ def fit_temper(logits: Array, labels: NDArray[np.int64]) -> Temper:
         logits: (m, c) of left-out exemplars.
         labels: (m,) their categories.
     """
+    from scipy.optimize import minimize  # slow to import, for fitting alone
+
     rows = np.arange(len(labels))
 
     def loss(point: Array) -> float:
