@@ -138,7 +138,7 @@ def _read(source: str | Path | bytes | BinaryIO, name: str, policy: Policy) -> b
     if isinstance(source, bytes | bytearray | memoryview):
         return _bounded(bytes(source), name, limit)
     if isinstance(source, Path):
-        return _read_file(policy.path(source), name, limit)
+        return _read_file(source, name, policy)
     if isinstance(source, str):
         return _read_string(source, name, policy)
     if hasattr(source, "read"):
@@ -155,14 +155,14 @@ def _read(source: str | Path | bytes | BinaryIO, name: str, policy: Policy) -> b
 def _read_string(source: str, name: str, policy: Policy) -> bytes:
     limit = policy.limits.max_bytes
     if source.startswith(("https://", "http://")):
-        if not policy.allow_urls:
+        if policy.fetching is None:
             raise ImageError(
                 f"'{name}' was not fetched: fetching URLs is off.",
                 "Download it yourself, or set RAR_ALLOW_URLS=1 to allow public https addresses.",
             )
-        from rar_agent.images.fetch import fetch  # httpx loads only where it is used
+        from rar_agent.images.fetch import fetch  # httpcore loads only where it is used
 
-        return fetch(source, limit)
+        return fetch(source, limit, policy.fetching)
     if policy.authority == "model" and (source.startswith("data:") or len(source) > 1024):
         raise ImageError(
             f"Image data typed into an argument ({len(source)} characters) is refused: it does "
@@ -175,7 +175,7 @@ def _read_string(source: str, name: str, policy: Policy) -> bytes:
         return _bounded(_base64(source, name, limit), name, limit)
     if "\0" in source or len(source) > 4096:
         raise ImageError(f"'{name}' is neither a path nor an image as base64.", "Check it.")
-    return _read_file(policy.path(Path(source)), name, limit)
+    return _read_file(Path(source), name, policy)
 
 
 def _is_base64_image(source: str) -> bool:
@@ -206,9 +206,10 @@ def _data_uri(uri: str, name: str, limit: int) -> bytes:
     return _base64(body, name, limit) if head.endswith(";base64") else unquote_to_bytes(body)
 
 
-def _read_file(path: Path, name: str, limit: int) -> bytes:
+def _read_file(path: Path, name: str, policy: Policy) -> bytes:
+    limit = policy.limits.max_bytes
     try:
-        with path.open("rb") as file:
+        with policy.open(path) as file:
             return _bounded(file.read(limit + 1), name, limit)
     except OSError as error:
         raise ImageError(
