@@ -21,6 +21,7 @@ from rar_agent.encoders.open_clip_files import (
     missing_files,
     split_pair,
 )
+from rar_agent.encoders.open_clip_text import TextTower
 from rar_agent.encoders.torch_encoder import TorchEncoder
 from rar_agent.errors import ConfigurationError
 
@@ -61,10 +62,10 @@ class OpenClipEncoder(TorchEncoder):
                 "Set RAR_DOWNLOAD=1 to download it, or name a local folder: open_clip:FOLDER.",
             )
         with nullcontext() if download else hub_offline():
-            model, self._transform, self._tokenizer = _create(body)
+            model, self._transform, tokenizer = _create(body)
         model.eval().requires_grad_(False)
         self.text_scale = float(model.logit_scale.exp())
-        details = _details(model, self._tokenizer)
+        details = _details(model, tokenizer)
         super().__init__(
             f"open_clip:{body}",
             int(details["dimension"]),
@@ -73,6 +74,7 @@ class OpenClipEncoder(TorchEncoder):
             batch_size,
         )
         self._model = model.to(self.device)
+        self._text_tower = TextTower(self._model, tokenizer, self.device)
 
     def _preprocess(self, image: Image.Image) -> torch.Tensor:
         tensor: torch.Tensor = self._transform(image)
@@ -83,10 +85,7 @@ class OpenClipEncoder(TorchEncoder):
         return features
 
     def _text_features(self, texts: Sequence[str]) -> torch.Tensor:
-        features: torch.Tensor = self._model.encode_text(
-            self._tokenizer(list(texts)).to(self.device)
-        )
-        return features
+        return self._text_tower.encode(texts)
 
 
 def _create(body: str) -> tuple[Any, Any, Any]:

@@ -13,6 +13,8 @@ from PIL import Image
 from rar_agent.encoders.base import Fingerprint, FloatArray, normalize
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TEXTS = 4_096
+"""Texts whose tokens are in memory at once, and that can be sorted by length."""
 
 
 class TorchEncoder(ABC):
@@ -49,7 +51,7 @@ class TorchEncoder(ABC):
 
     @abstractmethod
     def _text_features(self, texts: Sequence[str]) -> torch.Tensor:
-        """Texts → (n, d), not normalised."""
+        """At least one text, at most `TEXTS` → (n, d), not normalised, in batches of its own."""
 
     def encode_images(self, images: Sequence[Image.Image]) -> FloatArray:
         """See `Encoder.encode_images`."""
@@ -69,12 +71,14 @@ class TorchEncoder(ABC):
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         """See `Encoder.encode_texts`."""
-        rows = np.empty((len(texts), self.dimension), np.float32)
-        for start in range(0, len(texts), 256):
-            chunk = list(texts[start : start + 256])
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        distinct = list(places)
+        rows = np.empty((len(distinct), self.dimension), np.float32)
+        for start in range(0, len(distinct), TEXTS):
+            chunk = distinct[start : start + TEXTS]
             with torch.inference_mode(), self._autocast():
                 rows[start : start + len(chunk)] = self._text_features(chunk).float().cpu().numpy()
-        return normalize(rows)[0]
+        return normalize(rows)[0][[places[text] for text in texts]]
 
     def _forward(self, batch: torch.Tensor) -> FloatArray:
         batch = batch.to(self.device).contiguous(memory_format=torch.channels_last)

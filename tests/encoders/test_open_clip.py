@@ -11,7 +11,9 @@ from rar_agent.encoders import choose_encoder, load_encoder
 from rar_agent.encoders.open_clip import OpenClipEncoder
 from rar_agent.encoders.open_clip_files import missing_files
 from rar_agent.errors import ConfigurationError, InputError
+from rar_agent.memory.teaching.texts import encode_categories
 from rar_agent.settings import Settings
+from rar_agent.types import Category
 from tests.conftest import draw
 
 CONFIG = {
@@ -182,3 +184,30 @@ def test_what_is_in_the_cache_is_loaded_without_asking_the_hub(tmp_path, monkeyp
     assert asked == []
     hub.shutdown()
     hub.server_close()
+
+
+def test_a_text_that_comes_twice_is_encoded_once(encoder):
+    encoder.encode_texts(["x"])  # the first ones are probed
+    seen = []
+    hook = encoder._model.ln_final.register_forward_hook(
+        lambda _, args, __: seen.append(len(args[0]))
+    )
+    texts = ["a cat.", "a dog.", "a cat.", "a cat.", "a bird."]
+    rows = encoder.encode_texts(texts)
+    hook.remove()
+    assert sum(seen) == 3
+    alone = np.concatenate([encoder.encode_texts([text]) for text in texts])
+    assert np.allclose(rows, alone, atol=1e-5)
+    assert encoder.encode_texts([]).shape == (0, 32)
+
+
+def test_categories_equal_open_clips_own_zero_shot_classifier(encoder, folder):
+    model = open_clip.create_model(f"local-dir:{folder}").eval()
+    names, templates = open_clip.IMAGENET_CLASSNAMES[:6], open_clip.OPENAI_IMAGENET_TEMPLATES
+    expected = open_clip.build_zero_shot_classifier(
+        model, open_clip.get_tokenizer(f"local-dir:{folder}"), names, templates
+    )
+    ours = encode_categories(
+        encoder, [Category(name=name) for name in names], [fill("{}") for fill in templates]
+    )
+    assert np.abs(ours - expected.T.numpy()).max() <= 1e-5

@@ -11,7 +11,7 @@ from rar_agent.encoders.base import normalize
 from rar_agent.memory.format.segment import text_content
 from rar_agent.types import Category
 
-_BATCH = 256  # categories whose texts are encoded at once
+_CATEGORIES, _TEXTS = 256, 2_048  # encoded between reports of progress, at most or so
 
 
 def default_templates(encoder: Encoder, domain: str) -> tuple[str, ...]:
@@ -63,8 +63,9 @@ def encode_categories(
         (n, d) float32 unit rows.
     """
     parts = [np.empty((0, encoder.dimension), np.float32)]
-    for start in range(0, len(categories), _BATCH):
-        groups = [texts_of(c, templates) for c in categories[start : start + _BATCH]]
+    batch = max(1, min(_CATEGORIES, _TEXTS // max(1, len(templates))))
+    for start in range(0, len(categories), batch):
+        groups = [texts_of(c, templates) for c in categories[start : start + batch]]
         vectors = encoder.encode_texts([text for group in groups for text in group])
         firsts = np.cumsum([0, *(len(group) for group in groups[:-1])])
         parts.append(np.add.reduceat(vectors, firsts, axis=0).astype(np.float32))
