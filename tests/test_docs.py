@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rar_agent.cli.main import app
+from rar_agent.cli.main import COMMANDS
 from rar_agent.settings import NOT_SETTINGS, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -26,12 +26,9 @@ def test_variables_that_are_named_are_settings(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
 def test_commands_that_are_shown_exist(document):
+    loaded = {name: command.load(name) for name, command in COMMANDS.items()}
     groups = {
-        group.name: {
-            (command.name or command.callback.__name__).rstrip("_")
-            for command in group.typer_instance.registered_commands
-        }
-        for group in app.registered_groups
+        name: set(group.commands) for name, group in loaded.items() if hasattr(group, "commands")
     }
     shown = re.findall(rf"rar-agent ({'|'.join(groups)}) ([a-z]+)", document.read_text())
     for group, command in shown:

@@ -9,28 +9,54 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from rar_agent.cli import (
-    detect,
-    doctor,
-    evaluate,
-    finetune,
-    mcp,
-    memory,
-    prompts,
-    recognize,
-    ui,
-)
+from rar_agent.cli.lazy import Later, LazyGroup, add_later
 from rar_agent.errors import RarError
 
+COMMANDS: Mapping[str, Later] = {
+    "recognize": Later(
+        "rar_agent.cli.recognize:recognize",
+        "Recognise images: the best categories of a memory, with probabilities and evidence.",
+    ),
+    "detect": Later(
+        "rar_agent.cli.detect:detect",
+        "Recognise what is in each box of an image: labels, probabilities and evidence.",
+    ),
+    "ui": Later(
+        "rar_agent.cli.ui:ui",
+        "Serve a page to recognise, teach, browse memories and compare prompts.",
+    ),
+    "mcp": Later(
+        "rar_agent.cli.mcp:mcp",
+        "Serve recognize_image and memories over the Model Context Protocol.",
+    ),
+    "doctor": Later(
+        "rar_agent.cli.doctor:doctor",
+        "Look at what is installed, which encoder, memory and model; say what to do about each no.",
+    ),
+    "memory": Later(
+        "rar_agent.cli.memory:app", "Teach memories, change them, look at them, forget."
+    ),
+    "prompts": Later(
+        "rar_agent.cli.prompts:app",
+        "See, check, compare and write the prompts that a model is asked with.",
+    ),
+    "finetune": Later(
+        "rar_agent.cli.finetune:app", "Train a ranking model on a memory's own exemplars."
+    ),
+    "eval": Later("rar_agent.cli.evaluate:app", "Measure how well it recognises."),
+}
 
-class _Group(TyperGroup):
+
+class _Group(LazyGroup):
     """Ends as it is interrupted, which Typer would do without a word."""
+
+    later = COMMANDS
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as Typer has it
         try:
@@ -51,15 +77,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("recognize")(recognize.recognize)
-app.command("detect")(detect.detect)
-app.command("ui")(ui.ui)
-app.command("mcp")(mcp.mcp)
-app.command("doctor")(doctor.doctor)
-app.add_typer(memory.app, name="memory")
-app.add_typer(prompts.app, name="prompts")
-app.add_typer(finetune.app, name="finetune")
-app.add_typer(evaluate.app, name="eval")
+add_later(app, COMMANDS)
 
 
 def _version(asked: bool) -> None:
@@ -84,18 +102,25 @@ def _options(
         start(load_settings())
 
 
+def _tell(wrong: str) -> None:
+    """What went wrong, without keys."""
+    from rar_agent.telemetry import redacted
+
+    typer.echo(redacted(wrong), err=True)
+
+
 def main() -> None:
     """Run the command line; never shows a traceback, unless RAR_DEBUG is set."""
     try:
         app()
     except RarError as error:
-        typer.echo(f"error: {error.message}", err=True)
+        _tell(f"error: {error.message}")
         if error.fix:
-            typer.echo(f"  fix: {error.fix}", err=True)
+            _tell(f"  fix: {error.fix}")
         sys.exit(error.exit_code)
     except Exception as error:  # the last line of defence of the command line
         if os.environ.get("RAR_DEBUG"):
-            traceback.print_exc()
+            _tell(traceback.format_exc())
         reason = f"{type(error).__name__}: {error}"
-        typer.echo(f"bug: {reason}\n  fix: Please report it, with RAR_DEBUG=1 set.", err=True)
+        _tell(f"bug: {reason}\n  fix: Please report it, with RAR_DEBUG=1 set.")
         sys.exit(70)
