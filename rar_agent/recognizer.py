@@ -16,7 +16,7 @@ from rar_agent.graph.asked import Asked, given
 from rar_agent.graph.calibrate import plan_calibration
 from rar_agent.graph.detect import build_detect
 from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit, read_batches
-from rar_agent.loop import Call, Room, end, run
+from rar_agent.loop import Call, Room, Threads, end, run
 from rar_agent.memory import Memory
 from rar_agent.memory.format.manifest import RankerRecord
 from rar_agent.memory.rankers import keeping_ranker
@@ -29,6 +29,9 @@ __all__ = ["Asked", "Recognizer"]
 
 _BEHIND = 8
 """Batches of finished results of a stream that may wait for an earlier image."""
+
+_readers = Threads(16, "rar-agent-read")
+"""Images that are slow to come, and many to decode, hold up no step of another's recognition."""
 
 
 class Recognizer:
@@ -105,8 +108,10 @@ class Recognizer:
             NotFoundError: There is no such memory, or a filter names an unknown branch.
             ConfigurationError: Encoder or model cannot be loaded.
         """
-        with part("recognize"):
-            answer = self._graph.invoke(**given(self.services, self._admit(image), asked))
+        services = self.services
+        with part("recognize"), services.places.place():  # until it is encoded
+            image, begin = self._begun(services, image, asked)  # both held until it is done
+            answer = self._graph.invoke(**begin)
         return Recognition.model_validate(answer["recognition"])
 
     async def arecognize(
@@ -123,15 +128,17 @@ class Recognizer:
                 when a model is asked.
             **asked: See `Asked`.
         """
+        services = self.services
         with part("recognize"):
-            begin = await asyncio.to_thread(lambda: given(self.services, self._admit(image), asked))
-            answer: dict[str, Any] = {}
-            modes = ["custom", "values"] if tell else ["values"]
-            async for mode, said in self._graph.astream(**begin, stream_mode=modes):
-                if mode == "values":
-                    answer = said
-                elif tell:
-                    await tell(said)
+            async with services.places.aplace():  # until it is encoded
+                image, begin = await _readers.run(self._begun, services, image, asked)
+                answer: dict[str, Any] = {}
+                modes = ["custom", "values"] if tell else ["values"]
+                async for mode, said in self._graph.astream(**begin, stream_mode=modes):
+                    if mode == "values":
+                        answer = said
+                    elif tell:
+                        await tell(said)
         return Recognition.model_validate(answer["recognition"])
 
     def detect(
@@ -302,6 +309,13 @@ class Recognizer:
             keep(record)
         self.services = self.services.anew()
         return record
+
+    def _begun(
+        self, services: Services, image: ImageSource | AdmittedImage, asked: Asked
+    ) -> tuple[AdmittedImage, dict[str, Any]]:
+        """The admitted image, and what the graph is run with for it."""
+        image = self._admit(image)
+        return image, given(services, image, asked)
 
     def _admit(self, image: ImageSource | AdmittedImage) -> AdmittedImage:
         with part("admit"):

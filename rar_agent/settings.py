@@ -71,6 +71,11 @@ class Settings(BaseSettings):
     """Precision class of the encoder's forward pass."""
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Images encoded at once."""
+    encode_waiting: int = Field(default=64, ge=1)
+    """Images of single recognitions that may be read and wait to be encoded; whoever asks for more
+    waits with theirs unread."""
+    encode_window_ms: float = Field(default=0, ge=0, le=1_000)
+    """Milliseconds that a forward pass waits for more such images while several are asked for."""
     download: bool = False
     """Whether open_clip, local models and detectors may download weights, `datasets` and
     torchvision data sets."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal
 
@@ -10,12 +12,14 @@ from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.types import Command
 
+from rar_agent.encoders import FloatArray
 from rar_agent.errors import InputError, ProviderError
 from rar_agent.graph.conclusion import conclusion
 from rar_agent.graph.context import Context, context_of, refusing, services_of
-from rar_agent.graph.retrieval import retrieved, wanted_of
+from rar_agent.graph.retrieval import Wanted, retrieved, wanted_of
 from rar_agent.graph.services import Services
 from rar_agent.graph.state import RecognizeState
+from rar_agent.images import AdmittedImage
 from rar_agent.ranking import Ranker
 from rar_agent.telemetry import part, recognized
 from rar_agent.types import Candidate, Ranking
@@ -52,32 +56,59 @@ def admit(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
     }
 
 
-def retrieve(
-    state: RecognizeState, runtime: Runtime[Context]
-) -> Command[Literal["rank", "conclude"]]:
+def retrieve(state: RecognizeState) -> Command[Literal["rank", "conclude"]]:
     """Encode the image and search the memory; rank only where that can change the answer.
 
     Raises:
         InputError: What the run chooses is not valid.
         RefusedError: The same, where a graph server's client asks.
     """
-    context = context_of(runtime)
+    query = _query(state)
+    start = perf_counter()
+    with refusing(query.context):
+        embedding = query.services.embed(query.image)
+    return _searched(query, embedding, _since(start))
+
+
+async def aretrieve(state: RecognizeState) -> Command[Literal["rank", "conclude"]]:
+    """Like `retrieve`, for asynchronous runs, which hold no thread while the image is encoded."""
+    query = await asyncio.to_thread(_query, state)
+    start = perf_counter()
+    with refusing(query.context):
+        embedding = await query.services.aembed(query.image)
+    return await asyncio.to_thread(_searched, query, embedding, _since(start))
+
+
+@dataclass(frozen=True)
+class _Query:
+    """An image, and what is wanted of which memory for it."""
+
+    context: Context
+    services: Services
+    wanted: Wanted
+    image: AdmittedImage
+
+
+def _query(state: RecognizeState) -> _Query:
+    context = context_of(get_runtime(Context))
     services = services_of(context, state.get("generation"))
     with refusing(context):
         wanted = wanted_of(context, services)
-        image = services.image(state["sha256"], state["image"])
-        start = perf_counter()
-        vector, norm = services.embed(image)
-        encoded = _since(start)
-        [(update, ranks)] = retrieved(vector, norm, wanted, services, services.ranker)
+        return _Query(context, services, wanted, services.image(state["sha256"], state["image"]))
+
+
+def _searched(
+    query: _Query, embedding: tuple[FloatArray, FloatArray], encoded_ms: float
+) -> Command[Literal["rank", "conclude"]]:
+    services = query.services
+    with refusing(query.context):
+        [(update, ranks)] = retrieved(*embedding, query.wanted, services, services.ranker)
     likeliest = [
         {"name": candidate["category"]["name"], "probability": candidate["probability"]}
         for candidate in update["candidates"]
     ]
-    runtime.stream_writer(
-        {"step": "retrieved", "memory": update["memory"], "candidates": likeliest}
-    )
-    update["timings_ms"] = {"encode": encoded, **update["timings_ms"]}
+    get_stream_writer()({"step": "retrieved", "memory": update["memory"], "candidates": likeliest})
+    update["timings_ms"] = {"encode": encoded_ms, **update["timings_ms"]}
     return Command(goto="rank" if ranks else "conclude", update=update)
 
 

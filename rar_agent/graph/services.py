@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,9 @@ from rar_agent.encoders import Encoder, FloatArray, load_encoder
 from rar_agent.errors import ImageError, NotFoundError
 from rar_agent.forks import Lock
 from rar_agent.graph.cascade import Cascade, load_cascade
+from rar_agent.graph.embeddings import Embedding, Embeddings
 from rar_agent.graph.pictures import exemplar_images
+from rar_agent.graph.places import Places
 from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy, admit
 from rar_agent.memory import Memory, memory_folder, open_memory
 from rar_agent.memory.format.generation import stamp
@@ -41,8 +43,6 @@ WAYS: Mapping[str, type[AskingRanker]] = {
 
 _log = events(__name__)
 
-_REMEMBERED = 4_096  # embeddings: 20 MB at 1,280 dimensions
-
 
 class Services:
     """Store, memory, encoder and ranker of one set of settings. Thread-safe.
@@ -52,6 +52,10 @@ class Services:
         authority: Whose word a string naming an image is.
         store: Where admitted images are looked up; default: one in memory.
         proposer: Proposes boxes; default: the settings' one.
+
+    Attributes:
+        places: Of single images that are read and not encoded yet. `embed` takes one for its
+            caller; who reads an image for it should take it before.
     """
 
     def __init__(
@@ -75,7 +79,8 @@ class Services:
         self._crops_ranker: Callable[[], CropsRanker] | None = None
         self._server: str | None = None
         self._cascades: dict[str, Cascade] = {}
-        self._embeddings: OrderedDict[str, tuple[FloatArray, np.float32]] = OrderedDict()
+        self._embedded: Embeddings | None = None
+        self.places = Places(settings.encode_waiting)
 
     def anew(self) -> Services:
         """The same, with nothing loaded but the images."""
@@ -291,21 +296,44 @@ class Services:
         return image
 
     def embed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
-        """Embedding of one image, (1, d), and its length before normalisation, (1,)."""
-        with self._lock:
-            known = self._embeddings.get(image.sha256)
-        if known is not None:
-            return known[0][None], np.array([known[1]], np.float32)
-        return self.embed_all([image])
+        """Embedding of one image, (1, d), and its length before normalisation, (1,).
+
+        Images that are asked for at the same time are encoded together, see `Embeddings`.
+        """
+        embeddings = self._embeddings
+        with self.places.place():
+            known = embeddings.known(image)
+            if known is None:
+                with part("encode", images=1, device=self.encoder.device):
+                    known = embeddings.embed(image)
+        return _row(known)
+
+    async def aembed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
+        """Like `embed`, for coroutines; none holds a thread while its image waits."""
+        embeddings = self._embedded or await asyncio.to_thread(lambda: self._embeddings)
+        async with self.places.aplace():
+            known = embeddings.known(image)
+            if known is None:
+                with part("encode", images=1, device=self.encoder.device):
+                    known = await embeddings.aembed(image)
+        return _row(known)
 
     def embed_all(self, images: Sequence[AdmittedImage]) -> tuple[FloatArray, FloatArray]:
         """Encode images in batches, (n, d) and (n,), and remember them for `embed`."""
-        encoder = self.encoder
-        with part("encode", images=len(images), device=encoder.device):
-            vectors, norms = encoder.encode_images_with_norms([image.rgb for image in images])
+        with part("encode", images=len(images), device=self.encoder.device):
+            return self._embeddings.embed_all(images)
+
+    @property
+    def _embeddings(self) -> Embeddings:
         with self._lock:
-            for image, vector, norm in zip(images, vectors, norms, strict=True):
-                self._embeddings[image.sha256] = (vector, norm)
-            while len(self._embeddings) > max(_REMEMBERED, len(images)):
-                self._embeddings.popitem(last=False)
-        return vectors, norms
+            if self._embedded is None:
+                settings = self.settings
+                self._embedded = Embeddings(
+                    self.encoder, settings.batch_size, settings.encode_window_ms / 1000
+                )
+            return self._embedded
+
+
+def _row(embedding: Embedding) -> tuple[FloatArray, FloatArray]:
+    vector, norm = embedding
+    return vector[None], np.array([norm], np.float32)

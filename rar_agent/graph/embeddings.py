@@ -1,0 +1,171 @@
+"""Embeddings of images that callers ask for at the same time: encoded in one pass, and kept."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rar_agent.encoders import Encoder, FloatArray
+from rar_agent.forks import OfProcess
+from rar_agent.images import AdmittedImage
+from rar_agent.loop import promise
+
+Embedding = tuple[FloatArray, np.float32]
+"""(d,), of length 1, and its length before normalisation."""
+
+_REMEMBERED = 4_096  # 20 MB at 1,280 dimensions
+
+
+@dataclass(eq=False)
+class _Wanted:
+    """An image that is waiting or being encoded, for one caller or more."""
+
+    image: AdmittedImage
+    callers: int = 0
+    done: Future[Embedding] = field(default_factory=promise)
+
+
+class Embeddings(OfProcess):
+    """Encodes the images of threads and coroutines together. Thread-safe.
+
+    An image that finds the encoder idle is encoded at once. Those that come meanwhile wait, and are
+    then encoded in one pass, first come, first served, each image once whoever asks for it. Passes
+    take turns with the batches of `embed_all`, in the order in which they were asked for, in one
+    thread: torch has threads of its own for each that calls it.
+
+    Args:
+        encoder: Encodes a pass. Rows may differ from those of a pass of one by 1e-5.
+        most: Images in one pass.
+        window_s: Seconds that a pass which is not full waits for more, where the one before had
+            several images; one caller alone never waits.
+    """
+
+    def __init__(self, encoder: Encoder, most: int, window_s: float = 0) -> None:
+        self._encoder, self._most, self._window_s = encoder, most, window_s
+        self._known: OrderedDict[str, Embedding] = OrderedDict()
+        super().__init__()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._came = threading.Condition(self._lock)
+        self._turns = ThreadPoolExecutor(1, "rar-agent-encode")
+        self._wanted: dict[str, _Wanted] = {}
+        self._waiting: OrderedDict[str, _Wanted] = OrderedDict()
+        self._passes = 0  # asked for, and not begun; enough for all that wait
+        self._crowded = False
+
+    def known(self, image: AdmittedImage) -> Embedding | None:
+        """The embedding of an image that was encoded lately; None where it was not."""
+        with self._lock:
+            return self._known.get(image.sha256)
+
+    def embed(self, image: AdmittedImage) -> Embedding:
+        """The embedding of an image; waits in this thread.
+
+        Raises:
+            Exception: What the encoder raises for this image alone.
+        """
+        wanted = self._join(image)
+        try:
+            return wanted.done.result()
+        finally:
+            self._leave(wanted)
+
+    async def aembed(self, image: AdmittedImage) -> Embedding:
+        """Likewise in a coroutine, which holds no thread.
+
+        One that is cancelled leaves the queue at once; nobody else waiting for its image, that is
+        not encoded where it was not begun.
+        """
+        wanted = self._join(image)
+        try:
+            return await asyncio.wrap_future(wanted.done)
+        finally:
+            self._leave(wanted)
+
+    def embed_all(self, images: Sequence[AdmittedImage]) -> tuple[FloatArray, FloatArray]:
+        """Encode images in one turn, (n, d) and (n,)."""
+        turn = self._turns.submit(self._encoded, images)
+        try:
+            vectors, norms = turn.result()
+        finally:
+            turn.cancel()  # who is interrupted no longer wants it
+        with self._lock:
+            self._remember(images, zip(vectors, norms, strict=True))
+        return vectors, norms
+
+    def clear(self) -> None:
+        """Forget what was encoded."""
+        with self._lock:
+            self._known.clear()
+
+    def _join(self, image: AdmittedImage) -> _Wanted:
+        key = image.sha256
+        with self._lock:
+            if known := self._known.get(key):
+                wanted = _Wanted(image)
+                wanted.done.set_result(known)
+                return wanted
+            if not (wanted := self._wanted.get(key)):
+                if len(self._waiting) >= self._passes * self._most:
+                    self._turns.submit(self._pass)
+                    self._passes += 1
+                wanted = self._wanted[key] = self._waiting[key] = _Wanted(image)
+                self._came.notify()
+            wanted.callers += 1
+            return wanted
+
+    def _leave(self, wanted: _Wanted) -> None:
+        key = wanted.image.sha256
+        with self._lock:
+            wanted.callers -= 1
+            if not wanted.callers and self._waiting.get(key) is wanted:
+                del self._waiting[key], self._wanted[key]
+
+    def _pass(self) -> None:
+        """Encode those that have waited for longest."""
+        with self._lock:
+            if self._crowded and self._window_s:
+                self._came.wait_for(lambda: len(self._waiting) >= self._most, self._window_s)
+            self._passes -= 1
+            size = min(self._most, len(self._waiting))
+            taken = [self._waiting.popitem(last=False)[1] for _ in range(size)]
+            self._crowded = size > 1
+        if taken:
+            self._encode(taken)
+
+    def _encode(self, taken: Sequence[_Wanted]) -> None:
+        images = [one.image for one in taken]
+        failed = None
+        try:
+            found = list(zip(*self._encoded(images), strict=True))
+            with self._lock:
+                self._remember(images, found)
+        except BaseException as error:  # no caller of this thread would see it
+            failed = error
+        if failed and len(taken) > 1:  # whose fault it is fails alone
+            for one in taken:
+                self._encode([one])
+            return
+        with self._lock:
+            for one in taken:
+                del self._wanted[one.image.sha256]
+        if failed:
+            taken[0].done.set_exception(failed)
+            return
+        for one, embedding in zip(taken, found, strict=True):
+            one.done.set_result(embedding)
+
+    def _encoded(self, images: Sequence[AdmittedImage]) -> tuple[FloatArray, FloatArray]:
+        return self._encoder.encode_images_with_norms([image.rgb for image in images])
+
+    def _remember(self, images: Sequence[AdmittedImage], found: Iterable[Embedding]) -> None:
+        self._known.update(zip((image.sha256 for image in images), found, strict=True))
+        while len(self._known) > max(_REMEMBERED, len(images)):
+            self._known.popitem(last=False)
