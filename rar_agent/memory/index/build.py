@@ -9,7 +9,7 @@ import numpy as np
 
 from rar_agent.encoders import FloatArray
 from rar_agent.errors import ConfigurationError, InputError
-from rar_agent.memory.index.exact import THREADS
+from rar_agent.memory.index.exact import threads
 from rar_agent.memory.index.spec import IndexSpec
 from rar_agent.memory.index.untyped import FaissObject, faiss
 
@@ -61,7 +61,7 @@ def build_index(
             f"built from {vectors.shape}.",
             "Plan again for these vectors; an exact search needs no index file.",
         )
-    faiss.omp_set_num_threads(THREADS)
+    faiss.omp_set_num_threads(threads())
     rng = np.random.default_rng(seed)
     if spec.kind == "hnsw":
         graph, storage = _new_graph(vectors, spec, rng, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -14,8 +15,6 @@ from rar_agent.errors import InputError
 from rar_agent.memory.index.score import best, score_rows
 from rar_agent.memory.index.selection import Selection
 from rar_agent.memory.index.untyped import faiss
-
-THREADS = int(faiss.omp_get_max_threads())  # before any query asks for one
 
 _ROUNDING = 4e-6  # two ways to sum 4,096 products of unit rows differ by less (measured: 8e-7)
 _MARGIN = 8  # rows fetched beyond those wanted, for ties at the cut
@@ -35,12 +34,19 @@ _BLAS_FROM = 2_048
 _QUERIES_PER_THREAD = 16  # from here on products keep a thread busier than reading does
 
 
+@cache
+def threads() -> int:
+    """How many threads FAISS may have; asked before anything here sets them."""
+    return int(faiss.omp_get_max_threads())
+
+
 def set_threads(queries: int) -> None:
     """One thread for one query, all for more; FAISS's setting is of the calling thread only.
 
     A second thread made a single query twice as slow at 100,000 rows (2 cores).
     """
-    faiss.omp_set_num_threads(1 if queries == 1 else THREADS)
+    most = threads()
+    faiss.omp_set_num_threads(1 if queries == 1 else most)
 
 
 def nearest_exact(
@@ -133,15 +139,16 @@ def _knn(
     used too, 8 queries took 2,300 ms with them and 22 ms with one thread (100,000 rows).
     """
     faiss.cvar.distance_compute_blas_threshold = _BLAS_FROM
+    most = threads()
     if len(vectors) < _FEW_ROWS:
         return _knn_part(queries, vectors, count)
-    if len(queries) >= THREADS * _QUERIES_PER_THREAD:
+    if len(queries) >= most * _QUERIES_PER_THREAD:
         # Each thread its own queries: there is nothing to merge.
-        with ThreadPoolExecutor(THREADS) as pool:
-            shares = np.array_split(queries, THREADS)
+        with ThreadPoolExecutor(most) as pool:
+            shares = np.array_split(queries, most)
             done = list(pool.map(lambda share: _knn_part(share, vectors, count), shares))
         return np.vstack([s for s, _ in done]), np.vstack([r for _, r in done])
-    parts = 1 if len(queries) == 1 else min(THREADS, max(1, len(vectors) // _ROWS_PER_THREAD))
+    parts = 1 if len(queries) == 1 else min(most, max(1, len(vectors) // _ROWS_PER_THREAD))
     if parts == 1:
         return _knn_part(queries, vectors, count)
     firsts = [len(vectors) * part // parts for part in range(parts + 1)]

@@ -1,12 +1,21 @@
-"""FAISS without its type stubs, which lack half of what is used here (1.15.1)."""
+"""FAISS without its type stubs, which lack half of what is used here (1.15.1).
+
+It is imported when it is first used: where all categories are scored, none of it is.
+"""
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-import faiss as _faiss
 
-faiss: Any = _faiss
+class _Faiss:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        import faiss
+
+        return getattr(faiss, name)
+
+
+faiss: Any = _Faiss()
 """The library."""
 
 FaissObject: TypeAlias = Any
