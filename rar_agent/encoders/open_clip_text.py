@@ -23,6 +23,7 @@ from open_clip.transformer import TextTransformer
 TOLERANCE = 1e-5
 """Largest difference of unit rows, cut and whole, at which a tower's texts are cut."""
 _TOKENS = 4_096  # of a batch: more is no faster on a CPU, and fills a GPU
+_PADDING = 64  # tokens in a batch: more costs more than another pass over the weights
 _PROBES = ("", "cat", "a photo of a Bachman's sparrow, a type of bird! (Müller, 2019)")
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def _batches(used: torch.Tensor) -> Iterator[tuple[torch.Tensor, int]]:
     while start < len(order):
         length = int(used[order[start]])
         rows = order[start : start + max(1, _TOKENS // length)]
-        rows = rows[2 * used[rows] > length]  # one long text does not make many short ones long
+        rows = rows[(length - used[rows]).cumsum(0) <= _PADDING]
         yield rows, length
         start += len(rows)
 
