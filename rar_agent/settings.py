@@ -242,8 +242,11 @@ def load_settings(base: Settings | None = None, **overrides: Any) -> Settings:  
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
+        # Of what a message may show, options and what is no setting may be keys.
+        shown = name in Settings.model_fields and name != "model_options"
+        value = f" = {first.get('input')!r}" if shown else ""
         raise ConfigurationError(
-            f"Setting '{name}' = {first.get('input')!r} is not valid: {first['msg']}.",
+            f"Setting '{name}'{value} is not valid: {first['msg']}.",
             f"Correct it in the command, in RAR_{name.upper()}, or in rar.toml.",
         ) from error
     except SettingsError as error:  # of a dictionary

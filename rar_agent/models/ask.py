@@ -250,7 +250,7 @@ class ChatModel:
             try:
                 message = await self._sent(asked, messages, bill)
             except Exception as error:  # whatever a provider's package raises
-                self._tell_of(question, options, bill, before, refusal=str(error))
+                self._tell_of(question, options, bill, before, refusal=redacted(str(error)))
                 if not sent or not is_refusal(error) or too_large(error) or too_many(error):
                     self._fail(error)
                 named = [feature for feature in sent if names(error, feature)]

@@ -23,12 +23,14 @@ from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from rar_agent.forks import Once
 from rar_agent.loop import Room
-from rar_agent.telemetry import without_images
+from rar_agent.telemetry import mask_log, without_images
 
 _TELLTALE = {f"x-stainless-{what}" for what in ("os", "arch", "runtime", "runtime-version")}
 """Headers in which the SDK tells the operating system, the processor and Python's version."""
 
 _OF_BODY = {"content-length", "content-encoding", "content-type", "transfer-encoding"}
+
+mask_log(httpx.__name__)  # it logs URLs, which may have a password
 
 _ABSENT = (ConnectionRefusedError, gaierror, httpx.ConnectError, httpx.ConnectTimeout)
 """Of requests that never arrived."""

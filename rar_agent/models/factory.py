@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
@@ -20,6 +22,7 @@ from rar_agent.models.capabilities import Capabilities
 from rar_agent.models.names import unknown_provider, without_provider
 from rar_agent.models.prices import FREE, FixedPrice, ListedPrice, Price
 from rar_agent.settings import Settings
+from rar_agent.telemetry import hide_secrets, redacted
 
 _LONGEST_WAIT_S = 120.0  # for a retry, where a server asks for it and its SDK obeys
 
@@ -39,6 +42,8 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
         ConfigurationError: No model is named, the provider is unknown, its package or key is
             missing, a local model is not on disk, or there is a limit and the price is unknown.
     """
+    hide_secrets(settings.model_options)
+    hide_secrets({"password": _password(settings.base_url or "")})
     name = settings.model
     if name is None:
         server = f", but RAR_BASE_URL is {settings.base_url}" if settings.base_url else ""
@@ -74,7 +79,7 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
         ) from error
     except Exception as error:  # each provider's package refuses missing keys its own way
         raise unknown_provider(name, error) or ConfigurationError(
-            f"Model '{name}' cannot be set up: {error}",
+            f"Model '{name}' cannot be set up: {redacted(str(error))}",
             "Set the provider's key (OPENAI_API_KEY for openai), or RAR_BASE_URL for a local "
             "server.",
         ) from error
@@ -99,6 +104,13 @@ def load_chat_model(settings: Settings, budget: Budget | None = None) -> ChatMod
         patience_s,
         settings.trace_images,
     )
+
+
+def _password(url: str) -> dict[str, str]:
+    """The one in a URL, as it is and as HTTP sends it."""
+    user = unquote(url.partition("://")[2].partition("/")[0].rpartition("@")[0])
+    sent = base64.b64encode(user.encode()).decode()
+    return {"plain": user.partition(":")[2], "sent": sent}
 
 
 def _apart(server: str, settings: Settings) -> str:

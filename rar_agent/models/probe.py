@@ -20,6 +20,7 @@ from rar_agent.models.capabilities import Finding
 from rar_agent.models.features import FEW_TOKENS
 from rar_agent.models.question import Answer, Question
 from rar_agent.prompts import Message
+from rar_agent.telemetry import redacted
 from rar_agent.types import Usage, sum_usage
 
 _ASKED = "Which colour is this picture? A: red. B: blue. Answer with one letter, and nothing else."
@@ -57,7 +58,7 @@ def unreachable(chat: ChatModel) -> str | None:
     except NotFoundError:  # it lists none
         return None
     except Exception as error:  # any failure of the request is the answer
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return f"{type(error).__name__}: {' '.join(redacted(str(error)).split())[:200]}"
     if any(entry.owned_by == "llamacpp" for entry in listed):  # it has one, by whatever name
         return None
     known = [entry.id for entry in listed]

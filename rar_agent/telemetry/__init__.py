@@ -1,8 +1,8 @@
 """How it is seen from outside: spans, metrics, logs, and what of images and keys never is."""
 
-from rar_agent.telemetry.logs import events, log_no_degraded
+from rar_agent.telemetry.logs import events, log_no_degraded, mask_log
 from rar_agent.telemetry.recognized import recognized
-from rar_agent.telemetry.redact import redacted, without_images
+from rar_agent.telemetry.redact import hide_secrets, redacted, without_images
 from rar_agent.telemetry.spans import model_call, part
 from rar_agent.telemetry.start import start
 from rar_agent.telemetry.tracing import hide_images, trace_without_images
@@ -10,7 +10,9 @@ from rar_agent.telemetry.tracing import hide_images, trace_without_images
 __all__ = [
     "events",
     "hide_images",
+    "hide_secrets",
     "log_no_degraded",
+    "mask_log",
     "model_call",
     "part",
     "recognized",

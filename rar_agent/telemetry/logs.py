@@ -109,6 +109,16 @@ class _StandardError(logging.StreamHandler[TextIO]):
 _handler = _StandardError()
 
 
+def _masked(record: logging.LogRecord) -> bool:
+    record.msg, record.args = redacted(record.getMessage()), ()
+    return True
+
+
+def mask_log(name: str) -> None:
+    """Mask secrets in what another library logs under a name."""
+    logging.getLogger(name).addFilter(_masked)
+
+
 def log_to_standard_error(form: Form, level: str) -> None:
     """Write the log of `rar_agent` to standard error, in a process of our own.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _SHORTEST = 200
 """Characters of base64 in a row, from which on they are taken for an image."""
@@ -20,6 +22,27 @@ _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|OTLP(_[A-Z]+)?_HEADERS)$")
 _IN_URL = re.compile(r"(?<=://)[^\s/@]+(?=@)")
 _SHORTEST_SECRET = 8
 
+_NAME = re.compile("key|token|secret|password|authorization|credential|header", re.IGNORECASE)
+_given: dict[str, str] = {}
+"""Secrets among a model's options, with their names."""
+
+
+def hide_secrets(options: Mapping[str, Any]) -> None:
+    """Have `redacted` mask what a model's options hold under names of secrets, however deep."""
+    for name, value in options.items():
+        if _NAME.search(name):
+            _given.update({text: name for text in _texts(value) if len(text) >= _SHORTEST_SECRET})
+        elif isinstance(value, Mapping):
+            hide_secrets(value)
+
+
+def _texts(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+
 
 def without_images(text: str) -> str:
     """A text in which long runs of base64, which is how images travel, are left out."""
@@ -29,8 +52,10 @@ def without_images(text: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """A text without images, and without the secrets in the environment's variables and in URLs."""
+    """A text without images, and without secrets: of variables, of a model's options, in URLs."""
     for name, value in os.environ.items():
         if len(value) >= _SHORTEST_SECRET and _SECRET.search(name) and value in text:
             text = text.replace(value, f"[{name}]")
+    for value, name in list(_given.items()):
+        text = text.replace(value, f"[{name}]")
     return without_images(_IN_URL.sub("[left out]", text))

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rar_agent.errors import RarError
-from rar_agent.telemetry import events
+from rar_agent.telemetry import events, redacted
 from rar_agent.types import Exemplar, RankedCategory
 from rar_agent.ui.desk import Answer
 from rar_agent.words import counted, notes, percent
@@ -102,10 +102,11 @@ def brief(ranked: Sequence[RankedCategory]) -> str:
 def sentence(error: Exception) -> str:
     """What went wrong and what to do, never a traceback; that is for the terminal."""
     if isinstance(error, RarError):
-        return render("error", message=error.message, fix=error.fix)
+        return render("error", message=redacted(error.message), fix=redacted(error.fix))
     _log.error("a bug", error)
     kind = type(error).__name__
-    return render("error", message=f"This is a bug: {kind}: {error}", fix="Please report it.")
+    fix = "Please report it, with what the terminal says."
+    return render("error", message=f"This is a bug: {kind}.", fix=fix)
 
 
 def times(timings_ms: Mapping[str, float]) -> str:

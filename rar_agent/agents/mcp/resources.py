@@ -17,7 +17,7 @@ from mcp.types import (
 from pydantic import AnyUrl, BaseModel
 
 from rar_agent.agents import knowledge
-from rar_agent.agents.mcp.recognizers import Recognizers
+from rar_agent.agents.mcp.tools import Tools
 from rar_agent.errors import NotFoundError, RarError
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def templates() -> list[ResourceTemplate]:
     ]
 
 
-async def listed(recognizers: Recognizers) -> list[Resource]:
+async def listed(tools: Tools) -> list[Resource]:
     """The list of memories, and each of them."""
-    found = await asyncio.to_thread(knowledge.memories, recognizers.settings)
+    found = await asyncio.to_thread(tools.memories)
     every = Resource(uri=AnyUrl(ALL), name="memories", description="All memories.", mimeType=_MIME)
     return [
         every,
@@ -107,7 +107,7 @@ async def listed(recognizers: Recognizers) -> list[Resource]:
     ]
 
 
-async def read(uri: AnyUrl, recognizers: Recognizers) -> ReadResourceResult:
+async def read(uri: AnyUrl, tools: Tools) -> ReadResourceResult:
     """The content of a resource, as JSON.
 
     Raises:
@@ -117,17 +117,17 @@ async def read(uri: AnyUrl, recognizers: Recognizers) -> ReadResourceResult:
     if parts is None:
         raise McpError(ErrorData(code=_NOT_FOUND, message=f"There is no {uri}. See {ALL}."))
     try:
-        found = await asyncio.to_thread(_read, parts[1], parts[2], recognizers)
+        found = await asyncio.to_thread(_read, parts[1], parts[2], tools)
     except RarError as error:
         raise McpError(ErrorData(code=_NOT_FOUND, message=str(error))) from error
     text = TextResourceContents(uri=uri, text=found.model_dump_json(), mimeType=_MIME)
     return ReadResourceResult(contents=[text])
 
 
-def _read(name: str | None, page: str | None, recognizers: Recognizers) -> BaseModel:
+def _read(name: str | None, page: str | None, tools: Tools) -> BaseModel:
     if name is None:
-        return knowledge.memories(recognizers.settings)
-    memory = recognizers.of(name).memory
+        return tools.memories()
+    memory = tools.recognizers.of(name).memory
     return _page(memory, int(page)) if page else _details(memory)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import McpError
 from mcp.types import (
+    INTERNAL_ERROR,
     CallToolRequest,
+    ErrorData,
     ListResourcesRequest,
     ListResourcesResult,
     ListResourceTemplatesRequest,
@@ -20,8 +24,11 @@ from mcp.types import (
 import rar_agent
 from rar_agent.agents.mcp.resources import listed, read, templates
 from rar_agent.agents.mcp.tools import Tools, failed
+from rar_agent.errors import RarError
 from rar_agent.settings import Settings
 from rar_agent.telemetry import events
+
+_T = TypeVar("_T")
 
 _INSTRUCTIONS = (
     "Tells which one exactly an image shows (species, model, dish, part, product) among the "
@@ -47,7 +54,7 @@ def build_server(
     tools = Tools(settings, remote, teach)
 
     async def list_tools(_: ListToolsRequest) -> ServerResult:
-        return ServerResult(ListToolsResult(tools=await tools.listed()))
+        return ServerResult(ListToolsResult(tools=await _told(tools, tools.listed())))
 
     async def call_tool(request: CallToolRequest) -> ServerResult:
         asked = request.params
@@ -56,17 +63,17 @@ def build_server(
             return ServerResult(await called)
         except Exception as error:
             _log.error("a bug", error, tool=asked.name)
-            said = f"A bug in rar-agent: {type(error).__name__}. Its log has more."
-            return ServerResult(failed(said))
+            return ServerResult(failed(_bug(error)))
 
     async def list_resources(_: ListResourcesRequest) -> ServerResult:
-        return ServerResult(ListResourcesResult(resources=await listed(tools.recognizers)))
+        found = await _told(tools, listed(tools))
+        return ServerResult(ListResourcesResult(resources=found))
 
     async def list_templates(_: ListResourceTemplatesRequest) -> ServerResult:
         return ServerResult(ListResourceTemplatesResult(resourceTemplates=templates()))
 
     async def read_resource(request: ReadResourceRequest) -> ServerResult:
-        return ServerResult(await read(request.params.uri, tools.recognizers))
+        return ServerResult(await _told(tools, read(request.params.uri, tools)))
 
     # The SDK's decorators for these have no types.
     server.request_handlers |= {
@@ -77,3 +84,28 @@ def build_server(
         ReadResourceRequest: read_resource,
     }
     return server
+
+
+async def _told(tools: Tools, work: Coroutine[Any, Any, _T]) -> _T:
+    """The result of some work; what goes wrong is told as the protocol has it, and shows nothing.
+
+    The SDK itself would send the text of any exception.
+
+    Raises:
+        McpError: It went wrong.
+    """
+    try:
+        return await work
+    except McpError as error:
+        raise McpError(
+            ErrorData(code=error.error.code, message=tools.shown(error.error.message))
+        ) from error
+    except RarError as error:
+        raise McpError(ErrorData(code=INTERNAL_ERROR, message=tools.shown(str(error)))) from error
+    except Exception as error:
+        _log.error("a bug", error)
+        raise McpError(ErrorData(code=INTERNAL_ERROR, message=_bug(error))) from error
+
+
+def _bug(error: Exception) -> str:
+    return f"A bug in rar-agent: {type(error).__name__}. Its log has more."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ from rar_agent.agents.mcp.progress import Progress
 from rar_agent.agents.mcp.recognizers import Recognizers
 from rar_agent.errors import InputError, RarError
 from rar_agent.settings import Settings
+from rar_agent.telemetry import redacted
 from rar_agent.types import Detections, Recognition
 
 if TYPE_CHECKING:
@@ -44,6 +46,11 @@ if TYPE_CHECKING:
 Context = RequestContext[ServerSession, Any, Any]
 Said = tuple[Sequence[ContentBlock], BaseModel]
 
+_FOLDERS = re.compile(
+    r"""(?<=['"])~?/[^'"\n]*/"""  # between quotes, where it may have spaces
+    r"""|(?<![\w.~])(?<!:/)~?/(?:[^/\s'":,;]+/)+"""  # the slashes of URLs are none of it
+)
+"""Absolute paths in a text, up to their last part."""
 _SIDE = 384  # of a category's photo that a model is shown, in pixels
 
 
@@ -113,9 +120,14 @@ class Tools:
             said = kind.run(self, checked(kind.takes, arguments), context)
             content, structured = await _cancelled_once(said)
         except RarError as error:
-            return failed(str(error))
+            return failed(self.shown(str(error)))
         plain = structured.model_dump(mode="json")
         return CallToolResult(content=list(content), structuredContent=plain)
+
+    def shown(self, wrong: str) -> str:
+        """What a client is told of an error: no keys, and from afar no folders of this machine."""
+        wrong = redacted(wrong)
+        return _FOLDERS.sub("…/", wrong) if self._remote else wrong
 
     async def _recognize(self, asked: RecognizeInput, context: Context) -> Said:
         progress, boxes = Progress(context, 4), shares(asked.boxes)
@@ -146,8 +158,14 @@ class Tools:
 
     async def _list(self, asked: ListInput, context: Context) -> Said:
         del asked, context
-        found = await asyncio.to_thread(knowledge.memories, self.settings)
+        found = await asyncio.to_thread(self.memories)
         return [TextContent(type="text", text=knowledge.tell_memories(found))], found
+
+    def memories(self) -> knowledge.Memories:
+        """The memories that there are."""
+        found = knowledge.memories(self.settings).memories
+        told = (one.model_copy(update={"problem": self.shown(one.problem)}) for one in found)
+        return knowledge.Memories(memories=tuple(told))
 
     async def _describe(self, asked: DescribeInput, context: Context) -> Said:
         del context
