@@ -1,4 +1,4 @@
-"""Cold start, warm latency and its parts, peak memory; builtin encoder, no model.
+"""Warm latency and its parts, peak memory; builtin encoder, no model. For starts: `start`.
 
     python -m benchmarks.latency [--photos FOLDER] [--memory NAME]
 
@@ -12,7 +12,6 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,18 +22,6 @@ from PIL import Image
 from rar_agent.example import example_photo
 from rar_agent.images import admit
 from rar_agent.recognizer import Recognizer
-
-
-def cold_start(runs: int) -> tuple[list[float], float]:
-    """Seconds of whole processes of `rar-agent recognize --example`, and their peak RSS in MB."""
-    command = [str(Path(sys.executable).parent / "rar-agent"), "recognize", "--example", "--json"]
-    seconds = []
-    for _ in range(runs + 1):
-        start = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return seconds[1:], peak  # the first one warmed the disk
 
 
 def photos(folder: Path | None, count: int) -> list[Path | Image.Image]:
@@ -70,11 +57,9 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="Images; default: the sample, shifted.")
     parser.add_argument("--memory")
     parser.add_argument("--count", type=int, default=60)
-    parser.add_argument("--cold", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     images = photos(args.photos, args.count)
-    seconds, cold_peak = cold_start(args.cold)
     recognizer = Recognizer(args.memory, device="cpu")
     parts = warm(recognizer, images)
     start = time.perf_counter()
@@ -83,8 +68,6 @@ def main() -> None:
     rate = len(images) / (time.perf_counter() - start)
     figures = {
         "cores": os.cpu_count(),
-        "cold start s": _summary(seconds),
-        "cold start peak MB": round(cold_peak),
         **{f"{part} ms": _summary(values) for part, values in parts.items()},
         "batch images/s": round(rate, 1),
         "peak MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),

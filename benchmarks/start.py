@@ -1,0 +1,140 @@
+"""How long a start takes: import, help, first answer; each beside the floor it stands on.
+
+    python -m benchmarks.start [--runs 9] [--json]
+
+Whole processes, one of each after another in turns, so that the machine's other work meets all
+alike: medians, with the least and the most. The first answers are those of the builtin encoder and
+the ready memory, which a first, unmeasured round makes; it also warms the disk. A figure's ratio to
+its floor says more than its seconds where the machine is busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_BARE_APP = """
+import typer
+app = typer.Typer(add_completion=False)
+@app.command()
+def one() -> None: "One command."
+@app.command()
+def other() -> None: "Another."
+app(["--help"])
+"""
+
+_COMMAND = str(Path(sys.executable).parent / "rar-agent")
+_RUNS: Mapping[str, Sequence[str]] = {
+    "python": [sys.executable, "-c", "pass"],
+    "import rar_agent": [sys.executable, "-c", "import rar_agent"],
+    "bare app --help": [sys.executable, "-c", _BARE_APP],
+    "rar-agent --help": [_COMMAND, "--help"],
+    "import torch": [sys.executable, "-c", "import torch"],
+    "import torch, langgraph.graph": [sys.executable, "-c", "import torch, langgraph.graph"],
+    "first answer": [_COMMAND, "recognize", "--example"],
+    "first answer --json": [_COMMAND, "recognize", "--example", "--json"],
+}
+FLOORS: Mapping[str, str] = {
+    "import rar_agent": "python",
+    "rar-agent --help": "bare app --help",
+    "first answer": "import torch, langgraph.graph",
+    "first answer --json": "import torch, langgraph.graph",
+}
+"""What each figure cannot be below."""
+
+
+Row = tuple[str, float, str]
+"""Name, value, unit."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of one kind of process.
+
+    Attributes:
+        wall: Seconds from start to end.
+        cpu: Seconds of processors, its own and the system's for it; steadier on a busy machine.
+    """
+
+    wall: list[float]
+    cpu: list[float]
+
+
+def timed(runs: int, kinds: Mapping[str, Sequence[str]] = _RUNS) -> dict[str, Times]:
+    """Run each kind of process so often, in turns, after one round that is not counted.
+
+    Args:
+        runs: At least 1.
+        kinds: Command of each kind.
+
+    Raises:
+        subprocess.CalledProcessError: One failed.
+    """
+    found = {name: Times([], []) for name in kinds}
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "RAR_HOME": home}
+        for turn in range(runs + 1):
+            for name, command in kinds.items():
+                before, start = _cpu(), time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True, env=environment)
+                wall = time.perf_counter() - start
+                if turn:
+                    found[name].wall.append(wall)
+                    found[name].cpu.append(_cpu() - before)
+    return found
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def rows(times: Mapping[str, Times]) -> list[Row]:
+    """Medians, spreads, and ratios to the floors, as plain rows."""
+    found: list[Row] = []
+    for name, one in times.items():
+        found += [
+            (name, statistics.median(one.wall), "s"),
+            (f"{name}, least", min(one.wall), "s"),
+            (f"{name}, most", max(one.wall), "s"),
+            (f"{name}, processors", statistics.median(one.cpu), "s"),
+        ]
+        if floor := FLOORS.get(name):
+            pairs = zip(one.wall, times[floor].wall, strict=True)  # of the same turn
+            ratio = statistics.median(mine / its for mine, its in pairs)
+            found.append((f"{name} / {floor}", ratio, "times"))
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    found.append(("first answer, most memory", peak / 1024, "MB"))  # by far the largest of all
+    return found
+
+
+def measure(runs: int = 9) -> list[Row]:
+    """The figures of this machine."""
+    return rows(timed(runs))
+
+
+def main() -> None:
+    """Print a table, or with --json a line for each row."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=9, help="of each process")
+    parser.add_argument("--json", action="store_true", help="one JSON line a figure")
+    args = parser.parse_args()
+    for name, value, unit in measure(args.runs):
+        line = f"{name:46} {value:8.2f} {unit}"
+        if args.json:
+            line = json.dumps({"name": name, "value": value, "unit": unit})
+        sys.stdout.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    main()
