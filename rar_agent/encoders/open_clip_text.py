@@ -114,8 +114,8 @@ def _used(model: Any, tokens: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
     if pool == "argmax":
         return tokens.argmax(dim=1) + 1
     if pool == "eos":
-        end = tower.text_eos_id if isinstance(tower, open_clip.CLIP) else tower.eos_id
-        return (tokens == end).int().argmax(dim=1) + 1
+        end: int = tower.text_eos_id if isinstance(tower, open_clip.CLIP) else tower.eos_id
+        return tokens.eq(end).int().argmax(dim=1) + 1
     return _whole(tokens)
 
 
