@@ -44,8 +44,11 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401
         """The command that is named, imported."""
+        command: Any
         name, command, rest = super().resolve_command(ctx, args)
-        return name, self.later[name].load(name) if name in self.later else command, rest
+        if name and name in self.later:
+            command = self.later[name].load(name)
+        return name, command, rest
 
 
 def add_later(app: typer.Typer, commands: Mapping[str, Later]) -> None:
