@@ -95,6 +95,68 @@ def test_many_threads_share_one(recognizer):
     assert found == [expected] * 8
 
 
+async def test_callers_at_the_same_time_are_encoded_together(place):
+    one = Recognizer("discs", home=place, device="cpu", batch_size=4, encode_waiting=6)
+    sizes, images = [], [draw(colour, seed) for seed in (71, 72) for colour in COLOURS]
+    singles = [comparable(one.recognize(image)) for image in images]
+    embeddings = one.services._embeddings
+    embeddings.clear()
+    encoded = embeddings._encoded
+    embeddings._encoded = lambda some: sizes.append(len(some)) or encoded(some)
+    found = await asyncio.gather(*(one.arecognize(image) for image in images * 2))
+    assert [comparable(recognition) for recognition in found] == singles * 2
+    assert sum(sizes) == len(images)  # each once
+    assert max(sizes) <= 4
+    assert len(sizes) < len(images)
+    assert all(recognition.trace.timings_ms["encode"] > 0 for recognition in found)
+
+
+async def test_one_place_is_enough_for_all(place):
+    one = Recognizer("discs", home=place, device="cpu", encode_waiting=1)
+    images = [draw(colour, 73) for colour in COLOURS]
+    asked = [one.arecognize(image) for image in images[:3]]
+    asked += [asyncio.to_thread(one.recognize, image) for image in images[3:]]
+    found = await asyncio.wait_for(asyncio.gather(*asked), 60)
+    assert [recognition.label for recognition in found] == [f"{c} discs" for c in COLOURS]
+
+
+async def test_who_is_cancelled_leaves_the_line_unread_and_unencoded(place):
+    one = Recognizer("discs", home=place, device="cpu", encode_waiting=2)
+    embeddings = one.services._embeddings
+    begun, go_on, sizes, encoded = threading.Event(), threading.Event(), [], embeddings._encoded
+
+    def held(some):
+        sizes.append(len(some))
+        begun.set()
+        assert go_on.wait(30)
+        return encoded(some)
+
+    embeddings._encoded = held
+    tasks = [asyncio.create_task(one.arecognize(draw("red", 80)))]
+    await asyncio.to_thread(begun.wait, 30)
+    tasks.append(asyncio.create_task(one.arecognize(draw("red", 81))))
+    await asyncio.to_thread(eventually, lambda: embeddings._waiting)
+    unread = asyncio.create_task(one.arecognize("not/there.png"))
+    await asyncio.sleep(0.05)
+    assert not unread.done()  # it has not been looked for yet
+    tasks[1].cancel()
+    with pytest.raises(ImageError):
+        await asyncio.wait_for(unread, 30)  # its turn came while the encoder was still busy
+    go_on.set()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(one) for one in ended] == [Recognition, asyncio.CancelledError]
+    assert sizes == [1]
+
+
+async def test_large_images_of_many_callers_stay_until_they_are_done(place):
+    one = Recognizer("discs", home=place, device="cpu")
+    one.services.store._max_pixels = 1  # of an image, the next one takes its place
+    asked = [one.arecognize(draw(colour, 74)) for colour in COLOURS[:3]]
+    asked += [asyncio.to_thread(one.recognize, draw(colour, 74)) for colour in COLOURS[3:]]
+    found = await asyncio.gather(*asked)
+    assert [recognition.label for recognition in found] == [f"{c} discs" for c in COLOURS]
+
+
 def test_models_are_asked_together_without_holding_threads(place, server):
     free = threading.Event()
     server.script = [Reply(GOOD.text, until=free)]

@@ -108,15 +108,16 @@ class Embeddings(OfProcess):
     def _join(self, image: AdmittedImage) -> _Wanted:
         key = image.sha256
         with self._lock:
-            if known := self._known.get(key):
+            wanted = self._wanted.get(key)
+            if wanted is None:
                 wanted = _Wanted(image)
-                wanted.done.set_result(known)
-                return wanted
-            if not (wanted := self._wanted.get(key)):
+                if known := self._known.get(key):
+                    wanted.done.set_result(known)
+                    return wanted
                 if len(self._waiting) >= self._passes * self._most:
                     self._turns.submit(self._pass)
                     self._passes += 1
-                wanted = self._wanted[key] = self._waiting[key] = _Wanted(image)
+                self._wanted[key] = self._waiting[key] = wanted
                 self._came.notify()
             wanted.callers += 1
             return wanted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal
@@ -56,14 +56,20 @@ def admit(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
     }
 
 
-def retrieve(state: RecognizeState) -> Command[Literal["rank", "conclude"]]:
+def retrieve(
+    state: RecognizeState, runtime: Runtime[Context] | None = None
+) -> Command[Literal["rank", "conclude"]]:
     """Encode the image and search the memory; rank only where that can change the answer.
+
+    Args:
+        state: With the image's hash.
+        runtime: The run's; None: of the graph that runs.
 
     Raises:
         InputError: What the run chooses is not valid.
         RefusedError: The same, where a graph server's client asks.
     """
-    query = _query(state)
+    query = _query(state, runtime or get_runtime(Context))
     start = perf_counter()
     with refusing(query.context):
         embedding = query.services.embed(query.image)
@@ -72,7 +78,7 @@ def retrieve(state: RecognizeState) -> Command[Literal["rank", "conclude"]]:
 
 async def aretrieve(state: RecognizeState) -> Command[Literal["rank", "conclude"]]:
     """Like `retrieve`, for asynchronous runs, which hold no thread while the image is encoded."""
-    query = await asyncio.to_thread(_query, state)
+    query = await asyncio.to_thread(_query, state, get_runtime(Context))
     start = perf_counter()
     with refusing(query.context):
         embedding = await query.services.aembed(query.image)
@@ -87,14 +93,16 @@ class _Query:
     services: Services
     wanted: Wanted
     image: AdmittedImage
+    tell: Callable[[Any], None]
 
 
-def _query(state: RecognizeState) -> _Query:
-    context = context_of(get_runtime(Context))
+def _query(state: RecognizeState, runtime: Runtime[Context]) -> _Query:
+    context = context_of(runtime)
     services = services_of(context, state.get("generation"))
     with refusing(context):
         wanted = wanted_of(context, services)
-        return _Query(context, services, wanted, services.image(state["sha256"], state["image"]))
+        image = services.image(state["sha256"], state["image"])
+    return _Query(context, services, wanted, image, runtime.stream_writer)
 
 
 def _searched(
@@ -107,7 +115,7 @@ def _searched(
         {"name": candidate["category"]["name"], "probability": candidate["probability"]}
         for candidate in update["candidates"]
     ]
-    get_stream_writer()({"step": "retrieved", "memory": update["memory"], "candidates": likeliest})
+    query.tell({"step": "retrieved", "memory": update["memory"], "candidates": likeliest})
     update["timings_ms"] = {"encode": encoded_ms, **update["timings_ms"]}
     return Command(goto="rank" if ranks else "conclude", update=update)
 

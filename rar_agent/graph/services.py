@@ -310,7 +310,9 @@ class Services:
 
     async def aembed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
         """Like `embed`, for coroutines; none holds a thread while its image waits."""
-        embeddings = self._embedded or await asyncio.to_thread(lambda: self._embeddings)
+        embeddings = self._embedded
+        if embeddings is None:  # loading takes seconds
+            embeddings = await asyncio.to_thread(lambda: self._embeddings)
         async with self.places.aplace():
             known = embeddings.known(image)
             if known is None:
