@@ -64,7 +64,7 @@ def main() -> None:
         if args.encode:
             _print(f"encoding alone takes {encode_s:.1f} s")
         else:
-            vars(recognizer.services)["embed_all"] = lambda _: None  # they are known
+            vars(recognizer.services)["embed_all"] = lambda *_: None  # they are known
         for way in ("recognize_batch", "arecognize_batch"):
             for name, headers in _WAITS.items():
                 shares, calls = [], []

@@ -15,7 +15,8 @@ from rar_agent.graph.answers import SPARE
 from rar_agent.graph.asked import Asked, given
 from rar_agent.graph.calibrate import plan_calibration
 from rar_agent.graph.detect import build_detect
-from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit, read_batches
+from rar_agent.graph.reading import encoded
+from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit
 from rar_agent.loop import Call, Room, Threads, end, run
 from rar_agent.memory import Memory
 from rar_agent.memory.format.manifest import RankerRecord
@@ -314,13 +315,13 @@ class Recognizer:
         self, services: Services, image: ImageSource | AdmittedImage, asked: Asked
     ) -> tuple[AdmittedImage, dict[str, Any]]:
         """The admitted image, and what the graph is run with for it."""
-        image = self._admit(image)
+        image = self._admit(image, services.detail)
         return image, given(services, image, asked)
 
-    def _admit(self, image: ImageSource | AdmittedImage) -> AdmittedImage:
+    def _admit(self, image: ImageSource | AdmittedImage, detail: int = 0) -> AdmittedImage:
         with part("admit"):
             if not isinstance(image, AdmittedImage):
-                image = admit(image, Policy.of(self.settings))
+                image = admit(image, Policy.of(self.settings), detail=detail)
             self.services.store.put(image)
             return image
 
@@ -338,7 +339,7 @@ class Recognizer:
 
     def _ahead(self) -> int:
         """Images that may be on their way while the next batch is encoded."""
-        return self.settings.batch_size if self.services.ranker.asks else 0
+        return self.settings.batch_size
 
     def _encoded(
         self, images: Iterable[ImageSource | AdmittedImage], going: Callable[[], int]
@@ -357,13 +358,7 @@ class Recognizer:
             most, asks = self.settings.batch_size, self.services.ranker.asks
             return min(most, max(self.settings.model_requests, going())) if asks else most
 
-        policy = Policy.of(self.settings)
-        for read in read_batches(images, policy, size, lambda image: image):
-            batch = [image for _, image in read if not isinstance(image, str)]
-            admitted = [image for image in batch if isinstance(image, AdmittedImage)]
-            if admitted:
-                self.services.embed_all(admitted)
-            yield batch
+        return encoded(images, self.services, size)
 
 
 def _result(one: Failure | Call[Recognition]) -> Recognition | Failure:

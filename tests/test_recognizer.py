@@ -95,14 +95,15 @@ def test_many_threads_share_one(recognizer):
     assert found == [expected] * 8
 
 
-async def test_callers_at_the_same_time_are_encoded_together(place):
+async def test_callers_at_the_same_time_are_encoded_together(place, monkeypatch):
     one = Recognizer("discs", home=place, device="cpu", batch_size=4, encode_waiting=6)
     sizes, images = [], [draw(colour, seed) for seed in (71, 72) for colour in COLOURS]
     singles = [comparable(one.recognize(image)) for image in images]
-    embeddings = one.services._embeddings
-    embeddings.clear()
-    encoded = embeddings._encoded
-    embeddings._encoded = lambda some: sizes.append(len(some)) or encoded(some)
+    one.services._embeddings.clear()
+    encoder = one.services.encoder
+    encode = encoder.encode_prepared
+    counted = lambda some: sizes.append(len(some)) or encode(some)  # noqa: E731
+    monkeypatch.setattr(encoder, "encode_prepared", counted)
     found = await asyncio.gather(*(one.arecognize(image) for image in images * 2))
     assert [comparable(recognition) for recognition in found] == singles * 2
     assert sum(sizes) == len(images)  # each once
@@ -120,18 +121,18 @@ async def test_one_place_is_enough_for_all(place):
     assert [recognition.label for recognition in found] == [f"{c} discs" for c in COLOURS]
 
 
-async def test_who_is_cancelled_leaves_the_line_unread_and_unencoded(place):
+async def test_who_is_cancelled_leaves_the_line_unread_and_unencoded(place, monkeypatch):
     one = Recognizer("discs", home=place, device="cpu", encode_waiting=2)
-    embeddings = one.services._embeddings
-    begun, go_on, sizes, encoded = threading.Event(), threading.Event(), [], embeddings._encoded
+    embeddings, encode = one.services._embeddings, one.services.encoder.encode_prepared
+    begun, go_on, sizes = threading.Event(), threading.Event(), []
 
     def held(some):
         sizes.append(len(some))
         begun.set()
         assert go_on.wait(30)
-        return encoded(some)
+        return encode(some)
 
-    embeddings._encoded = held
+    monkeypatch.setattr(one.services.encoder, "encode_prepared", held)
     tasks = [asyncio.create_task(one.arecognize(draw("red", 80)))]
     await asyncio.to_thread(begun.wait, 30)
     tasks.append(asyncio.create_task(one.arecognize(draw("red", 81))))
@@ -201,7 +202,9 @@ def asking(place, server, **more):
 def encoded(one):
     """Sizes of the batches that it encodes from now on."""
     sizes, embed_all = [], one.services.embed_all
-    vars(one.services)["embed_all"] = lambda images: sizes.append(len(images)) or embed_all(images)
+    vars(one.services)["embed_all"] = lambda images, prepared: (
+        sizes.append(len(images)) or embed_all(images, prepared)
+    )
     return sizes
 
 
@@ -238,7 +241,7 @@ def test_a_stream_reads_not_far_ahead_of_an_image_that_hangs(place, server, held
     one, read = asking(place, server, model_requests=2, batch_size=1), []
     known = [admit(draw("red", number)) for number in range(4)]
     one.services.embed_all(known)
-    monkeypatch.setattr(one.services, "embed_all", lambda images: None)
+    monkeypatch.setattr(one.services, "embed_all", lambda images, prepared: None)
 
     def images():
         for number in range(1_000):

@@ -16,6 +16,9 @@ from rar_agent.errors import FingerprintMismatchError
 
 FloatArray = NDArray[np.float32]
 
+Pixels = NDArray[np.uint8]
+"""(h, w, 3): an image cut and scaled to what a network takes."""
+
 
 @dataclass(frozen=True)
 class Fingerprint:
@@ -24,11 +27,16 @@ class Fingerprint:
     Attributes:
         details: Architecture, weights, preprocessing, tokenizer, dimension: each a short text.
             They make the identity, which must match.
-        precision: Precision class (`fp32`, `bf16`, `fp16`), which may differ.
+        precision: Precision class (`fp32`, `bf16`, `fp16`, `int8-` and which quantised model),
+            which may differ.
+        engine: What runs the image half, which may differ too.
+        since: When it was tuned so; empty where it was not.
     """
 
     details: Mapping[str, str] = field(hash=False)
     precision: str = "fp32"
+    engine: str = "torch"
+    since: str = ""
 
     @property
     def identity(self) -> str:
@@ -83,6 +91,16 @@ class Encoder(Protocol):
     @property
     def names_help(self) -> bool:
         """Whether text embeddings of names are good enough to use without being asked."""
+
+    @property
+    def detail(self) -> int:
+        """Pixels to which an image's shorter side is scaled; 0 where that is not known."""
+
+    def prepare(self, image: Image.Image) -> Pixels:
+        """Cut and scale one RGB image; all that `encode_prepared` needs of it."""
+
+    def encode_prepared(self, images: Sequence[Pixels]) -> tuple[FloatArray, FloatArray]:
+        """Embed prepared images; see `encode_images_with_norms`."""
 
     def encode_images(self, images: Sequence[Image.Image]) -> FloatArray:
         """Embed RGB images.

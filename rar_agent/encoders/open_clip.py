@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from rar_agent.device import pick_device
-from rar_agent.encoders.base import Fingerprint, sha256_of
+from rar_agent.encoders.base import Fingerprint, Pixels, sha256_of
+from rar_agent.encoders.image_network import ImageNetwork
 from rar_agent.encoders.open_clip_files import (
     canonical,
     hub_offline,
@@ -62,7 +63,7 @@ class OpenClipEncoder(TorchEncoder):
                 "Set RAR_DOWNLOAD=1 to download it, or name a local folder: open_clip:FOLDER.",
             )
         with nullcontext() if download else hub_offline():
-            model, self._transform, tokenizer = _create(body)
+            model, transform, tokenizer = _create(body)
         model.eval().requires_grad_(False)
         self.text_scale = float(model.logit_scale.exp())
         details = _details(model, tokenizer)
@@ -72,20 +73,44 @@ class OpenClipEncoder(TorchEncoder):
             pick_device(device),
             Fingerprint(details, precision),
             batch_size,
+            detail=max(_sides(model)),
         )
         self._model = model.to(self.device)
         self._text_tower = TextTower(self._model, tokenizer, self.device)
+        *self._scaling, to_tensor, scale = transform.transforms
+        if (type(to_tensor).__name__, type(scale).__name__) != ("MaybeToTensor", "Normalize"):
+            raise ConfigurationError(
+                f"open_clip:{body} ends its preprocessing by {to_tensor} and {scale}.",
+                "Install open_clip_torch 3, which ends it by MaybeToTensor and Normalize.",
+            )
+        network = ImageNetwork(_Features(self._model), scale.mean, scale.std, divisor=255.0)
+        self.image_network = network.to(self.device)
 
-    def _preprocess(self, image: Image.Image) -> torch.Tensor:
-        tensor: torch.Tensor = self._transform(image)
-        return tensor
-
-    def _image_features(self, batch: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self._model.encode_image(batch)
-        return features
+    def prepare(self, image: Image.Image) -> Pixels:
+        """See `Encoder.prepare`; open_clip's own transform, less what the network begins with."""
+        for step in self._scaling:
+            image = step(image)
+        return np.asarray(image)
 
     def _text_features(self, texts: Sequence[str]) -> torch.Tensor:
         return self._text_tower.encode(texts)
+
+
+class _Features(torch.nn.Module):
+    """The image half of a model, as a module."""
+
+    def __init__(self, model: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self._model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self._model.encode_image(images)
+        return features
+
+
+def _sides(model: Any) -> tuple[int, ...]:  # noqa: ANN401
+    size = open_clip.get_model_preprocess_cfg(model)["size"]
+    return (size,) if isinstance(size, int) else tuple(size)
 
 
 def _create(body: str) -> tuple[Any, Any, Any]:

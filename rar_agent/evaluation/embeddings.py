@@ -12,13 +12,14 @@ import numpy as np
 from PIL import Image
 
 from rar_agent.encoders import Encoder, Fingerprint, FloatArray
+from rar_agent.encoders.base import Pixels
 from rar_agent.forks import Lock
 
 _AT_ONCE = 500  # keys of a query: SQLite takes 32,766
 
 
 class KeptEncoder:
-    """An encoder whose image embeddings are kept, by fingerprint and pixels. Thread-safe.
+    """An encoder whose image embeddings are kept, by fingerprint and prepared pixels. Thread-safe.
 
     Args:
         encoder: Encodes what is not kept.
@@ -75,16 +76,29 @@ class KeptEncoder:
         """See `Encoder.encode_images`."""
         return self.encode_images_with_norms(images)[0]
 
+    @property
+    def detail(self) -> int:
+        """The encoder's."""
+        return self._encoder.detail
+
+    def prepare(self, image: Image.Image) -> Pixels:
+        """See `Encoder.prepare`."""
+        return self._encoder.prepare(image)
+
     def encode_images_with_norms(
         self, images: Sequence[Image.Image]
     ) -> tuple[FloatArray, FloatArray]:
         """See `Encoder.encode_images_with_norms`."""
+        return self.encode_prepared([self.prepare(image) for image in images])
+
+    def encode_prepared(self, images: Sequence[Pixels]) -> tuple[FloatArray, FloatArray]:
+        """See `Encoder.encode_prepared`."""
         keys = [_key(image) for image in images]
         with self._lock:
             kept = self._read(keys)
             new = {key: image for key, image in zip(keys, images, strict=True) if key not in kept}
             if new:
-                rows, norms = self._encoder.encode_images_with_norms(list(new.values()))
+                rows, norms = self._encoder.encode_prepared(list(new.values()))
                 made = np.column_stack([rows, norms]).astype(np.float32)
                 kept |= dict(zip(new, made, strict=True))
                 self._write({key: kept[key] for key in new})
@@ -115,7 +129,7 @@ class KeptEncoder:
             yield db
 
 
-def _key(image: Image.Image) -> bytes:
-    digest = hashlib.sha256(f"{image.mode}{image.size}".encode())
-    digest.update(image.tobytes())
+def _key(image: Pixels) -> bytes:
+    digest = hashlib.sha256(f"prepared {image.shape}".encode())
+    digest.update(np.ascontiguousarray(image))
     return digest.digest()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rar_agent.encoders import Encoder, FloatArray
+from rar_agent.encoders.base import Pixels
 from rar_agent.forks import OfProcess
 from rar_agent.images import AdmittedImage
 from rar_agent.loop import promise
@@ -27,6 +28,7 @@ class _Wanted:
     """An image that is waiting or being encoded, for one caller or more."""
 
     image: AdmittedImage
+    prepared: Pixels | None = None
     callers: int = 0
     done: Future[Embedding] = field(default_factory=promise)
 
@@ -65,33 +67,47 @@ class Embeddings(OfProcess):
         with self._lock:
             return self._known.get(image.sha256)
 
-    def embed(self, image: AdmittedImage) -> Embedding:
+    def embed(self, image: AdmittedImage, prepared: Pixels | None = None) -> Embedding:
         """The embedding of an image; waits in this thread.
+
+        Args:
+            image: Which.
+            prepared: What the encoder made of it; None: that is made in its pass.
 
         Raises:
             Exception: What the encoder raises for this image alone.
         """
-        wanted = self._join(image)
+        wanted = self._join(image, prepared)
         try:
             return wanted.done.result()
         finally:
             self._leave(wanted)
 
-    async def aembed(self, image: AdmittedImage) -> Embedding:
+    async def aembed(self, image: AdmittedImage, prepared: Pixels | None = None) -> Embedding:
         """Likewise in a coroutine, which holds no thread.
 
         One that is cancelled leaves the queue at once; nobody else waiting for its image, that is
         not encoded where it was not begun.
         """
-        wanted = self._join(image)
+        wanted = self._join(image, prepared)
         try:
             return await asyncio.wrap_future(wanted.done)
         finally:
             self._leave(wanted)
 
-    def embed_all(self, images: Sequence[AdmittedImage]) -> tuple[FloatArray, FloatArray]:
-        """Encode images in one turn, (n, d) and (n,)."""
-        turn = self._turns.submit(self._encoded, images)
+    def embed_all(
+        self, images: Sequence[AdmittedImage], prepared: Sequence[Pixels] | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Encode images in one turn, (n, d) and (n,).
+
+        Args:
+            images: n of them.
+            prepared: What the encoder made of each, where that was done already.
+        """
+        if prepared is None:
+            turn = self._turns.submit(self._encode_images, images)
+        else:
+            turn = self._turns.submit(self._encoder.encode_prepared, prepared)
         try:
             vectors, norms = turn.result()
         finally:
@@ -105,12 +121,12 @@ class Embeddings(OfProcess):
         with self._lock:
             self._known.clear()
 
-    def _join(self, image: AdmittedImage) -> _Wanted:
+    def _join(self, image: AdmittedImage, prepared: Pixels | None) -> _Wanted:
         key = image.sha256
         with self._lock:
             wanted = self._wanted.get(key)
             if wanted is None:
-                wanted = _Wanted(image)
+                wanted = _Wanted(image, prepared)
                 if known := self._known.get(key):
                     wanted.done.set_result(known)
                     return wanted
@@ -142,12 +158,15 @@ class Embeddings(OfProcess):
             self._encode(taken)
 
     def _encode(self, taken: Sequence[_Wanted]) -> None:
-        images = [one.image for one in taken]
         failed = None
         try:
-            found = list(zip(*self._encoded(images), strict=True))
+            prepared = [
+                self._encoder.prepare(one.image.rgb) if one.prepared is None else one.prepared
+                for one in taken
+            ]
+            found = list(zip(*self._encoder.encode_prepared(prepared), strict=True))
             with self._lock:
-                self._remember(images, found)
+                self._remember([one.image for one in taken], found)
         except BaseException as error:  # no caller of this thread would see it
             failed = error
         if failed and len(taken) > 1:  # whose fault it is fails alone
@@ -163,7 +182,7 @@ class Embeddings(OfProcess):
         for one, embedding in zip(taken, found, strict=True):
             one.done.set_result(embedding)
 
-    def _encoded(self, images: Sequence[AdmittedImage]) -> tuple[FloatArray, FloatArray]:
+    def _encode_images(self, images: Sequence[AdmittedImage]) -> tuple[FloatArray, FloatArray]:
         return self._encoder.encode_images_with_norms([image.rgb for image in images])
 
     def _remember(self, images: Sequence[AdmittedImage], found: Iterable[Embedding]) -> None:

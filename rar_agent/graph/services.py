@@ -10,6 +10,7 @@ import numpy as np
 
 from rar_agent.detection.proposers import Limits, Proposer, load_proposer
 from rar_agent.encoders import Encoder, FloatArray, load_encoder
+from rar_agent.encoders.base import Pixels
 from rar_agent.errors import ImageError, NotFoundError
 from rar_agent.forks import Lock
 from rar_agent.graph.cascade import Cascade, load_cascade
@@ -18,6 +19,7 @@ from rar_agent.graph.pictures import exemplar_images
 from rar_agent.graph.places import Places
 from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy, admit
 from rar_agent.memory import Memory, memory_folder, open_memory
+from rar_agent.memory.drift import recorded, require_recorded
 from rar_agent.memory.format.generation import stamp
 from rar_agent.memory.rankers import server_hash
 from rar_agent.prompts import Live, Prompt, load_prompt
@@ -120,15 +122,19 @@ class Services:
 
         Raises:
             FingerprintMismatchError: What is on disk is another encoder than the memory's.
+            ConfigurationError: It runs in int8, and what that costs is not on record.
         """
         with self._lock:
             if self._encoder is None:
-                encoder = load_encoder(self.memory.manifest.encoder.name, self.settings)
-                self.memory.fingerprint.require(
+                memory = self.memory
+                known = recorded(memory)
+                encoder = load_encoder(memory.manifest.encoder.name, self.settings, known)
+                memory.fingerprint.require(
                     encoder.fingerprint,
-                    f"Memory '{self.memory.name}'",
+                    f"Memory '{memory.name}'",
                     "Restore the weights it was made with, or create the memory again.",
                 )
+                require_recorded(memory, encoder.fingerprint)
                 self._encoder = encoder
             return self._encoder
 
@@ -295,6 +301,17 @@ class Services:
         self.store.put(image)
         return image
 
+    @property
+    def detail(self) -> int:
+        """Pixels of an image's shorter side that the encoder, or the model that ranks, sees.
+
+        Raises:
+            FingerprintMismatchError: What is on disk is another encoder than the memory's.
+            ConfigurationError: The model or its prompt cannot be loaded.
+        """
+        seen = self.encoder.detail
+        return max(seen, self.settings.image_side) if seen and self.ranker.asks else seen
+
     def embed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
         """Embedding of one image, (1, d), and its length before normalisation, (1,).
 
@@ -305,7 +322,8 @@ class Services:
             known = embeddings.known(image)
             if known is None:
                 with part("encode", images=1, device=self.encoder.device):
-                    known = embeddings.embed(image)
+                    prepared = self.encoder.prepare(image.rgb)
+                    known = embeddings.embed(image, prepared)
         return _row(known)
 
     async def aembed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
@@ -317,13 +335,21 @@ class Services:
             known = embeddings.known(image)
             if known is None:
                 with part("encode", images=1, device=self.encoder.device):
-                    known = await embeddings.aembed(image)
+                    prepared = await asyncio.to_thread(self.encoder.prepare, image.rgb)
+                    known = await embeddings.aembed(image, prepared)
         return _row(known)
 
-    def embed_all(self, images: Sequence[AdmittedImage]) -> tuple[FloatArray, FloatArray]:
-        """Encode images in batches, (n, d) and (n,), and remember them for `embed`."""
+    def embed_all(
+        self, images: Sequence[AdmittedImage], prepared: Sequence[Pixels] | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Encode images in batches, (n, d) and (n,), and remember them for `embed`.
+
+        Args:
+            images: n of them.
+            prepared: What the encoder made of each, where that was done already.
+        """
         with part("encode", images=len(images), device=self.encoder.device):
-            return self._embeddings.embed_all(images)
+            return self._embeddings.embed_all(images, prepared)
 
     @property
     def _embeddings(self) -> Embeddings:

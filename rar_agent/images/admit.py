@@ -30,7 +30,7 @@ class AdmittedImage:
 
     Attributes:
         sha256: Hash of the encoded bytes, or of the pixels where there were none.
-        rgb: The first frame, upright, in mode RGB.
+        rgb: The first frame, upright, in mode RGB; smaller where less detail was asked for.
         name: How the caller named it, for people; never base64.
         encoded: Its bytes as they came, where they were asked for.
     """
@@ -42,7 +42,10 @@ class AdmittedImage:
 
 
 def admit(
-    source: ImageSource, policy: Policy | None = None, keep_encoded: bool = False
+    source: ImageSource,
+    policy: Policy | None = None,
+    keep_encoded: bool = False,
+    detail: int = 0,
 ) -> AdmittedImage:
     """Read, check and decode one image.
 
@@ -50,11 +53,12 @@ def admit(
         source: See `ImageSource`.
         policy: Whose word the source is, and the limits; default: the caller's own code.
         keep_encoded: Whether to keep its bytes too, for an `ImageStore` with a place.
+        detail: See `decode`.
 
     Raises:
         ImageError: It may not be read, is over a limit, or is no image of an allowed format.
     """
-    admitted = admit_unknown(source, policy or Policy(), lambda _: False, keep_encoded)
+    admitted = admit_unknown(source, policy or Policy(), lambda _: False, keep_encoded, detail)
     assert isinstance(admitted, AdmittedImage)  # noqa: S101 - nothing is known
     return admitted
 
@@ -64,6 +68,7 @@ def admit_unknown(
     policy: Policy,
     known: Callable[[str], bool],
     keep_encoded: bool = False,
+    detail: int = 0,
 ) -> AdmittedImage | str:
     """Like `admit`, but an image whose bytes are known is not decoded.
 
@@ -72,6 +77,7 @@ def admit_unknown(
         policy: Whose word the source is, and the limits.
         known: Told a sha256, says whether that image is known.
         keep_encoded: Whether to keep its bytes too.
+        detail: See `decode`.
 
     Returns:
         The image, or its sha256 where it is known.
@@ -87,7 +93,7 @@ def admit_unknown(
     sha256 = hashlib.sha256(data).hexdigest()
     if known(sha256):
         return sha256
-    rgb = decode(data, name, policy.limits)
+    rgb = decode(data, name, policy.limits, 0 if policy.whole else detail)
     return AdmittedImage(sha256, rgb, name, data if keep_encoded else None)
 
 

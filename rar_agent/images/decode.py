@@ -26,16 +26,21 @@ MAGIC = (
 )
 """First bytes of those formats."""
 
+REDUCED = 2
+"""How much longer than wanted the sides of a JPEG stay that is decoded at a reduced scale."""
+
 _ORIENTATION = 274  # EXIF tag
 
 
-def decode(data: bytes, name: str, limits: Limits) -> Image.Image:
+def decode(data: bytes, name: str, limits: Limits, detail: int = 0) -> Image.Image:
     """Decode an encoded image.
 
     Args:
         data: The whole file.
         name: For messages.
         limits: Pixels and frames are checked from the header, before decoding.
+        detail: Pixels of the shorter side that are wanted, at least; a JPEG of `REDUCED` times as
+            many or more is decoded at 1/2, 1/4 or 1/8 of its size. 0: all.
 
     Returns:
         First frame, EXIF orientation applied, alpha on white, mode RGB.
@@ -46,6 +51,9 @@ def decode(data: bytes, name: str, limits: Limits) -> Image.Image:
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             _check_header(image, name, limits)
+            if detail and image.format == "JPEG":
+                # each side stays as long; sizes that are not halves of these are not touched
+                image.draft(None, (REDUCED * detail, REDUCED * detail))
             return to_rgb(image)
     except UnidentifiedImageError as error:
         raise ImageError(

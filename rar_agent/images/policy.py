@@ -61,19 +61,21 @@ class Policy:
         roots: Folders whose files a model may name.
         fetching: What may be fetched, by anyone; None: nothing.
         limits: Bounds on bytes, pixels and frames.
+        whole: Whether JPEGs are decoded at full size even where less detail is wanted.
     """
 
     authority: Authority = "caller"
     roots: tuple[Path, ...] = ()
     fetching: FetchPolicy | None = None
     limits: Limits = Limits()
+    whole: bool = False
 
     @classmethod
     def of(cls, settings: Settings, authority: Authority = "caller") -> Policy:
         """The policy that the settings ask for."""
         limits = Limits(settings.max_bytes, settings.max_pixels, settings.max_frames)
         fetching = FetchPolicy() if settings.allow_urls else None
-        return cls(authority, settings.roots, fetching, limits)
+        return cls(authority, settings.roots, fetching, limits, settings.decode_whole)
 
     def open(self, path: Path) -> BinaryIO:
         """Open a file that may be read, to read its bytes.

@@ -100,6 +100,9 @@ class ImageStore:
 
     def _keep(self, image: AdmittedImage) -> None:
         with self._lock:
+            held = self._held.get(image.sha256)
+            if held is not None and held.rgb.width > image.rgb.width:
+                image = held  # who put it wanted more detail, and may still
             self._kept[image.sha256] = self._held[image.sha256] = image
             self._kept.move_to_end(image.sha256)
             pixels = sum(kept.rgb.width * kept.rgb.height for kept in self._kept.values())

@@ -19,7 +19,8 @@ def test_the_network_equals_the_reference_implementation(builtin, photo):
     reference.load_state_dict(read_weights())
     reference.eval()
     images = [admit(photo).rgb, draw("red", 1), draw("blue", 2, 300)]
-    batch = torch.stack([builtin._preprocess(image) for image in images])
+    pixels = torch.from_numpy(np.stack([builtin.prepare(image) for image in images]))
+    batch = (pixels.permute(0, 3, 1, 2) - 127.0) / 128.0
     with torch.inference_mode():
         expected = reference.extract_features(batch).mean(dim=(2, 3)).numpy()
         logits = reference(batch).numpy()
@@ -37,7 +38,7 @@ def test_preprocessing_is_resize_then_centre_crop(builtin, photo):
     )
     left, top = (resized.width - 260) // 2, (resized.height - 260) // 2
     cropped = np.asarray(resized.crop((left, top, left + 260, top + 260)), np.float32)
-    ours = builtin._preprocess(image).numpy().transpose(1, 2, 0) * 128 + 127
+    ours = builtin.prepare(image)
     assert np.abs(ours - cropped).max() <= 1.0
 
 

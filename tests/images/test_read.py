@@ -1,6 +1,10 @@
 """Reading many images in batches."""
 
+import threading
+import time
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,9 +15,15 @@ from rar_agent.types import Failure
 
 SMALL = np.zeros((2, 2, 3), np.uint8)
 
+POLICY = Policy.of(load_settings(), "caller")
+
+
+def kept(image):
+    return image, image.rgb.width * image.rgb.height
+
 
 def batches(items, size):
-    return read_batches(items, Policy.of(load_settings(), "caller"), size, lambda item: item)
+    return read_batches(items, POLICY, size, lambda item: item, kept)
 
 
 @settings(max_examples=20, deadline=None)
@@ -46,6 +56,54 @@ def test_pixels_bound_a_batch(monkeypatch):
 def test_what_was_admitted_is_taken_as_it_is():
     image = admit(SMALL)
     assert list(batches([image], 2)) == [[(image, image)]]
-    policy = Policy.of(load_settings(), "caller")
-    known = read_batches([image], policy, 2, lambda item: item, lambda _, sha256: True)
+    known = read_batches([image], POLICY, 2, lambda item: item, kept, lambda _, sha256: True)
     assert list(known) == [[(image, image.sha256)]]
+
+
+def test_the_next_batch_is_read_while_one_is_used_and_no_more():
+    taken, made = [], []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield SMALL
+
+    def noted(image):
+        made.append(image)
+        return None, 0
+
+    read = read_batches(items(), POLICY, 5, lambda item: item, noted)
+    assert len(next(read)) == 5
+    until = time.monotonic() + 10
+    while len(made) < 9 and time.monotonic() < until:
+        time.sleep(0.005)
+    time.sleep(0.05)  # no more come
+    assert 9 <= len(made) == len(taken) <= 10
+    read.close()
+
+
+def test_what_waits_is_bounded_by_its_pixels(monkeypatch):
+    monkeypatch.setattr("rar_agent.images.read.BATCH_PIXELS", 10)
+    monkeypatch.setattr("rar_agent.images.read.THREADS", 2)
+    made = []
+
+    def noted(image):
+        made.append(image)
+        return kept(image)
+
+    read = read_batches([SMALL] * 60, POLICY, 1, lambda item: item, noted)
+    next(read)
+    time.sleep(0.1)
+    assert len(made) <= 1 + 3 + 2  # taken, 12 pixels, and two that were begun before the last
+    assert len(list(read)) == 59
+
+
+def test_what_making_raises_is_raised_and_no_thread_is_left():
+    before = threading.active_count()
+
+    def refuse(image):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(read_batches([SMALL] * 9, POLICY, 2, lambda item: item, refuse))
+    assert threading.active_count() == before

@@ -10,7 +10,7 @@ from langchain_core.embeddings import Embeddings
 from PIL import Image
 
 from rar_agent.encoders import Encoder, Fingerprint, FloatArray
-from rar_agent.encoders.base import normalize
+from rar_agent.encoders.base import Pixels, normalize
 from rar_agent.errors import InputError, ProviderError, RarError
 from rar_agent.images import ImageSource, Policy, admit
 
@@ -84,11 +84,13 @@ class EmbeddingsEncoder:
 
     Attributes:
         device: Not known here: the embeddings decide.
+        detail: Of images, none.
         text_scale: See `TEXT_SCALE`.
         names_help: False: names are used where they are asked for, and without a photo's caption.
     """
 
     device = "unknown"
+    detail = 0
     text_scale = TEXT_SCALE
     names_help = False
 
@@ -140,10 +142,7 @@ class EmbeddingsEncoder:
         Raises:
             InputError: Always.
         """
-        raise InputError(
-            f"{self.name} embeds texts only; it was given {len(images)} images.",
-            "Use an encoder of images and texts, such as load_encoder('builtin', settings).",
-        )
+        raise self._refused(len(images))
 
     def encode_images_with_norms(
         self, images: Sequence[Image.Image]
@@ -153,7 +152,29 @@ class EmbeddingsEncoder:
         Raises:
             InputError: Always.
         """
-        return self.encode_images(images), np.empty(0, np.float32)
+        raise self._refused(len(images))
+
+    def prepare(self, image: Image.Image) -> Pixels:  # noqa: ARG002 - the protocol's
+        """Refuse.
+
+        Raises:
+            InputError: Always.
+        """
+        raise self._refused(1)
+
+    def encode_prepared(self, images: Sequence[Pixels]) -> tuple[FloatArray, FloatArray]:
+        """Refuse.
+
+        Raises:
+            InputError: Always.
+        """
+        raise self._refused(len(images))
+
+    def _refused(self, images: int) -> InputError:
+        return InputError(
+            f"{self.name} embeds texts only; it was given {images} images.",
+            "Use an encoder of images and texts, such as load_encoder('builtin', settings).",
+        )
 
     @property
     def _model(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from rar_agent.encoders import Encoder, FloatArray
-from rar_agent.encoders.base import normalize
+from rar_agent.encoders.base import Pixels, normalize
 
 Views = Literal["one", "flip", "crops"]
 """The image; it and its mirror image; it and five crops of `CROP` of its sides."""
@@ -19,19 +19,27 @@ CROP = 0.8
 """Share of each side that a crop keeps: the four corners and the centre."""
 
 
-def encode_exemplars(
-    encoder: Encoder, images: Sequence[Image.Image], views: Views = "one"
-) -> FloatArray:
+def views_of(image: Image.Image, views: Views) -> list[Image.Image]:
+    """What of an image is encoded: as many of any image."""
+    if views == "one":
+        return [image]
+    return _flipped(image) if views == "flip" else _crops(image)
+
+
+def encode_exemplars(encoder: Encoder, images: Sequence[Sequence[Pixels]]) -> FloatArray:
     """Vectors of images, each the normalised mean over its views.
+
+    Args:
+        encoder: That prepared the views.
+        images: n of them, each as many prepared views.
 
     Returns:
         (n, d) float32 unit rows.
     """
-    if views == "one":
-        return encoder.encode_images(images)
-    seen = [_flipped(image) if views == "flip" else _crops(image) for image in images]
-    vectors = encoder.encode_images([view for image in seen for view in image])
-    each = len(seen[0]) if seen else 1
+    vectors = encoder.encode_prepared([view for image in images for view in image])[0]
+    each = len(images[0]) if images else 1
+    if each == 1:
+        return vectors
     means = vectors.reshape(len(images), each, -1).mean(axis=1)
     return normalize(np.asarray(means, np.float32))[0]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rar_agent.encoders import Encoder, FloatArray
+from rar_agent.encoders.base import Pixels
 from rar_agent.errors import InputError
 from rar_agent.images import AdmittedImage, ImageSource, Policy, read_batches
 from rar_agent.memory.format.generation import current_generation
@@ -16,7 +17,7 @@ from rar_agent.memory.memory import Memory
 from rar_agent.memory.readers import Reader, Sample
 from rar_agent.memory.taxonomy import refuse_cycle
 from rar_agent.memory.teaching.draft import Draft, Fitting
-from rar_agent.memory.teaching.exemplars import encode_exemplars, thumbnail
+from rar_agent.memory.teaching.exemplars import encode_exemplars, thumbnail, views_of
 from rar_agent.memory.teaching.indexing import with_indexes
 from rar_agent.memory.teaching.known import KnownImages
 from rar_agent.memory.teaching.merge import merge_all
@@ -66,6 +67,15 @@ class Report:
         self.failed += 1
         if len(self.failures) < MOST_RECORDED:
             self.failures.append(failure)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is needed of an image that was read; the image itself is not kept."""
+
+    sha256: str
+    views: list[Pixels]
+    thumbnail: bytes
 
 
 class Learner:
@@ -170,7 +180,13 @@ class Learner:
         self._tell(done, total)
         try:
             for batch in read_batches(
-                self._samples(reader), self._policy, size, _image, self._knows
+                self._samples(reader),
+                self._policy,
+                size,
+                _image,
+                self._seen,
+                self._knows,
+                detail=max(self._encoder.detail, self._draft.thumbnails),
             ):
                 self._learn(batch)
                 done += len(batch)
@@ -226,9 +242,16 @@ class Learner:
     def _knows(self, item: tuple[int, Sample], sha256: str) -> bool:
         return self._known.has(item[0], sha256)
 
-    def _learn(self, batch: list[tuple[tuple[int, Sample], AdmittedImage | Failure | str]]) -> None:
+    def _seen(self, image: AdmittedImage) -> tuple[_Seen, int]:
+        views = views_of(image.rgb, self._draft.encoder.views)
+        side = self._draft.thumbnails
+        prepared = [self._encoder.prepare(view) for view in views]
+        small = thumbnail(image.rgb, side) if side else b""
+        return _Seen(image.sha256, prepared, small), 0
+
+    def _learn(self, batch: list[tuple[tuple[int, Sample], _Seen | Failure | str]]) -> None:
         """Encode those of a batch that are new; failures go to the report."""
-        new: dict[tuple[int, str], tuple[AdmittedImage, str]] = {}
+        new: dict[tuple[int, str], tuple[_Seen, str]] = {}
         for (category, sample), image in batch:
             if isinstance(image, Failure):
                 self._report.fail(image.model_copy(update={"source": sample.source}))
@@ -241,13 +264,10 @@ class Learner:
                 self._known.add(category, image.sha256)
         if not new:
             return
-        vectors = encode_exemplars(
-            self._encoder, [image.rgb for image, _ in new.values()], self._draft.encoder.views
-        )
-        side = self._draft.thumbnails
+        vectors = encode_exemplars(self._encoder, [image.views for image, _ in new.values()])
         entries = [
-            NewEntry(c, sha256, source, thumbnail=thumbnail(image.rgb, side) if side else b"")
-            for (c, sha256), (image, source) in new.items()
+            NewEntry(category, sha256, source, thumbnail=image.thumbnail)
+            for (category, sha256), (image, source) in new.items()
         ]
         # One append: an interruption must not part entries from their vectors.
         self._pending.append((entries, vectors))

@@ -23,7 +23,7 @@ from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.open import open_generation
 from rar_agent.memory.readers import Sample
 from rar_agent.memory.teaching import learn
-from rar_agent.memory.teaching.exemplars import CROP, encode_exemplars, thumbnail
+from rar_agent.memory.teaching.exemplars import CROP, encode_exemplars, thumbnail, views_of
 from rar_agent.memory.teaching.texts import content_of, encode_categories, texts_of
 from rar_agent.types import Category, Failure
 from tests.memory.teaching.tiny import TinyEncoder, picture, png, random_of
@@ -65,11 +65,11 @@ class Stopping(TinyEncoder):
         super().__init__()
         self._left, self._error = after, error
 
-    def encode_images(self, images):
+    def encode_prepared(self, images):
         if self._left == 0:
             raise self._error
         self._left -= 1
-        return super().encode_images(images)
+        return super().encode_prepared(images)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
@@ -105,7 +105,7 @@ def counted_decodes(monkeypatch):
     monkeypatch.setattr(
         module,
         "decode",
-        lambda data, name, limits: decoded.append(name) or decode(data, name, limits),
+        lambda data, name, *how: decoded.append(name) or decode(data, name, *how),
     )
     return decoded
 
@@ -328,16 +328,21 @@ def test_views_are_those_that_they_say():
     def mean(*views):
         return normalize(TinyEncoder().encode_images(views).mean(axis=0, keepdims=True))[0]
 
-    assert encode_exemplars(TinyEncoder(), [image, mirrored], "flip") == pytest.approx(
+    def encoded(images, views):
+        encoder = TinyEncoder()
+        seen = [[encoder.prepare(view) for view in views_of(image, views)] for image in images]
+        return encode_exemplars(encoder, seen)
+
+    assert encoded([image, mirrored], "flip") == pytest.approx(
         np.concatenate([mean(image, mirrored)] * 2), abs=1e-6
     )
     w, h = round(50 * CROP), round(40 * CROP)
     boxes = [(0, 0), (50 - w, 0), (0, 40 - h), (50 - w, 40 - h), ((50 - w) // 2, (40 - h) // 2)]
     crops = [image.crop((x, y, x + w, y + h)) for x, y in boxes]
-    found = encode_exemplars(TinyEncoder(), [image], "crops")
+    found = encoded([image], "crops")
     assert found == pytest.approx(mean(image, *crops), abs=1e-6)
     for views in ("one", "flip", "crops"):
-        assert encode_exemplars(TinyEncoder(), [Image.new("RGB", (1, 1))], views).shape == (1, 16)
+        assert encoded([Image.new("RGB", (1, 1))], views).shape == (1, 16)
 
 
 @pytest.mark.parametrize("side", [0, 4, 64])

@@ -1,6 +1,7 @@
 import hashlib
 import json
 from pathlib import Path
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from rar_agent.errors import (
     NotFoundError,
 )
 from rar_agent.images import admit
+from rar_agent.images.read import THREADS
 from rar_agent.memory import (
     add_to_memory,
     create_memory,
@@ -265,12 +267,12 @@ class Interrupting:
         self._encoder, self._left = encoder, after
         self.encoded = 0
 
-    def encode_images(self, images):
+    def encode_prepared(self, images):
         if self._left == 0:
             raise KeyboardInterrupt
         self._left -= 1
         self.encoded += len(images)
-        return self._encoder.encode_images(images)
+        return self._encoder.encode_prepared(images)
 
     def __getattr__(self, name):
         return getattr(self._encoder, name)
@@ -377,25 +379,22 @@ def test_a_build_that_learnt_nothing_may_begin_again_with_another_encoder(place,
     assert len(taught(place, builtin, discs).memory.categories) == 6
 
 
-def test_large_photos_are_read_few_at_a_time(place, builtin, tmp_path, monkeypatch):
-    from rar_agent.images import read
-
+def test_of_large_photos_few_are_decoded_at_a_time(place, builtin, tmp_path, monkeypatch):
     folder = tmp_path / "large" / "red"
     folder.mkdir(parents=True)
     for i in range(9):
         draw("red", i, 64).save(folder / f"{i}.png")
-    monkeypatch.setattr(read, "BATCH_PIXELS", 3 * 64 * 64)
-    sizes = []
+    seen, most = [], []
 
-    class Counting(Renamed):
-        def encode_images(self, images):
-            sizes.append(len(images))
-            return builtin.encode_images(images)
+    def noted(image, side):
+        seen.append(ref(image))
+        most.append(sum(one() is not None for one in seen))
+        return b""
 
-    assert (
-        create_memory(place, "large", Counting(builtin), read_folder(tmp_path / "large")).added == 9
-    )
-    assert sizes == [3, 3, 3]
+    monkeypatch.setattr(learn_module, "thumbnail", noted)
+    create_memory(place, "large", builtin, read_folder(tmp_path / "large"), thumbnails=8)
+    assert len(most) == 9
+    assert max(most) <= THREADS
 
 
 def test_an_interrupted_addition_gives_its_categories_texts_too(place, builtin, discs, tmp_path):

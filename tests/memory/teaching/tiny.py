@@ -32,6 +32,7 @@ class TinyEncoder:
     dimension = DIMENSION
     device = "cpu"
     text_scale = 20.0
+    detail = SIDE
 
     def __init__(self, names_help=False, weights="tiny"):
         self.names_help = names_help
@@ -43,8 +44,14 @@ class TinyEncoder:
         return self.encode_images_with_norms(images)[0]
 
     def encode_images_with_norms(self, images):
+        return self.encode_prepared([self.prepare(image) for image in images])
+
+    def prepare(self, image):
+        return np.asarray(image.resize((SIDE, SIDE)))
+
+    def encode_prepared(self, images):
         self.images += len(images)
-        small = [np.asarray(image.resize((SIDE, SIDE)), np.float64) for image in images]
+        small = [image.astype(np.float64) for image in images]
         # One by one: a product of matrices may round otherwise than one of a row.
         rows = [(pixels.ravel() / 128 - 1) @ _PROJECTION for pixels in small]
         return normalize(np.array(rows, np.float32).reshape(len(rows), DIMENSION))
