@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+import re
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from rar_agent.errors import ImageError
+from rar_agent.images.bounded import BoundedReader
 from rar_agent.images.policy import Limits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -30,6 +32,9 @@ REDUCED = 2
 """How much longer than wanted the sides of a JPEG stay that is decoded at a reduced scale."""
 
 _ORIENTATION = 274  # EXIF tag
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323  # TIFF tags
+_SCANS, _SEGMENTS = 200, 10_000  # of a JPEG; encoders make some 10 and 100
+_MARKER = re.compile(rb"\xff+([\x02-\xcf\xd8-\xfe])")  # but those that stand alone
 
 
 def decode(data: bytes, name: str, limits: Limits, detail: int = 0) -> Image.Image:
@@ -49,8 +54,9 @@ def decode(data: bytes, name: str, limits: Limits, detail: int = 0) -> Image.Ima
         ImageError: Not an allowed format, over a limit, truncated or damaged.
     """
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
+        with Image.open(BoundedReader(data, name), formats=FORMATS) as image:
             _check_header(image, name, limits)
+            _check_scans(data, name)
             if detail and image.format == "JPEG":
                 # each side stays as long; sizes that are not halves of these are not touched
                 image.draft(None, (REDUCED * detail, REDUCED * detail))
@@ -68,6 +74,10 @@ def decode(data: bytes, name: str, limits: Limits, detail: int = 0) -> Image.Ima
         ) from error
     except ImageError:
         raise
+    except MemoryError as error:
+        raise ImageError(
+            f"'{name}' takes more memory than there is to decode it.", "Scale it down."
+        ) from error
     except Exception as error:  # Pillow's plugins raise whatever their parsers hit
         raise ImageError(
             f"'{name}' is damaged or truncated: {type(error).__name__}: {error}.",
@@ -76,19 +86,40 @@ def decode(data: bytes, name: str, limits: Limits, detail: int = 0) -> Image.Ima
 
 
 def _check_header(image: Image.Image, name: str, limits: Limits) -> None:
-    pixels = image.width * image.height
-    if pixels > limits.max_pixels:
-        raise ImageError(
-            f"'{name}' has {image.width}x{image.height} = {pixels:,} pixels; the limit is "
-            f"{limits.max_pixels:,}.",
-            "Scale it down, or raise RAR_MAX_PIXELS.",
-        )
+    for width, height in (image.size, _tile(image)):
+        if (pixels := width * height) > limits.max_pixels:
+            raise ImageError(
+                f"'{name}' has {width}x{height} = {pixels:,} pixels; the limit is "
+                f"{limits.max_pixels:,}.",
+                "Scale it down, or raise RAR_MAX_PIXELS.",
+            )
     if _has_more_frames(image, limits.max_frames):
         raise ImageError(
             f"'{name}' has more than {limits.max_frames:,} frames.",
             "Save the frame you mean as an image, or raise RAR_MAX_FRAMES.",
         )
     image.seek(0)  # counting frames may have moved
+
+
+def _tile(image: Image.Image) -> tuple[int, int]:
+    """Width and height of a TIFF's tiles, which are decoded whole however small the image is."""
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    return int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_HEIGHT, 0))
+
+
+def _check_scans(data: bytes, name: str) -> None:
+    """Refuse a JPEG of more scans than anybody makes; each may cost a walk over all its pixels."""
+    if not data.startswith(MAGIC[0]) or data.count(b"\xff\xda") <= _SCANS:
+        return
+    at, scans, segments = 2, 0, 0
+    while (marker := _MARKER.search(data, at)) and marker[1] != b"\xd9":
+        scans, segments = scans + (marker[1] == b"\xda"), segments + 1
+        if scans > _SCANS or segments > _SEGMENTS:
+            raise ImageError(
+                f"'{name}' has more than {_SCANS} scans or {_SEGMENTS:,} segments.",
+                "Save it anew as a plain JPEG.",
+            )
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
 
 
 def _has_more_frames(image: Image.Image, limit: int) -> bool:
