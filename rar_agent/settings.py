@@ -187,6 +187,15 @@ class Settings(BaseSettings):
     """Largest image, width times height; Pillow itself refuses over 178,956,970."""
     max_frames: int = Field(default=1_000, ge=1)
     """Most frames of an animation; only the first is used."""
+    decode_whole: bool = False
+    """Whether JPEGs are decoded at full size even where the encoder sees less than half of it."""
+    isolate: bool | Literal["auto"] = "auto"
+    """Whether images are decoded in processes of their own, limited in memory and time; `auto`: by
+    `mcp --http` and the page, where others send them."""
+    isolate_seconds: float = Field(default=30, ge=1, le=3_600)
+    """Seconds that such a process has for an image."""
+    isolate_mb: int = Field(default=3_000, ge=500)
+    """Megabytes of address space that such a process has; not kept to by macOS."""
 
     trace_images: bool = False
     """Whether what a model was asked is traced with its images, by LangSmith for one."""
@@ -205,6 +214,11 @@ class Settings(BaseSettings):
         """The prompt that is used for a box."""
         usual = "rank-crop@1" if self.ranker == "listwise" else self.ranking_prompt
         return self.crop_prompt or usual
+
+    @property
+    def for_others(self) -> Settings:
+        """The same, where others send images: `auto` isolates."""
+        return self.model_copy(update={"isolate": True}) if self.isolate == "auto" else self
 
     @field_validator("roots", mode="before")
     @classmethod

@@ -156,7 +156,7 @@ def read_image(source: Source, handle: str, policy: Policy, store: ImageStore) -
     Raises:
         ImageError: It has no bytes here, or is over a limit.
     """
-    own = Policy(limits=policy.limits)  # for the user's data, not a string that a model chose
+    own = policy.of_bytes  # for the user's data, not a string that a model chose
     data, url = source.get("base64"), source.get("url", "")
     try:
         if sha256 := source.get("sha256"):

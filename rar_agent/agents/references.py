@@ -128,7 +128,7 @@ def _keep(block: Mapping[str, Any], settings: Settings) -> Source:
     data = f"data:;base64,{block['base64']}" if "base64" in block else url
     if not data.startswith("data:"):
         return {key: block[key] for key in ("url", "file_id") if key in block}
-    policy = Policy(limits=Policy.of(settings).limits)
+    policy = Policy.of(settings).of_bytes
     try:
         return {"sha256": image_store(settings).put(admit(data, policy, keep_encoded=True))}
     except ImageError as error:

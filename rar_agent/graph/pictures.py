@@ -10,7 +10,7 @@ from PIL import Image
 
 from rar_agent.errors import ImageError
 from rar_agent.images import Policy, admit
-from rar_agent.images.decode import decode
+from rar_agent.images.isolated import decode_under
 from rar_agent.memory import Memory
 from rar_agent.types import Exemplar
 
@@ -32,7 +32,7 @@ def exemplar_images(
     def kept(exemplar: Exemplar) -> Image.Image | None:
         thumbnail = memory.thumbnail(exemplar.entry)
         try:
-            return decode(thumbnail, exemplar.source, policy.limits) if thumbnail else None
+            return decode_under(thumbnail, exemplar.source, policy) if thumbnail else None
         except ImageError:
             return None
 

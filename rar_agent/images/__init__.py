@@ -1,7 +1,7 @@
 """Admission of untrusted images, and the store that handles are looked up in."""
 
 from rar_agent.images.admit import AdmittedImage, ImageSource, admit, source_name
-from rar_agent.images.policy import Authority, FetchPolicy, Limits, Policy
+from rar_agent.images.policy import Authority, FetchPolicy, Isolation, Limits, Policy
 from rar_agent.images.read import read_batches
 from rar_agent.images.shrink import MAX_SIDE, MIME_TYPE, Picture, to_picture
 from rar_agent.images.store import ImageStore
@@ -14,6 +14,7 @@ __all__ = [
     "FetchPolicy",
     "ImageSource",
     "ImageStore",
+    "Isolation",
     "Limits",
     "Picture",
     "Policy",

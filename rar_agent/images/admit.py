@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from rar_agent.errors import ImageError
-from rar_agent.images.decode import MAGIC, decode, to_rgb
+from rar_agent.images.decode import MAGIC, to_rgb
+from rar_agent.images.isolated import decode_under
 from rar_agent.images.policy import Policy, printable
 
 ImageSource = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
@@ -93,7 +94,7 @@ def admit_unknown(
     sha256 = hashlib.sha256(data).hexdigest()
     if known(sha256):
         return sha256
-    rgb = decode(data, name, policy.limits, 0 if policy.whole else detail)
+    rgb = decode_under(data, name, policy, detail)
     return AdmittedImage(sha256, rgb, name, data if keep_encoded else None)
 
 
@@ -133,7 +134,7 @@ def _from_pixels(source: Image.Image | np.ndarray, name: str, policy: Policy) ->
         )
     try:
         rgb = to_rgb(image)
-    except (OSError, ValueError, SyntaxError, ArithmeticError) as error:  # a lazily opened file
+    except Exception as error:  # of a lazily opened file: whatever Pillow's parsers hit
         raise ImageError(f"'{name}' cannot be decoded: {error}.", "Check the file.") from error
     digest = hashlib.sha256(f"RGB{rgb.size}".encode() + rgb.tobytes()).hexdigest()
     return AdmittedImage(digest, rgb, name)

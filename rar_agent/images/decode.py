@@ -142,7 +142,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
-        image = Image.fromarray(_own_range(np.asarray(image, dtype=np.float64)))
+        image = Image.fromarray(_own_range(np.asarray(image)))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
@@ -151,10 +151,19 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _own_range(values: np.ndarray) -> np.ndarray:
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
+    """Numbers scaled to 0 to 255, some rows at a time: they take 8 bytes each."""
+    rows = [slice(top, top + 256) for top in range(0, len(values), 256)]
+    low = min(float(_finite(values[part]).min()) for part in rows)
+    high = max(float(_finite(values[part]).max()) for part in rows)
     scale = 255.0 / (high - low) if high > low else 0.0
-    return ((values - low) * scale).round().astype(np.uint8)
+    scaled = np.empty(values.shape, np.uint8)
+    for part in rows:
+        scaled[part] = ((_finite(values[part]) - low) * scale).round()
+    return scaled
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(values.astype(np.float64), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _upright(image: Image.Image) -> Image.Image:

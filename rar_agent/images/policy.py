@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -53,6 +53,19 @@ class FetchPolicy:
 
 
 @dataclass(frozen=True)
+class Isolation:
+    """Bounds on the process that decodes an image for this one.
+
+    Attributes:
+        seconds: Of processor time, and by the clock.
+        megabytes: Of its address space.
+    """
+
+    seconds: float = 30.0
+    megabytes: int = 3_000
+
+
+@dataclass(frozen=True)
 class Policy:
     """What a source may name.
 
@@ -62,6 +75,7 @@ class Policy:
         fetching: What may be fetched, by anyone; None: nothing.
         limits: Bounds on bytes, pixels and frames.
         whole: Whether JPEGs are decoded at full size even where less detail is wanted.
+        isolation: Bounds on the process that decodes; None: it is this one.
     """
 
     authority: Authority = "caller"
@@ -69,13 +83,25 @@ class Policy:
     fetching: FetchPolicy | None = None
     limits: Limits = Limits()
     whole: bool = False
+    isolation: Isolation | None = None
 
     @classmethod
     def of(cls, settings: Settings, authority: Authority = "caller") -> Policy:
         """The policy that the settings ask for."""
         limits = Limits(settings.max_bytes, settings.max_pixels, settings.max_frames)
         fetching = FetchPolicy() if settings.allow_urls else None
-        return cls(authority, settings.roots, fetching, limits, settings.decode_whole)
+        isolation = (
+            Isolation(settings.isolate_seconds, settings.isolate_mb)
+            if settings.isolate is True
+            else None
+        )
+        whole = settings.decode_whole
+        return cls(authority, settings.roots, fetching, limits, whole, isolation)
+
+    @property
+    def of_bytes(self) -> Policy:
+        """The same for an image's own bytes, which give no right to read anything else."""
+        return replace(self, authority="caller", roots=(), fetching=None)
 
     def open(self, path: Path) -> BinaryIO:
         """Open a file that may be read, to read its bytes.

@@ -98,7 +98,7 @@ class Desk:
     """
 
     def __init__(self, settings: Settings, uploads: Path) -> None:
-        self.settings = settings
+        self.settings = settings.for_others
         self._uploads = uploads.resolve()
         self._store = ImageStore()
         self._recognizers: OrderedDict[tuple[str, bool, str], Recognizer] = OrderedDict()

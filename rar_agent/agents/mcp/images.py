@@ -85,7 +85,7 @@ def admit_given(
         )
     if data:
         uri = data if data.startswith("data:") else f"data:;base64,{data}"
-        return replace(admit(uri, Policy(limits=policy.limits)), name="data")
+        return replace(admit(uri, policy.of_bytes), name="data")
     if image.startswith("data:") or len(image) > _LONGEST_NAME:
         raise ImageError(
             f"image is no path or URL, but {len(image):,} characters of something else.",

@@ -51,7 +51,7 @@ def build_server(
     server: Server[dict[str, Any], Any] = Server(
         "rar-agent", rar_agent.__version__, instructions=_INSTRUCTIONS
     )
-    tools = Tools(settings, remote, teach)
+    tools = Tools(settings.for_others if remote else settings, remote, teach)
 
     async def list_tools(_: ListToolsRequest) -> ServerResult:
         return ServerResult(ListToolsResult(tools=await _told(tools, tools.listed())))
