@@ -19,7 +19,8 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -73,44 +74,64 @@ class _TooLong(BaseException):
     """Raised in the worker by the clock."""
 
 
-def run(seeds: Iterable[int], totals: Totals) -> None:
-    """Run mutations in worker processes, one after another."""
-    waiting = list(seeds)
-    context = get_context("fork")
-    with tempfile.TemporaryDirectory(prefix="mutated", dir=_fast()) as folder:
-        place = Path(folder)
-        os.environ["XDG_STATE_HOME"] = str(place / "state")
-        known = _made(place)
-        while waiting:
-            here, there = context.Pipe(duplex=False)
-            worker = context.Process(target=_work, args=(place, known, waiting, there))
-            worker.start()
-            there.close()
-            done = _listen(here, waiting, totals)
-            if done < len(waiting):  # it crashed, or hung where no clock reaches
-                worker.kill()
-                worker.join()
-                told = _told(place, waiting[done], f"crash: exit {worker.exitcode}")
-                totals.add(waiting[done], told)
-                done += 1
-            worker.join()
-            waiting = waiting[done:]
+@dataclass(frozen=True)
+class Made:
+    """The memories as they were made.
+
+    Attributes:
+        place: A folder with all of them in `whole`; the changed one comes into `home`.
+        known: What each of them answers.
+    """
+
+    place: Path
+    known: dict[str, Any]
 
 
-def _fast() -> str | None:
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
-
-
-def _made(place: Path) -> dict[str, Any]:
+@contextmanager
+def made() -> Iterator[Made]:
+    """Make the memories in a folder of their own, with a state folder for what is trusted."""
     from fuzz.memories_made import EXPORTED, MADE, make
     from fuzz.memories_outcome import answers
     from rar_agent.memory import open_memory
     from rar_agent.memory.exchange.importing import import_memory
 
-    make(place / "whole")
-    known = {name: answers(open_memory(place / "whole", name)) for name in MADE}
-    imported = import_memory(place / "made", "imported", place / "whole" / EXPORTED)
-    return known | {EXPORTED: answers(imported)}
+    before = os.environ.get("XDG_STATE_HOME")
+    with tempfile.TemporaryDirectory(prefix="mutated", dir=_fast()) as folder:
+        place = Path(folder)
+        os.environ["XDG_STATE_HOME"] = str(place / "state")
+        try:
+            make(place / "whole")
+            known = {name: answers(open_memory(place / "whole", name)) for name in MADE}
+            imported = import_memory(place / "made", "imported", place / "whole" / EXPORTED)
+            yield Made(place, known | {EXPORTED: answers(imported)})
+        finally:
+            del os.environ["XDG_STATE_HOME"]
+            if before is not None:
+                os.environ["XDG_STATE_HOME"] = before
+
+
+def run(those: Made, seeds: Iterable[int], totals: Totals) -> None:
+    """Run mutations in worker processes, one after another."""
+    waiting = list(seeds)
+    context = get_context("fork")
+    while waiting:
+        here, there = context.Pipe(duplex=False)
+        worker = context.Process(target=_work, args=(those, waiting, there))
+        worker.start()
+        there.close()
+        done = _listen(here, waiting, totals)
+        if done < len(waiting):  # it crashed, or hung where no clock reaches
+            worker.kill()
+            worker.join()
+            totals.add(waiting[done], _told(those, waiting[done], f"exit {worker.exitcode}"))
+            done += 1
+        worker.join()
+        waiting = waiting[done:]
+
+
+def _fast() -> str | None:
+    shared = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
+    return str(shared) if shared.is_dir() else None
 
 
 def _listen(pipe: Connection, seeds: list[int], totals: Totals) -> int:
@@ -126,34 +147,34 @@ def _listen(pipe: Connection, seeds: list[int], totals: Totals) -> int:
     return done
 
 
-def _work(place: Path, known: dict[str, Any], seeds: list[int], pipe: Connection) -> None:
+def _work(those: Made, seeds: list[int], pipe: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_addresses() + _ROOM,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGALRM, _ring)
     sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123
     os.dup2(sys.stdin.fileno(), 0)
     for seed in seeds:
-        pipe.send(one(place, known, seed))
+        pipe.send(one(those, seed))
 
 
 def _ring(_signal: int, _frame: FrameType | None) -> None:
     raise _TooLong
 
 
-def one(place: Path, known: dict[str, Any], seed: int) -> dict[str, Any]:
+def one(those: Made, seed: int) -> dict[str, Any]:
     """Run one mutation here and tell how it went."""
     from fuzz.memories_mutations import mutate
-    from fuzz.memories_outcome import Finding, outcome
+    from fuzz.memories_outcome import FindingError, outcome
 
-    home = place / "home"
-    mutation = mutate(place / "whole", home, seed)
+    home = those.place / "home"
+    mutation = mutate(those.place / "whole", home, seed)
     begun, before = time.perf_counter(), _peak(reset=True)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)
-            said, why = outcome(home, mutation, known), ""
-    except Finding as error:
+            warnings.simplefilter("ignore", RuntimeWarning)
+            said, why = outcome(home, mutation, those.known), ""
+    except FindingError as error:
         said, why = "finding", str(error)
     except _TooLong:
         said, why = "finding", f"longer than {SECONDS} s"
@@ -175,10 +196,14 @@ def one(place: Path, known: dict[str, Any], seed: int) -> dict[str, Any]:
     }
 
 
-def _told(place: Path, seed: int, why: str) -> dict[str, Any]:
+def _told(those: Made, seed: int, why: str) -> dict[str, Any]:
     from fuzz.memories_mutations import mutate
 
-    return {**asdict(mutate(place / "whole", place / "home", seed)), "outcome": "finding", "why": why}
+    return {
+        **asdict(mutate(those.place / "whole", those.place / "home", seed)),
+        "outcome": "finding",
+        "why": why,
+    }
 
 
 def _peak(reset: bool = False) -> int:
@@ -215,21 +240,25 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1_000, help="mutations in all runs together")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first")
     parser.add_argument("--state", type=Path, default=Path("mutations.json"))
     parser.add_argument("--seed", type=int, help="repeat this one")
     args = parser.parse_args()
-    if args.seed is not None:
-        totals = Totals()
-        run([args.seed], totals)
-        print(json.dumps(asdict(totals), indent=1))  # noqa: T201
-        return
-    totals = load(args.state)
-    while totals.next_seed < args.count:
-        end, begun = min(totals.next_seed + _ROUND, args.count), time.perf_counter()
-        run(range(totals.next_seed, end), totals)
-        totals.next_seed, totals.seconds = end, totals.seconds + time.perf_counter() - begun
-        save(args.state, totals)
-        print(end, totals.outcomes, f"{end / totals.seconds:.0f}/s", flush=True)  # noqa: T201
+    with made() as those:
+        if args.seed is not None:
+            totals = Totals()
+            run(those, [args.seed], totals)
+            print(json.dumps(asdict(totals), indent=1))  # noqa: T201
+            return
+        totals, last = load(args.state), args.first + args.count
+        totals.next_seed = max(totals.next_seed, args.first)
+        while totals.next_seed < last:
+            end, begun = min(totals.next_seed + _ROUND, last), time.perf_counter()
+            run(those, range(totals.next_seed, end), totals)
+            totals.next_seed, totals.seconds = end, totals.seconds + time.perf_counter() - begun
+            save(args.state, totals)
+            rate = sum(totals.outcomes.values()) / totals.seconds
+            print(end, totals.outcomes, f"{rate:.0f}/s", flush=True)  # noqa: T201
     sys.exit(1 if totals.findings else 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+import warnings
 import zipfile
 from typing import Any
 
@@ -15,6 +16,10 @@ from rar_agent.memory.format.manifest import CATEGORY, ENTRY
 
 _INTEGERS = (0, 1, -1, 7, 2**31 - 1, 2**31, -(2**31), 2**40, 2**62, 2**63 - 1, -(2**63))
 _FLOATS = (0.0, -1.0, 2.0, 1e-40, 1e6, 1e20, 3e38, -3e38, np.inf, -np.inf, np.nan)
+_WAYS = (
+    *("value", "value", "all", "shape", "type", "missing", "more", "header", "compressed"),
+    *("object", "order", "empty", "member", "twice", "larger"),
+)
 _TABLES: dict[str, Any] = {
     "entries": ENTRY,
     "categories": CATEGORY,
@@ -35,7 +40,9 @@ def mutated(kind: str, content: bytes, draw: random.Random) -> tuple[bytes, str]
 
 def damaged(content: bytes, draw: random.Random) -> tuple[bytes, str]:
     """Bytes as a disk, a transfer or chance would leave them."""
-    way = draw.choice(["flip", "flip", "flips", "cut", "longer", "zeros", "empty", "noise", "moved"])
+    way = draw.choice(
+        ["flip", "flip", "flips", "cut", "longer", "zeros", "empty", "noise", "moved"]
+    )
     data = bytearray(content)
     place = draw.randrange(max(1, len(data)))
     if way == "flip" and data:
@@ -93,10 +100,7 @@ def _npz(content: bytes, draw: random.Random) -> tuple[bytes, str]:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays: dict[str, Any] = {name: file[name] for name in file.files}
     name = draw.choice([*arrays])
-    way = draw.choice(
-        ["value", "value", "all", "shape", "type", "missing", "more", "header", "compressed"]
-        + ["object", "order", "empty", "member", "twice", "larger"]
-    )
+    way = draw.choice(_WAYS)
     said, array = f"{name} {way}", arrays[name]
     if way in ("value", "all") and array.size:
         flat = array.astype(array.dtype if array.dtype.kind in "if" else np.float64).ravel()
@@ -139,8 +143,6 @@ def _written(arrays: dict[str, Any], name: str, way: str, draw: random.Random) -
                 data = draw.choice([b"", b"\x93NUMPY", b"no array", draw.randbytes(200)])
             file.writestr(f"{key}.npy", data)
             if key == name and way == "twice":
-                import warnings
-
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     file.writestr(f"{key}.npy", data)

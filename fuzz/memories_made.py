@@ -46,8 +46,8 @@ def make(home: Path) -> None:
 
 
 def queries() -> NDArray[np.float32]:
-    """(4, d) unit rows that the memories are asked."""
-    return np.concatenate([_near(0, 1, 99), _near(3, 1, 99), _near(5, 1, 99), _drawn(7, 1)])
+    """(2, d) unit rows that the memories are asked."""
+    return np.concatenate([_near(3, 1, 99), _drawn(99, 1)])
 
 
 def _taught(folder: Path) -> None:
@@ -56,11 +56,11 @@ def _taught(folder: Path) -> None:
     for number in range(9):
         draft.put(Category(name=f"c{number}", parent=("birds", "", "all")[number % 3]))
     draft.put(Category(name="birds", parent="all", metadata={"rank": ["order", 4, None]}))
-    _put(draft, "image", {number: _near(number, 13) for number in range(8)}, thumbnails=True)
+    _put(draft, "image", {number: _near(number, 5) for number in range(8)}, thumbnails=True)
     _put(draft, "text", {number: _near(number, 1, 50) for number in range(9)})
     draft.commit("ready")
     draft = Draft.after(open_memory(folder.parents[1], folder.name))
-    draft.remove([1, 17])
+    draft.remove([1, 7])
     draft.put(Category(name="c0", description="said later", parent="birds"), 0)
     draft.rankers = (_ranker(),)
     draft.commit("ready", "always")
@@ -103,8 +103,8 @@ def _indexed(folder: Path) -> None:
     draft = _begun(folder)
     for number in range(8):
         draft.put(Category(name=f"c{number}"))
-    _put(draft, "image", {number: _near(number, 40) for number in range(8)})
-    rows = np.concatenate([_near(number, 40) for number in range(8)])
+    _put(draft, "image", {number: _near(number, 14) for number in range(8)})
+    rows = np.concatenate([_near(number, 14) for number in range(8)])
     spec = IndexSpec("hnsw", len(rows), DIMENSION, links=4, construction=16, effort=16)
     build_index(rows, spec, folder / DATA / "draft.tmp")
     file = adopt_file(folder, folder / DATA / "draft.tmp", "faiss")

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from rar_agent.memory.format.files import DATA, write_file
 from rar_agent.memory.format.manifest import CATEGORY
 
 _OBJECTS = ("link", "link out", "link to a device", "pipe", "folder", "missing")
+_WHAT = ("manifest", "manifest", "file", "file", "file", "CURRENT", "object", "other")
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,33 @@ def mutate(whole: Path, home: Path, seed: int) -> Mutation:
     name = draw.choice([*MADE, "taught", "indexed", EXPORTED])
     shutil.rmtree(home, ignore_errors=True)
     if name == EXPORTED:
-        shutil.copytree(whole / EXPORTED, home / EXPORTED)
+        _copy(whole / EXPORTED, home / EXPORTED)
         return _exported(home / EXPORTED, draw, forged)
     place = home / "memories" / name
-    shutil.copytree(whole / "memories" / name, place)
+    _copy(whole / "memories" / name, place)
     return _memory(place, whole, draw, forged)
+
+
+def _copy(folder: Path, place: Path) -> None:
+    for part, content in _contents(folder).items():
+        path = place / part
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+@cache
+def _contents(folder: Path) -> dict[Path, bytes]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files}
 
 
 def _memory(place: Path, whole: Path, draw: random.Random, forged: bool) -> Mutation:
     current = json.loads((place / "CURRENT").read_bytes())
     manifest = place / "generations" / f"{current['generation']:06d}.json"
     content = manifest.read_bytes()
-    what = draw.choice(["manifest", "manifest", "file", "file", "file", "CURRENT", "object", "other"])
+    what = draw.choice(
+        ["manifest", "manifest", "file", "file", "file", "CURRENT", "object", "other"]
+    )
     if what == "CURRENT":
         path = place / "CURRENT"
         way = memories_json.mutated if forged else memories_arrays.damaged
@@ -76,12 +93,13 @@ def _memory(place: Path, whole: Path, draw: random.Random, forged: bool) -> Muta
             before, changed = changed, b""
             try:
                 changed, more = memories_json.mutated(before, draw)
-            except ValueError:  # the first made it no JSON any more
+            except (ValueError, RecursionError):  # the first made it no JSON any more
                 changed, more = memories_arrays.damaged(before, draw)
             said = f"{said}, {more}".strip(", ")
         _write_manifest(place, manifest, changed, forged)
         # What a manifest says may be seen to be wrong where a file is not as it says.
-        return Mutation(place.name, "manifest", forged, said, ("anifest", ".json", str(place)))
+        names = ("anifest", ".json", str(place), "format version", "is empty")
+        return Mutation(place.name, "manifest", forged, said, names)
     files = sorted((place / DATA).iterdir())
     path = draw.choice([file for file in files if file.name.encode() in content])
     kind = path.suffix[1:]

@@ -23,7 +23,7 @@ _NORMS = np.ones(len(_ASKED), np.float32)
 _ROUNDING = 1e-6
 
 
-class Finding(Exception):
+class FindingError(Exception):
     """A changed memory that was neither refused by name nor right."""
 
 
@@ -40,7 +40,7 @@ def outcome(home: Path, mutation: Mutation, known: dict[str, Any]) -> str:
         now say.
 
     Raises:
-        Finding: It was none of these.
+        FindingError: It was none of these.
     """
     try:
         if mutation.memory == EXPORTED:
@@ -54,25 +54,25 @@ def outcome(home: Path, mutation: Mutation, known: dict[str, Any]) -> str:
         return _refused(mutation, error)
     if wrong:
         if not any(name in line for line in wrong for name in mutation.names):
-            raise Finding(f"verify names another file: {wrong[0][-300:]}")
+            raise FindingError(f"verify names another file: {wrong[0][-300:]}")
         return "refused by verify"
     if found == known[mutation.memory]:
         return "the same"
     if not mutation.forged:
-        raise Finding("other answers, and verify says nothing")
+        raise FindingError("other answers, and verify says nothing")
     return "right"
 
 
 def _refused(mutation: Mutation, error: RarError) -> str:
     said = str(error)
     if not error.fix:
-        raise Finding(f"no advice: {said[:300]}")
+        raise FindingError(f"no advice: {said[:300]}")
     if len(said) > 3_000:
-        raise Finding(f"{len(said)} characters: {said[:300]}")
+        raise FindingError(f"{len(said)} characters: {said[:300]}")
     if any(ord(c) < 32 and c != "\n" for c in said):
-        raise Finding(f"control characters: {said[:300]!r}")
+        raise FindingError(f"control characters: {said[:300]!r}")
     if not any(name in said for name in mutation.names):
-        raise Finding(f"names no file: {type(error).__name__}: {said[:300]}")
+        raise FindingError(f"names no file: {type(error).__name__}: {said[:300]}")
     return "refused"
 
 
@@ -80,7 +80,7 @@ def answers(memory: Memory) -> Any:  # noqa: ANN401
     """All that a memory says, after checking that it makes sense."""
     names = [category.name for category in memory.categories]
     if len(set(names)) != len(names):
-        raise Finding("two categories of a name")
+        raise FindingError("two categories of a name")
     results = [
         memory.search(_ASKED, _NORMS, 3, 3, "fitted"),
         memory.search(_ASKED, _NORMS, len(names) + 1, 1, "knn"),
@@ -107,7 +107,7 @@ def answers(memory: Memory) -> Any:  # noqa: ANN401
     pictures = [memory.thumbnail(entry.id) for those, _, _ in listed for entry in those]
     ids = [entry.id for those, _, _ in listed for entry in those]
     if len(set(ids)) != len(ids):
-        raise Finding("two entries of an id")
+        raise FindingError("two entries of an id")
     words = [
         memory.describe_method(),
         memory.probability_means(),
@@ -123,23 +123,23 @@ def answers(memory: Memory) -> Any:  # noqa: ANN401
 def _check(result: SearchResult, names: Sequence[str], count: int) -> None:
     found = [candidate.category.name for candidate in result.candidates]
     if not found:
-        raise Finding("no candidates")
+        raise FindingError("no candidates")
     if len(set(found)) != len(found) or not set(found) <= set(names) or len(found) > count:
-        raise Finding(f"candidates {found}")
+        raise FindingError(f"candidates {found}")
     shares = [candidate.probability for candidate in result.candidates]
     if not all(0 <= share <= 1 for share in shares) or sum(shares) > 1 + _ROUNDING:
-        raise Finding(f"probabilities {shares}")
+        raise FindingError(f"probabilities {shares}")
     if sorted(shares, reverse=True) != shares:
-        raise Finding(f"probabilities {shares} do not fall")
+        raise FindingError(f"probabilities {shares} do not fall")
     for candidate in result.candidates:
         near = [exemplar.similarity for exemplar in candidate.exemplars]
         if not all(abs(cosine) <= 1.001 for cosine in near):
-            raise Finding(f"similarities {near}")
+            raise FindingError(f"similarities {near}")
         if len({exemplar.entry for exemplar in candidate.exemplars}) != len(near):
-            raise Finding("an exemplar twice")
+            raise FindingError("an exemplar twice")
     if not all(0 <= branch.probability <= 1 for branch in result.branches):
-        raise Finding("probabilities of branches")
+        raise FindingError("probabilities of branches")
     if result.familiarity is not None and not 0 < result.familiarity <= 1:
-        raise Finding(f"familiarity {result.familiarity}")
+        raise FindingError(f"familiarity {result.familiarity}")
     if any(math.isnan(candidate.score) for candidate in result.candidates):
-        raise Finding("scores")
+        raise FindingError("scores")

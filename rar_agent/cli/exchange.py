@@ -52,9 +52,7 @@ def import_(
 
 def import_rar(
     name: Name,
-    index: Annotated[
-        Path, typer.Option(help="The .index file. FAISS parses it, so trust where it is from.")
-    ],
+    index: Annotated[Path, typer.Option(help="The .index file, an IndexHNSWFlat.")],
     labels: Annotated[Path, typer.Option(help="The .txt file: a path and a class number a line.")],
     encoder: Annotated[
         str | None,

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rar_agent.encoders import FloatArray
-from rar_agent.errors import DamagedDataError
 from rar_agent.memory.format.categories import Categories
 from rar_agent.memory.format.manifest import ENTRY, MODALITIES
 from rar_agent.memory.format.segment import OpenSegment
 from rar_agent.types import Modality
+
+_SPARSE = 64  # so many times as many ids as there are things of an id are too many to mark each
 
 
 class Entries:
@@ -51,6 +52,9 @@ class Entries:
     def known(self) -> NDArray[np.bool_]:
         """(c,) whether each category has a live entry; those without are branches."""
         numbers = self._categories.ids
+        if int(numbers.max(initial=0)) > _SPARSE * (len(numbers) + len(self)) + _SPARSE:
+            parts = [segment.entries["category"] for segment in self.segments]
+            return np.isin(numbers, np.concatenate(parts)[self.live] if parts else [])
         found = np.zeros(1 + int(numbers.max(initial=0)), bool)
         for segment in self.segments:  # by id: positions of all rows would take ten times as long
             ids = segment.entries["category"]
@@ -74,21 +78,37 @@ class Entries:
         """(rows,) position of each row's category; -1 where the entry was removed.
 
         Raises:
-            DamagedDataError: An entry names a category that is not there.
+            DamagedDataError: An entry names a category that is not there, or two have an id.
         """
+        self._check_ids()
         parts = [segment.entries["category"] for segment in self.segments]
         ids = np.concatenate([np.empty(0, np.int32), *parts])
         columns = self._categories.columns(ids).astype(np.int32)
         dead = np.zeros(len(columns), bool)
         if len(self.removed):
             dead = np.isin(self._all_ids, self.removed)
-        if (columns[~dead] < 0).any() or int(dead.sum()) != len(self.removed):
-            raise DamagedDataError(
-                "The memory's entries name categories that it does not have.",
-                "Run rar-agent memory verify with its name; it says which file.",
-            )
+        lost = np.flatnonzero((columns < 0) & ~dead)
+        if len(lost):
+            segment, row = self._place(int(lost[0]))
+            number = int(segment.entries[row]["category"])
+            raise segment.damaged("entries", f"there is no category of id {number}")
         columns[dead] = -1
         return columns
+
+    def _check_ids(self) -> None:
+        """Check that ids are where the manifest has them, and in no place twice."""
+        for segment in self.segments:
+            ids = segment.entries["id"]
+            found, said = (ids.min(), ids.max()), (segment.ref.first_id, segment.ref.last_id)
+            if found != said:
+                why = f"ids are {found[0]} to {found[1]}, not {said[0]} to {said[1]}"
+                raise segment.damaged("entries", why)
+        ids = self._all_ids
+        if (np.diff(ids) <= 0).any() and not _distinct(ids):
+            again = np.flatnonzero(np.diff(np.sort(ids)) == 0)[0]
+            number = int(np.sort(ids)[again])
+            last = next(s for s in reversed(self.segments) if number in s.entries["id"])
+            raise last.damaged("entries", f"the id {number} is there twice")
 
     @cached_property
     def _all_ids(self) -> NDArray[np.int64]:
@@ -175,3 +195,13 @@ class Entries:
     def _place(self, row: int) -> tuple[OpenSegment, int]:
         i = int(np.searchsorted(self.offsets, row, side="right")) - 1
         return self.segments[i], row - int(self.offsets[i])
+
+
+def _distinct(ids: NDArray[np.int64]) -> bool:
+    """Whether no id is there twice."""
+    first, span = int(ids.min()), int(ids.max()) - int(ids.min()) + 1
+    if span > _SPARSE * len(ids):
+        return len(np.unique(ids)) == len(ids)
+    seen = np.zeros(span, bool)  # a sort of a million takes ten times as long
+    seen[ids - first] = True
+    return int(seen.sum()) == len(ids)

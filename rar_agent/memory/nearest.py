@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rar_agent.encoders import FloatArray
-from rar_agent.errors import DamagedDataError
+from rar_agent.errors import DamagedDataError, InputError
 from rar_agent.forks import Lock
 from rar_agent.memory.entries import Entries
 from rar_agent.memory.format.files import DATA
+from rar_agent.memory.format.manifest import IndexRef
 from rar_agent.memory.index.approximate import ApproximateIndex
 from rar_agent.memory.index.exact import nearest_exact, shortlist_exact
 from rar_agent.memory.index.read import open_index
@@ -106,18 +107,20 @@ class Nearest:
             if i not in self._indexes:
                 self._indexes[i] = None
                 path = self._folder / DATA / ref.index.file.name
-                trusted = Trust().may_parse(path, ref.index.file.sha256)
-                if trusted:
-                    vectors = self._entries.segments[i].vectors
-                    spec = IndexSpec(
-                        ref.index.kind, ref.count, vectors.shape[1], **ref.index.parameters
-                    )
-                    with suppress(DamagedDataError):  # exact search needs none
-                        self._indexes[i] = open_index(path, spec, vectors)
+                with Trust().opened(path, ref.index.file.sha256) as trusted:
+                    if trusted is not None:
+                        self._indexes[i] = self._open(trusted, i, ref.index)
                 if self._indexes[i] is None:
-                    why = "damaged" if trusted else "not built on this machine"
+                    why = "damaged" if trusted is not None else "not built on this machine"
                     _log.info("an index is not used, search is exact", file=path, reason=why)
             return self._indexes[i]
+
+    def _open(self, path: Path, i: int, ref: IndexRef) -> ApproximateIndex | None:
+        vectors = self._entries.segments[i].vectors
+        with suppress(DamagedDataError, InputError):  # exact search needs none
+            spec = IndexSpec(ref.kind, len(vectors), vectors.shape[1], **ref.parameters)
+            return open_index(path, spec, vectors)
+        return None
 
 
 def _merge(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rar_agent.errors import ConfigurationError, DamagedDataError
 from rar_agent.memory.entries import Entries
 from rar_agent.memory.format.categories import Categories
-from rar_agent.memory.format.files import read_ids
+from rar_agent.memory.format.files import DATA, read_ids
 from rar_agent.memory.format.generation import read_manifest, verify_files
 from rar_agent.memory.format.location import memory_folder
-from rar_agent.memory.format.manifest import Manifest
-from rar_agent.memory.format.segment import open_segment
+from rar_agent.memory.format.manifest import FileRef, Manifest
+from rar_agent.memory.format.opened import damaged
+from rar_agent.memory.format.segment import OpenSegment, open_segment
 from rar_agent.memory.memory import Memory
+
+_NAMED = 5  # of many files that a message names
 
 
 def open_memory(home: Path, name: str) -> Memory:
@@ -81,11 +88,28 @@ def open_generation(folder: Path, manifest: Manifest) -> Memory:
     categories = Categories(folder, manifest.layers)
     found, said = len(categories), manifest.record_count
     if found < manifest.category_count or said not in (None, found):
+        files = ", ".join(f"{DATA}/{layer.rows.name}" for layer in manifest.layers[-_NAMED:])
         raise DamagedDataError(
-            f"Memory '{manifest.name}' has {found} categories and branches on record; its manifest "
-            f"says {said or manifest.category_count}.",
-            f"Run: rar-agent memory verify {manifest.name}, which says which file.",
+            f"Memory '{manifest.name}' has {found} categories and branches on record in {files}; "
+            f"its manifest says {said or manifest.category_count}.",
+            f"Run: rar-agent memory verify {manifest.name}, which says which file has changed.",
         )
+    categories.refuse_repeats()
     segments = [open_segment(folder, ref, manifest.dimension) for ref in manifest.segments]
     removed = read_ids(folder, manifest.tombstones)
+    if manifest.tombstones is not None:
+        _check_removed(folder, manifest.tombstones, removed, segments)
     return Memory(folder, manifest, categories, Entries(segments, removed, categories))
+
+
+def _check_removed(
+    folder: Path, ref: FileRef, removed: NDArray[np.int64], segments: Sequence[OpenSegment]
+) -> None:
+    """Check that removed ids ascend and are those of entries."""
+    inside = [int(np.isin(segment.entries["id"], removed).sum()) for segment in segments]
+    if (np.diff(removed) <= 0).any() or sum(inside) != len(removed):
+        named = [s.ref.entries.name for s, found in zip(segments, inside, strict=True) if found]
+        why = f"its {len(removed)} ids are not in order, or not each one of {sum(inside)} entries"
+        if named:
+            why += f" of {', '.join(named[:_NAMED])}"
+        raise damaged(folder, f"{DATA}/{ref.name}", why)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from rar_agent.encoders.base import normalize
-from rar_agent.memory.format.generation import read_manifest_bytes
+from rar_agent.memory.format.generation import current_generation, read_fields
 from rar_agent.memory.format.location import CURRENT, memory_folder
 from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.format.manifest import FORMAT_VERSION, encoder_record
@@ -67,9 +66,10 @@ def make_ready(home: Path, name: str) -> None:
 def _format(folder: Path) -> int:
     if not (folder / CURRENT).exists():
         return 0
-    return int(json.loads(read_manifest_bytes(folder)).get("format_version", 0))
+    version = read_fields(folder).get("format_version")
+    return version if isinstance(version, int) else 0
 
 
 def _generation(folder: Path) -> int:
     """Of an older format that is replaced; 0 where there is none."""
-    return int(json.loads(read_manifest_bytes(folder))["generation"]) if _format(folder) else 0
+    return current_generation(folder)

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from rar_agent.encoders import FloatArray
-from rar_agent.errors import InputError
+from rar_agent.errors import DamagedDataError, InputError
+from rar_agent.memory.damage import OFF_LENGTH, wrong_numbers
+from rar_agent.memory.format.files import DATA
+from rar_agent.memory.format.generation import manifest_name
 from rar_agent.memory.taxonomy import Filter
 from rar_agent.settings import MOST_CANDIDATES
 from rar_agent.types import Branch, Candidate, Exemplar, Modality
@@ -23,6 +26,7 @@ ALL_SCORED = 10_000
 """Up to this many categories all are scored; above, those of the shortlist."""
 SHORTLIST = 1_000
 """Entries of each modality that FAISS shortlists then."""
+_OFF_ONE = 1e-6  # how much probabilities may sum to more or less
 _AT_ONCE = 256  # queries whose shortlists are held together
 
 Method = Literal["fitted", "knn"]
@@ -94,6 +98,8 @@ class Searcher:
             allowed = self._known(self._memory.taxonomy.allowed(within))
         results: list[SearchResult] = []
         for columns, posterior, familiarity in self._scored(queries, norms, k, method, allowed):
+            if not abs(np.exp(posterior).sum() - 1) <= _OFF_ONE:  # also where one is no number
+                raise self._wrong_numbers()
             wanted, cut = k, False
             if include_from is not None:
                 inside = max(1, int((np.exp(posterior) >= include_from).sum()))
@@ -237,6 +243,13 @@ class Searcher:
         logits -= np.log(np.exp(logits - logits.max()).sum()) + logits.max()
         return distinct.astype(np.int64), logits
 
+    def _wrong_numbers(self) -> DamagedDataError:
+        manifest = self._memory.manifest
+        where = f"what {self._memory.folder / manifest_name(manifest.generation)} says"
+        if manifest.fit:
+            where += f", or {DATA}/{manifest.fit.arrays.name}"
+        return wrong_numbers(self._memory.entries, where)
+
     def _mask(self, allowed: NDArray[np.int64]) -> NDArray[np.bool_] | None:
         if len(allowed) == len(self._memory.categories):
             return None
@@ -278,6 +291,8 @@ class Searcher:
         if count and "image" in self._memory.entries.modalities:
             rows = self._memory.entries.rows_of("image", np.array([column]))
             cosines = self._memory.entries.vectors(rows) @ query
+            if not (np.abs(cosines) <= 1 + OFF_LENGTH).all():
+                raise self._wrong_numbers()
             shown = [
                 Exemplar(
                     entry=self._memory.entries.id_of(int(rows[i])),

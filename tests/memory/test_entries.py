@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,12 @@ REMOVED = [1, 4, 8, 9]
 
 
 @pytest.fixture(scope="module")
-def entries(tmp_path_factory):
+def entries(memory):
+    return memory.entries
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory):
     draft = begin(tmp_path_factory.mktemp("entries") / "memories" / "m")
     for name in "abcd":
         draft.put(Category(name=name))
@@ -31,7 +38,7 @@ def entries(tmp_path_factory):
         draft.add_segment(modality, new, drawn(start, len(new)))
         start += len(new)
     draft.remove(REMOVED)
-    return draft.commit("ready", "never").entries
+    return draft.commit("ready", "never")
 
 
 def plain():
@@ -110,10 +117,12 @@ def test_no_entries_at_all(entries):
     assert none.known.tolist() == [False] * 4
 
 
-@pytest.mark.parametrize("removed", [[1, 99], [-5]])
-def test_removed_entries_that_were_never_there_are_damage(entries, removed):
-    with pytest.raises(DamagedDataError, match="memory verify"):
-        _ = Entries(entries.segments, np.array(removed), entries._categories).columns
+@pytest.mark.parametrize("removed", [[1, 99], [-5], [4, 1], [1, 1]])
+def test_removed_entries_that_were_never_there_are_damage(memory, removed):
+    draft = begin(memory.folder, memory)
+    draft.removed = np.array(removed)
+    with pytest.raises(DamagedDataError, match=r"data/[0-9a-f]{64}\.ids is damaged"):
+        draft.commit("ready", "never")
 
 
 def test_an_entry_of_no_category_is_damage(entries):
@@ -124,5 +133,22 @@ def test_an_entry_of_no_category_is_damage(entries):
         def __len__(self):
             return 3
 
-    with pytest.raises(DamagedDataError, match="memory verify"):
+    name = entries.segments[0].ref.entries.name
+    with pytest.raises(DamagedDataError, match=f"data/{name} is damaged: .* id 2"):
         _ = Entries(entries.segments, entries.removed, Fewer()).columns
+
+
+def test_an_entry_that_is_there_twice_is_damage(entries):
+    first = entries.segments[0]
+    again = replace(first, entries=first.entries[[0, 2, 2]])
+    with pytest.raises(DamagedDataError, match=f"{first.ref.entries.name} .* id 2 is there twice"):
+        _ = Entries((again,), entries.removed[:0], entries._categories).columns
+    with pytest.raises(DamagedDataError, match="is there twice"):
+        _ = Entries((first, first), entries.removed[:0], entries._categories).columns
+
+
+def test_ids_elsewhere_than_the_manifest_says_are_damage(entries):
+    first = entries.segments[0]
+    moved = replace(first, ref=first.ref.model_copy(update={"last_id": 7}))
+    with pytest.raises(DamagedDataError, match=f"{first.ref.entries.name} .*ids are 0 to 2"):
+        _ = Entries((moved,), entries.removed[:0], entries._categories).columns

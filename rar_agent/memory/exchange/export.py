@@ -26,6 +26,7 @@ from rar_agent.memory.exchange.layout import (
 )
 from rar_agent.memory.exchange.parts import PART, library, live_parts
 from rar_agent.memory.format.manifest import MODALITIES
+from rar_agent.memory.format.opened import open_regular
 from rar_agent.memory.format.segment import Part
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.teaching.learn import Progress
@@ -139,7 +140,11 @@ def _describe(memory: Memory, folder: Path) -> Exported:
 
 
 def described(path: Path) -> ExportedFile:
-    """Size and sha256 of a file."""
-    with path.open("rb") as file:
+    """Size and sha256 of a regular file.
+
+    Raises:
+        OSError: There is none, or it cannot be read.
+    """
+    with open_regular(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return ExportedFile(sha256=digest, size=path.stat().st_size)
+        return ExportedFile(sha256=digest, size=file.tell())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic_core import from_json
 
 from rar_agent.encoders import FloatArray
 from rar_agent.errors import DamagedDataError, NotFoundError
@@ -25,6 +24,7 @@ from rar_agent.memory.exchange.layout import (
     entries_schema,
 )
 from rar_agent.memory.exchange.parts import PART, library
+from rar_agent.memory.format.opened import read_regular, reason
 from rar_agent.types import Category
 
 _LARGEST_DESCRIPTION = 10_000_000  # bytes of memory.json
@@ -53,8 +53,8 @@ class ExportedMemory:
         """
         for rows in _batches(self.folder / CATEGORIES, categories_schema()):
             for row in rows:
-                with _checked(f"The category '{row['name'][:60]}'"):
-                    metadata = json.loads(row["metadata"])
+                with _checked(f"'{self.folder / CATEGORIES}' at the category '{row['name'][:60]}'"):
+                    metadata = from_json(row["metadata"])
                     category = Category.model_validate({**row, "metadata": metadata})
                 yield category
 
@@ -78,10 +78,9 @@ def open_exported(folder: Path) -> ExportedMemory:
     library("pyarrow.parquet")
     says = _description(folder)
     for name, wanted in says.files.items():
-        path = folder / name
-        if not path.is_file() or described(path) != wanted:
-            wrong = "has changed" if path.is_file() else "is missing"
-            raise DamagedDataError(f"'{path}' {wrong}.", _AGAIN)
+        with _checked(f"'{folder / name}'"):
+            if described(folder / name) != wanted:
+                raise ValueError("it has changed")
     _check_table(folder / CATEGORIES, categories_schema(), says.categories)
     _check_table(folder / ENTRIES, entries_schema(), says.entries)
     return ExportedMemory(folder, says, _vectors(folder / VECTORS, says))
@@ -89,15 +88,13 @@ def open_exported(folder: Path) -> ExportedMemory:
 
 def _description(folder: Path) -> Exported:
     path = folder / DESCRIPTION
-    if not path.is_file():
+    if not path.exists():
         raise NotFoundError(
             f"There is no exported memory in '{folder}': it has no {DESCRIPTION}.",
             "Give a folder that rar-agent exported a memory to.",
         )
     with _checked(f"'{path}'"):
-        if path.stat().st_size > _LARGEST_DESCRIPTION:
-            raise ValueError(f"it has {path.stat().st_size} bytes")
-        says = Exported.model_validate_json(path.read_bytes())
+        says = Exported.model_validate_json(read_regular(path, _LARGEST_DESCRIPTION))
         if set(says.files) != {CATEGORIES, ENTRIES, VECTORS}:
             raise ValueError(f"it names the files {sorted(says.files)}")
     return says
@@ -147,18 +144,7 @@ def _checked(what: str) -> Iterator[None]:
     """Turn what parsers raise into one typed error."""
     try:
         yield
-    except (
-        ValidationError,
-        ValueError,  # pyarrow's and JSON's errors too
-        KeyError,
-        TypeError,
-        OSError,
-        EOFError,
-        SyntaxError,
-        OverflowError,
-        MemoryError,
-        RecursionError,
-        NotImplementedError,
-    ) as error:
-        reason = str(error).replace("\n", " ")[:300]
-        raise DamagedDataError(f"{what} cannot be used: {reason}.", _AGAIN) from error
+    except Exception as error:  # pyarrow and numpy raise more kinds than they say
+        raise DamagedDataError(
+            f"{reason(what)} cannot be used: {reason(error)}.", _AGAIN
+        ) from error

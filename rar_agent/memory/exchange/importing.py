@@ -13,8 +13,10 @@ import numpy as np
 from rar_agent.encoders import FloatArray
 from rar_agent.errors import DamagedDataError
 from rar_agent.memory.exchange.exported import ExportedMemory, open_exported
+from rar_agent.memory.exchange.layout import CATEGORIES, ENTRIES, VECTORS
 from rar_agent.memory.exchange.new import creating
 from rar_agent.memory.format.manifest import ENTRY, MODALITIES
+from rar_agent.memory.format.opened import reason
 from rar_agent.memory.format.segment import Part, SegmentWriter
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.teaching.draft import Draft
@@ -67,15 +69,19 @@ def _put_categories(draft: Draft, exported: ExportedMemory) -> dict[str, int]:
     parents: dict[str, str] = {}
     for category in exported.categories():
         if category.name in numbers:
-            raise DamagedDataError(f"Two categories have the name '{category.name}'.", _AGAIN)
+            raise _wrong(exported, CATEGORIES, f"two categories have the name '{category.name}'")
         numbers[category.name] = draft.put(category)
         if category.parent:
             parents[category.name] = category.parent
-    _refuse_cycles(parents)
+    _refuse_cycles(exported, parents)
     return numbers
 
 
-def _refuse_cycles(parents: Mapping[str, str]) -> None:
+def _wrong(exported: ExportedMemory, name: str, why: str) -> DamagedDataError:
+    return DamagedDataError(f"'{exported.folder / name}' is wrong: {reason(why)}.", _AGAIN)
+
+
+def _refuse_cycles(exported: ExportedMemory, parents: Mapping[str, str]) -> None:
     """Check that no category is above itself; each is looked at once."""
     fine: set[str] = set()
     for name in parents:
@@ -84,7 +90,8 @@ def _refuse_cycles(parents: Mapping[str, str]) -> None:
             if name in way:
                 steps = list(way)
                 shown = [*steps[steps.index(name) :][:5], "…", name]
-                raise DamagedDataError(f"'{name}' is above itself: {' < '.join(shown)}.", _AGAIN)
+                why = f"'{name}' is above itself: {' < '.join(shown)}"
+                raise _wrong(exported, CATEGORIES, why)
             way[name] = None
             name = parents[name]
         fine |= set(way)
@@ -104,8 +111,14 @@ def _write_entries(
         for rows in exported.entries():
             here = slice(done, done + len(rows))
             vectors = np.array(exported.vectors[here], np.float32)
-            _check_vectors(vectors, rows)
-            entries = _fields(rows, numbers)
+            if len(vectors) != len(rows):
+                raise _wrong(exported, ENTRIES, f"it has more than {count} rows")
+            if why := _wrong_vector(vectors, rows):
+                raise _wrong(exported, VECTORS, why)
+            try:
+                entries = _fields(rows, numbers)
+            except ValueError as error:
+                raise _wrong(exported, ENTRIES, str(error)) from error
             ids[here] = entries["id"]
             for code in np.unique(entries["modality"]).tolist():
                 modality = MODALITIES[code]
@@ -115,14 +128,18 @@ def _write_entries(
             done += len(rows)
             if progress:
                 progress(done, count)
-    if len(np.unique(ids)) != count:
-        raise DamagedDataError("Two entries have the same id.", _AGAIN)
+    if done != count or len(np.unique(ids)) != count:
+        raise _wrong(exported, ENTRIES, "rows are missing, or two have the same id")
     draft.segments = [writers[m].ref(m) for m in MODALITIES if m in writers]
     draft.next_entry = int(ids.max()) + 1 if count else 0
 
 
 def _fields(rows: list[dict[str, Any]], numbers: Mapping[str, int]) -> np.ndarray:
-    """(n,) of `ENTRY`, without the places of the sources."""
+    """(n,) of `ENTRY`, without the places of the sources.
+
+    Raises:
+        ValueError: One makes no sense.
+    """
     entries = np.zeros(len(rows), ENTRY)
     for i, row in enumerate(rows):
         wrong = ""
@@ -137,7 +154,7 @@ def _fields(rows: list[dict[str, Any]], numbers: Mapping[str, int]) -> np.ndarra
         elif not np.isfinite([row["length"], row["bias"]]).all() or row["length"] < 0:
             wrong = f"length {row['length']} or bias {row['bias']}"
         if wrong:
-            raise DamagedDataError(f"Entry {row['id']} has the {wrong}.", _AGAIN)
+            raise ValueError(f"entry {row['id']} has the {wrong}")
         entries["id"][i] = row["id"]
         entries["category"][i] = numbers[row["category"]]
         entries["modality"][i] = MODALITIES.index(row["modality"])
@@ -146,15 +163,15 @@ def _fields(rows: list[dict[str, Any]], numbers: Mapping[str, int]) -> np.ndarra
     return entries
 
 
-def _check_vectors(vectors: FloatArray, rows: list[dict[str, Any]]) -> None:
-    lengths = np.linalg.norm(vectors, axis=1)
-    good = np.isfinite(vectors).all(axis=1) & (np.abs(lengths - 1) <= _OFF_LENGTH)
-    if not good.all():
-        first = int(np.flatnonzero(~good)[0])
-        raise DamagedDataError(
-            f"The vector of entry {rows[first]['id']} has the length {lengths[first]:g}, not 1.",
-            _AGAIN,
-        )
+def _wrong_vector(vectors: FloatArray, rows: list[dict[str, Any]]) -> str:
+    """Which vector is no unit vector; empty where all are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(vectors, axis=1)
+        wrong = np.flatnonzero(~(np.abs(lengths - 1) <= _OFF_LENGTH))
+    if not len(wrong):
+        return ""
+    row = int(wrong[0])
+    return f"the vector of entry {rows[row]['id']} has the length {lengths[row]:g}, not 1"
 
 
 def _part(rows: list[dict[str, Any]], entries: np.ndarray, vectors: FloatArray, code: int) -> Part:

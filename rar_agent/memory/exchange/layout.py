@@ -13,7 +13,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from rar_agent.memory.exchange.parts import library
-from rar_agent.memory.format.manifest import EncoderRecord, PriorRecord, Record
+from rar_agent.memory.format.manifest import (
+    MOST_CATEGORIES,
+    MOST_DIMENSIONS,
+    Count,
+    EncoderRecord,
+    PriorRecord,
+    Record,
+)
 
 DESCRIPTION, CATEGORIES, ENTRIES, VECTORS = (
     "memory.json",
@@ -27,7 +34,7 @@ class ExportedFile(Record):
     """What memory.json says of another file."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size: int = Field(ge=0)
+    size: Count
     """Bytes."""
 
 
@@ -43,15 +50,15 @@ class Exported(Record):
     domain: str
     encoder: EncoderRecord
     """With the templates that names were put into."""
-    dimension: int = Field(ge=1)
-    thumbnails: int = Field(ge=0)
+    dimension: int = Field(ge=1, le=MOST_DIMENSIONS)
+    thumbnails: int = Field(ge=0, le=1_000_000)
     """Longer side of the pictures kept of images, in pixels; 0 where none are."""
     fixed: bool
     """A memory that may not be taught."""
     prior: PriorRecord | None = None
     """How often categories are met; None: equally often."""
-    categories: int = Field(ge=0)
-    entries: int = Field(ge=0)
+    categories: int = Field(ge=0, lt=MOST_CATEGORIES)
+    entries: Count
     files: dict[Literal["categories.parquet", "entries.parquet", "vectors.npy"], ExportedFile]
 
 

@@ -51,9 +51,8 @@ def import_rar(
 ) -> Memory:
     """Make a memory of the reference code's index and labels; all of it, or nothing.
 
-    FAISS parses the index, in C++, because you ask for it: import only files whose origin you
-    trust. Nothing but the vectors is kept. The images are not there, so teaching the same images
-    again makes them exemplars twice.
+    Nothing but the vectors is read and kept, without FAISS. The images are not there, so teaching
+    the same images again makes them exemplars twice.
 
     Args:
         home: Where memories live.

@@ -12,10 +12,11 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from pydantic_core import from_json
 
-from rar_agent.errors import DamagedDataError
-from rar_agent.memory.format.files import map_array, write_file
-from rar_agent.memory.format.manifest import CATEGORY, LayerRef
+from rar_agent.memory.format.files import DATA, map_array, write_file
+from rar_agent.memory.format.manifest import CATEGORY, MOST_CATEGORIES, LayerRef
+from rar_agent.memory.format.opened import damaged, reason
 from rar_agent.types import Category
 
 
@@ -61,11 +62,14 @@ class Categories(Sequence[Category]):
     """
 
     def __init__(self, folder: Path, layers: Sequence[LayerRef]) -> None:
-        self._name = folder.name
+        self._folder, self._refs = folder, tuple(layers)
         self._lines = [
             map_array(folder, ref.lines, np.dtype("u1"), ref.lines.size) for ref in layers
         ]
         tables = [map_array(folder, ref.rows, CATEGORY, ref.count) for ref in layers]
+        for ref, table in zip(layers, tables, strict=True):
+            if (table["id"] < 0).any() or (table["id"] >= MOST_CATEGORIES).any():
+                raise damaged(folder, f"{DATA}/{ref.rows.name}", "an id is out of range")
         rows = np.concatenate([np.empty(0, CATEGORY), *tables])
         layer = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
         # Of equal ids the last one counts: unique finds first places, so look from the end.
@@ -134,6 +138,26 @@ class Categories(Sequence[Category]):
         """Name and parent of each category; what else is said of them is not checked."""
         return [(one["name"], one.get("parent", "")) for one in map(self._record, range(len(self)))]
 
+    def refuse_repeats(self) -> None:
+        """Check that no two categories have a name.
+
+        Raises:
+            DamagedDataError: Two have.
+        """
+        hashes = np.sort(self._rows["name"])
+        for alike in np.unique(hashes[1:][hashes[1:] == hashes[:-1]]):
+            columns = np.flatnonzero(self._rows["name"] == alike)
+            names = [self[int(column)].name for column in columns]
+            if len(set(names)) < len(names):
+                column = int(columns[-1])
+                rows = self._refs[int(self._layer[column])].rows.name
+                why = f"the name of id {self.ids[column]} is another's, by {rows} too"
+                raise damaged(self._folder, self.file(column), why)
+
+    def file(self, column: int) -> str:
+        """Name of the file that says what a category is, from the memory's folder."""
+        return f"{DATA}/{self._refs[int(self._layer[column])].lines.name}"
+
     @cached_property
     def _by_name(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         order = np.argsort(self._rows["name"], kind="stable")
@@ -143,25 +167,29 @@ class Categories(Sequence[Category]):
         try:
             return Category.model_validate(self._record(column))
         except ValidationError as error:
-            raise self._damaged(error) from error
+            raise damaged(self._folder, self.file(column), error) from error
 
     def _record(self, column: int) -> dict[str, Any]:
-        """What is written of a category: its fields, none of which is checked but the name."""
-        row = self._rows[column]
+        """What is written of a category: its fields, of which name and parent are checked."""
+        row, ref = self._rows[column], self._refs[int(self._layer[column])]
         start, end = int(row["start"]), int(row["start"]) + int(row["size"])
-        line = self._lines[int(self._layer[column])][max(start, 0) : end].tobytes()
+        lines = self._lines[int(self._layer[column])]
         try:
-            record: dict[str, Any] = json.loads(line)
-            if record.pop("id") != int(self.ids[column]) or name_hash(record["name"]) != int(
-                row["name"]
-            ):
-                raise ValueError(f"line of id {self.ids[column]} says {line[:80]!r}")
+            if not 0 <= start <= end <= len(lines):
+                raise ValueError("there is no such place in it")
+            # Refuses half characters and what is nested too deep, unlike json.
+            record: dict[str, Any] = from_json(lines[start:end].tobytes())
+            name, parent = record["name"], record.get("parent", "")
+            found = record.pop("id"), _hash(name), _hash(parent)
+            if found != (int(self.ids[column]), int(row["name"]), int(row["parent"])):
+                raise ValueError("it says something else than was written")
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise self._damaged(error) from error
+            why = f"id {self.ids[column]} at {start} to {end} by {ref.rows.name}: {reason(error)}"
+            raise damaged(self._folder, f"{DATA}/{ref.lines.name}", why) from error
         return record
 
-    def _damaged(self, error: Exception) -> DamagedDataError:
-        return DamagedDataError(
-            f"The categories of memory '{self._name}' are damaged: {error}.",
-            f"Run: rar-agent memory verify {self._name}, which says which file.",
-        )
+
+def _hash(name: object) -> int:
+    if not isinstance(name, str):
+        raise TypeError(f"a name is {type(name).__name__}")
+    return name_hash(name)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rar_agent.errors import ConfigurationError, DamagedDataError
 from rar_agent.memory.format.location import advice
 from rar_agent.memory.format.manifest import FileRef
+from rar_agent.memory.format.opened import open_regular, reason
 
 DATA = "data"
 
@@ -139,23 +140,24 @@ def map_array(folder: Path, ref: FileRef, dtype: np.dtype, count: int) -> NDArra
     """Memory-map `count` items of a file.
 
     Raises:
-        DamagedDataError: It is missing or has another size.
+        DamagedDataError: It is missing, no regular file, or has another size.
     """
-    path = folder / DATA / ref.name
+    path, wanted = folder / DATA / ref.name, count * dtype.itemsize
     try:
-        size = path.stat().st_size if path.is_file() else -1
-        if size == ref.size == count * dtype.itemsize:
-            if not size:
-                return np.empty(0, dtype)
-            # The same bytes; each view of a memmap takes a microsecond more, and there are many.
-            return np.memmap(path, dtype=dtype, mode="r").view(np.ndarray)
-    except OSError:  # a writer removed it in between
-        size = -1
-    found = f"has {size} bytes" if size >= 0 else "is missing"
-    raise DamagedDataError(
-        f"{path} {found}; {count * dtype.itemsize} bytes were written.",
-        advice(folder),
-    )
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size == ref.size == wanted:
+                if not size:
+                    return np.empty(0, dtype)
+                # The same bytes; each view of a memmap takes a microsecond more, and there are
+                # many.
+                return np.memmap(file, dtype=dtype, mode="r").view(np.ndarray)
+        found = f"has {size} bytes"
+    except FileNotFoundError:
+        found = "is missing"
+    except OSError as error:
+        found = reason(error)
+    raise DamagedDataError(f"{path} {found}; {wanted} bytes were written.", advice(folder))
 
 
 def read_ids(folder: Path, ref: FileRef | None) -> NDArray[np.int64]:

@@ -10,15 +10,21 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from rar_agent.errors import ConfigurationError, DamagedDataError, NotFoundError
 from rar_agent.memory.format.files import DATA, replace_file, sync_folder
 from rar_agent.memory.format.location import CURRENT, advice
-from rar_agent.memory.format.manifest import FORMAT_VERSION, Manifest
+from rar_agent.memory.format.manifest import FORMAT_VERSION, MOST, Manifest
+from rar_agent.memory.format.opened import damaged, open_regular, read_regular, reason
 
+_GENERATIONS = "generations"
 _KEPT = 2  # generations that stay on disk: readers may still be opening the last one
+_LARGEST = 256 << 20  # bytes of a manifest
+_LARGEST_CURRENT = 4_096
 _FILE = re.compile(rb"[0-9a-f]{64}\.[a-z0-9]+")
 
 
@@ -30,15 +36,17 @@ def read_manifest(folder: Path) -> Manifest:
         ConfigurationError: It has an older format; the message says how to bring it up to date.
         DamagedDataError: CURRENT or the manifest is damaged, or of a format unknown here.
     """
-    data = read_manifest_bytes(folder)
-    try:
-        version = json.loads(data).get("format_version")
-        if version == FORMAT_VERSION:
-            return Manifest.model_validate_json(data)
-    except (ValidationError, ValueError, AttributeError) as error:
-        raise DamagedDataError(
-            f"The manifest of memory '{folder.name}' is not valid: {error}.", advice(folder)
-        ) from error
+    number, data = _read_manifest(folder)
+    version = parsed(folder, number, data).get("format_version")
+    if version == FORMAT_VERSION:
+        try:
+            manifest = Manifest.model_validate_json(data)
+        except ValidationError as error:
+            raise damaged(folder, manifest_name(number), error) from error
+        if manifest.generation != number:
+            why = f"generation: it is {manifest.generation}, and CURRENT says {number}"
+            raise damaged(folder, manifest_name(number), why)
+        return manifest
     if version == 1:
         raise ConfigurationError(
             f"Memory '{folder.name}' has format version 1; this rar-agent writes {FORMAT_VERSION}.",
@@ -46,34 +54,57 @@ def read_manifest(folder: Path) -> Manifest:
             f"{folder.name}",
         )
     raise DamagedDataError(
-        f"Memory '{folder.name}' has format version {version}; this rar-agent reads 1 and "
-        f"{FORMAT_VERSION}.",
+        f"Memory '{folder.name}' has format version {reason(version)[:20]}; this rar-agent reads 1 "
+        f"and {FORMAT_VERSION}.",
         "Install the rar-agent that wrote it, or delete the memory and create it again.",
     )
 
 
-def read_manifest_bytes(folder: Path) -> bytes:
-    """The valid manifest as it was written, of any format version.
+def read_fields(folder: Path) -> dict[str, Any]:
+    """The valid manifest's fields as they were written, of any format version, none checked.
 
     Raises:
         NotFoundError: There is no memory in the folder.
-        DamagedDataError: CURRENT is damaged, or the manifest is not the one that it names.
+        DamagedDataError: CURRENT or the manifest is damaged.
     """
+    return parsed(folder, *_read_manifest(folder))
+
+
+def parsed(folder: Path, number: int, data: bytes) -> dict[str, Any]:
+    """Fields of a manifest, none checked.
+
+    Raises:
+        DamagedDataError: It is no JSON object.
+    """
+    try:
+        fields = from_json(data)  # refuses what is nested too deep, unlike json
+    except ValueError as error:
+        raise damaged(folder, manifest_name(number), error) from error
+    if not isinstance(fields, dict):
+        raise damaged(folder, manifest_name(number), "it is no JSON object")
+    return fields
+
+
+def _read_manifest(folder: Path) -> tuple[int, bytes]:
+    """Number and bytes of the valid manifest."""
+    for name in (DATA, _GENERATIONS):
+        if (folder / name).is_symlink():
+            raise damaged(folder, name, "it is a link; put the folder itself in its place")
     for _ in range(5):  # a writer may remove an old generation between the two reads
         number, digest = _read_current(folder)
         try:
-            data = _manifest_path(folder, number).read_bytes()
+            data = read_regular(folder / manifest_name(number), _LARGEST)
         except FileNotFoundError:
             continue
+        except OSError as error:
+            raise damaged(folder, manifest_name(number), error) from error
         if hashlib.sha256(data).hexdigest() != digest:
-            raise DamagedDataError(
-                f"Manifest {number} of memory '{folder.name}' does not have the sha256 that "
-                "CURRENT names.",
-                advice(folder),
-            )
-        return data
+            why = "it does not have the sha256 that CURRENT names"
+            raise damaged(folder, manifest_name(number), why)
+        return number, data
     raise DamagedDataError(
-        f"Memory '{folder.name}' names a generation that is not there.", advice(folder)
+        f"{folder / CURRENT} of memory '{folder.name}' names a generation that is not there.",
+        advice(folder),
     )
 
 
@@ -87,7 +118,7 @@ def commit(folder: Path, manifest: Manifest) -> None:
     if (folder / DATA).is_dir():
         sync_folder(folder / DATA)
     data = manifest.model_dump_json(indent=1).encode()
-    replace_file(_manifest_path(folder, manifest.generation), data)
+    replace_file(folder / manifest_name(manifest.generation), data)
     digest = hashlib.sha256(data).hexdigest()
     current = json.dumps({"generation": manifest.generation, "sha256": digest})
     replace_file(folder / CURRENT, current.encode())
@@ -119,9 +150,9 @@ def verify_files(folder: Path) -> list[str]:
         DamagedDataError: CURRENT or the manifest is damaged.
     """
     while True:
-        manifest = read_manifest_bytes(folder)
-        wrong = _wrong_files(folder, manifest)
-        if not wrong or read_manifest_bytes(folder) == manifest:
+        manifest = _read_manifest(folder)
+        wrong = _wrong_files(folder, manifest[1])
+        if not wrong or _read_manifest(folder) == manifest:
             return wrong
         # A writer committed meanwhile and removed what only the old generation needed.
 
@@ -131,39 +162,43 @@ def _wrong_files(folder: Path, manifest: bytes) -> list[str]:
     for name in sorted(set(_FILE.findall(manifest))):
         path = folder / DATA / name.decode()
         try:
-            file = path.open("rb")
+            with open_regular(path) as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             wrong.append(f"{path} is missing.")
-            continue
-        with file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != path.name.partition(".")[0]:
+        except OSError as error:
+            wrong.append(f"{path} {reason(error)}.")
+        else:
+            if digest != path.name.partition(".")[0]:
                 wrong.append(f"{path} has changed: its sha256 is not its name.")
     return wrong
 
 
 def _read_current(folder: Path) -> tuple[int, str]:
     try:
-        current = json.loads((folder / CURRENT).read_bytes())
-        return int(current["generation"]), str(current["sha256"])
+        current = from_json(read_regular(folder / CURRENT, _LARGEST_CURRENT))
+        number, digest = current["generation"], current["sha256"]
+        if type(number) is not int or not 0 < number <= MOST or not isinstance(digest, str):
+            raise ValueError("it does not say a generation and a sha256")
+        return number, digest
     except FileNotFoundError as error:
         raise NotFoundError(
             f"There is no memory '{folder.name}' in {folder.parent}.",
             "See rar-agent memory list, or create it: rar-agent memory create "
             f"{folder.name} --images FOLDER",
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedDataError(
-            f"{folder / CURRENT} is damaged: {error}.", advice(folder)
-        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(folder, CURRENT, error) from error
 
 
-def _manifest_path(folder: Path, number: int) -> Path:
-    return folder / "generations" / f"{number:06d}.json"
+def manifest_name(number: int) -> str:
+    """Where the manifest of a generation is, from the memory's folder."""
+    return f"{_GENERATIONS}/{number:06d}.json"
 
 
 def _collect(folder: Path, newest: int) -> None:
     needed: set[str] = set()
-    for path in sorted((folder / "generations").glob("*.json")):
+    for path in sorted((folder / _GENERATIONS).glob("*.json")):
         if not path.stem.isdecimal():  # somebody's copy
             continue
         if int(path.stem) <= newest - _KEPT or int(path.stem) > newest:

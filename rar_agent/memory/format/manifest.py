@@ -14,16 +14,27 @@ category counts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rar_agent.encoders import Encoder
 from rar_agent.types import Modality
 
 FORMAT_VERSION = 2
+
+MOST = 2**62
+"""Of anything that is counted, so that it can still be counted up."""
+MOST_CATEGORIES = 2**31
+"""Ids of categories are below; entries hold them in 4 bytes."""
+MOST_DIMENSIONS = 1_000_000
+LONGEST = 100_000
+"""Characters of a text."""
+
+Count = Annotated[int, Field(ge=0, le=MOST)]
 
 MODALITIES: tuple[Modality, ...] = ("image", "text", "head")
 """An entry's modality is stored as its position here."""
@@ -57,14 +68,20 @@ CATEGORY = np.dtype(
 class Record(BaseModel):
     """A frozen part of a manifest; unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        str_max_length=LONGEST,
+    )
 
 
 class FileRef(Record):
     """An immutable file under `data/`."""
 
     name: str = Field(pattern=r"^[0-9a-f]{64}\.[a-z0-9]+$")
-    size: int = Field(ge=0)
+    size: Count
     """Bytes."""
 
     @property
@@ -86,9 +103,12 @@ class IndexRef(Record):
 
     file: FileRef
     kind: Literal["hnsw", "ivf", "ivf-pq"]
-    parameters: dict[str, int]
+    parameters: dict[
+        Literal["links", "construction", "lists", "codes", "effort", "rerank"],
+        Annotated[int, Field(ge=0, le=2**20)],
+    ]
     """As the plan chose and measuring adjusted them."""
-    recall: dict[str, float]
+    recall: dict[Modality, Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
     """Share of the 10 exact nearest entries found, by modality of the query, 0 to 1."""
 
 
@@ -96,10 +116,10 @@ class SegmentRef(Record):
     """One batch of entries of one modality."""
 
     modality: Modality
-    count: int = Field(ge=1)
-    first_id: int = Field(ge=0)
+    count: int = Field(ge=1, le=MOST)
+    first_id: Count
     """The smallest id."""
-    last_id: int = Field(ge=0)
+    last_id: Count
     """The largest id."""
     vectors: FileRef
     entries: FileRef
@@ -120,7 +140,7 @@ class SegmentRef(Record):
 class LayerRef(Record):
     """One batch of new, changed or removed categories."""
 
-    count: int = Field(ge=1)
+    count: int = Field(ge=1, le=MOST)
     rows: FileRef
     lines: FileRef
 
@@ -131,7 +151,7 @@ class EncoderRecord(Record):
     name: str
     details: dict[str, str]
     precision: str
-    text_scale: float
+    text_scale: float = Field(ge=0, le=1e6)
     """Factor from image-text cosines to logits."""
     names_help: bool
     """Whether names are used without being asked."""
@@ -164,6 +184,13 @@ def encoder_record(
     )
 
 
+PARAMETERS = frozenset(
+    {"outside", "ratio", "shrinkage", "sharpness", "image_scale", "text_weight", "text_alone"}
+    | {"sharp", "flat", "share"}
+)
+"""Of every fit."""
+
+
 class FitRecord(Record):
     """How categories are scored from exemplars, and what was measured when that was chosen."""
 
@@ -171,27 +198,37 @@ class FitRecord(Record):
     """`leave-one-out`, or the name of the fixed rule for memories too small to choose on."""
     method: Literal["gda", "knn", "cache"]
     feature_map: Literal["identity", "root"]
-    parameters: dict[str, float]
+    parameters: dict[str, Annotated[float, Field(ge=0, le=1e15)]]
     """Of the scoring, by name; see `scoring/fit.py`."""
     compared: dict[str, float] = Field(default_factory=dict)
     """Every method that was tried: share of the left-out exemplars that it recognises, 0 to 1."""
     calibrated: bool
-    left_out: int = 0
+    left_out: Count = 0
     """Exemplars that were left out, one by one."""
-    top1: float | None = None
+    top1: float | None = Field(default=None, ge=0, le=1)
     """Share of them recognised, 0 to 1; each by one exemplar fewer than there are."""
-    ece: float | None = None
+    ece: float | None = Field(default=None, ge=0, le=1)
     """Expected calibration error over them, 15 bins, 0 to 1."""
-    entries: int
+    entries: Count
     """Exemplars that it was fitted on."""
-    next_entry: int
+    next_entry: Count
     """Ids from here on were learnt later."""
-    changed_before: int = 0
+    changed_before: Count = 0
     """Exemplars learnt or removed since the fit that the sums know of already."""
     removed: FileRef | None = None
     """Ids of entries that were removed before."""
     arrays: FileRef
     """Everything numerical, as one `.npz` file without pickles."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        """Check that all parameters are there, and that shares are shares."""
+        if missing := PARAMETERS - self.parameters.keys():
+            raise ValueError(f"parameters have no {', '.join(sorted(missing))}")
+        for name in ("share", "shrinkage"):
+            if self.parameters[name] > 1:
+                raise ValueError(f"{name} is {self.parameters[name]:g}, over 1")
+        return self
 
 
 class RankerRecord(Record):
@@ -203,13 +240,13 @@ class RankerRecord(Record):
     prompt: str
     """`name@version`."""
     prompt_hash: str
-    orders: int
+    orders: Count
     """In how many orders the options were shown; 0: all rotations."""
-    k: int
+    k: Count
     """Candidates that it was asked about, at most."""
-    image_side: int = 768
+    image_side: Count = 768
     """Longest side of the photos as it saw them, in pixels; by default as before it was kept."""
-    exemplars: int | None = None
+    exemplars: Count | None = None
     """Shown of each candidate, at most; None: the prompt shows none, or it was not kept yet."""
     server: str = ""
     """Hash of where it was asked, and of its weights where it runs in this process."""
@@ -246,15 +283,15 @@ class RankerRecord(Record):
     answers: tuple[tuple[float, bool], ...] = ()
     """Of the images under the gate: the final probability of the best, and whether it was right,
     by weights fitted on others."""
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: Count = 0
+    output_tokens: Count = 0
     cost: float | None = None
     """US dollars; None where a price is not known."""
     created: str
     """UTC, ISO 8601."""
-    entries: int
+    entries: Count
     """Exemplars that there were."""
-    next_entry: int
+    next_entry: Count
     """Ids from here on were learnt later."""
 
 
@@ -274,8 +311,8 @@ class Manifest(Record):
     """One generation of a memory."""
 
     format_version: Literal[2] = 2
-    name: str
-    generation: int = Field(ge=1)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    generation: int = Field(ge=1, le=MOST)
     created: str
     """UTC, ISO 8601."""
     created_by: str
@@ -288,17 +325,17 @@ class Manifest(Record):
     domain: str = ""
     """What kind of categories these are, for the ranking prompt: `bird species`."""
     encoder: EncoderRecord
-    dimension: int = Field(ge=1)
-    thumbnails: int = Field(default=0, ge=0)
+    dimension: int = Field(ge=1, le=MOST_DIMENSIONS)
+    thumbnails: int = Field(default=0, ge=0, le=1_000_000)
     """Longer side of the pictures kept of its images, in pixels; 0 keeps none."""
     layers: tuple[LayerRef, ...]
-    category_count: int = Field(ge=0)
+    category_count: Count
     """Categories with an entry; a record without one says something of a branch. While building:
     all records."""
-    record_count: int | None = None
+    record_count: Count | None = None
     """Records of categories and branches; None: written by an earlier version."""
-    next_category: int = Field(ge=0)
-    next_entry: int = Field(ge=0)
+    next_category: int = Field(ge=0, le=MOST_CATEGORIES)
+    next_entry: Count
     segments: tuple[SegmentRef, ...]
     tombstones: FileRef | None = None
     """Ids (`<i8`, ascending) of removed entries that segments still hold."""
@@ -307,6 +344,20 @@ class Manifest(Record):
     """Ranking models that were calibrated beside it."""
     prior: PriorRecord | None = None
     """None: categories are taken to be met equally often."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """Check that each entry is in one segment and that no new one gets its id."""
+        names = [segment.entries.name for segment in self.segments]
+        if again := [name for name, found in Counter(names).items() if found > 1]:
+            raise ValueError(f"two segments have the entries {again[0]}")
+        for segment in self.segments:
+            if not segment.first_id <= segment.last_id < self.next_entry:
+                raise ValueError(
+                    f"a segment has ids {segment.first_id} to {segment.last_id}, but next_entry is "
+                    f"{self.next_entry}"
+                )
+        return self
 
     def files(self) -> list[FileRef]:
         """Every file that this generation needs."""

@@ -7,20 +7,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rar_agent.encoders import FloatArray
 from rar_agent.errors import DamagedDataError
-from rar_agent.memory.format.files import FileWriter, map_array, write_file, writing
+from rar_agent.memory.format.files import DATA, FileWriter, map_array, write_file, writing
 from rar_agent.memory.format.manifest import (
     ENTRY,
     MODALITIES,
     SegmentRef,
     ThumbnailsRef,
 )
+from rar_agent.memory.format.opened import damaged
 from rar_agent.types import Modality
+
+Kind = Literal["vectors", "entries", "sources", "thumbnails"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,10 @@ class Segment:
     sources: NDArray[np.uint8]
     thumbnails: tuple[NDArray[np.int64], NDArray[np.uint8]] | None = None
 
+    def damaged(self, kind: Kind, why: str) -> DamagedDataError:
+        """The error of a file of it that is damaged."""
+        return DamagedDataError(f"The {kind} of a segment are damaged: {why}.")
+
     def source(self, row: int) -> str:
         """Where the entry of a row came from."""
         return self._source(row).decode(errors="replace")
@@ -74,7 +82,11 @@ class Segment:
         if self.thumbnails is None:
             return b""
         offsets, images = self.thumbnails
-        start, end = max(0, int(offsets[row])), int(offsets[row + 1])
+        start, end = int(offsets[row]), int(offsets[row + 1])
+        if not 0 <= start <= end <= len(images):
+            raise self.damaged(
+                "thumbnails", f"picture {row} is at {start} to {end} of {len(images)}"
+            )
         return images[start:end].tobytes()
 
     def take(self, rows: NDArray[np.int64]) -> Part:
@@ -90,6 +102,10 @@ class Segment:
         entry = self.entries[row]
         start = int(entry["source_start"])
         end = start + int(entry["source_size"])
+        if not 0 <= start <= end <= len(self.sources):
+            raise self.damaged(
+                "sources", f"source {row} is at {start} to {end} of {len(self.sources)}"
+            )
         return self.sources[start:end].tobytes()
 
 
@@ -99,9 +115,20 @@ class OpenSegment(Segment):
 
     Attributes:
         ref: What the manifest says of it.
+        folder: The memory's.
     """
 
     ref: SegmentRef = field(kw_only=True)
+    folder: Path = field(kw_only=True)
+
+    def damaged(self, kind: Kind, why: str) -> DamagedDataError:
+        """The error of a file of it that is damaged."""
+        refs = {"vectors": [self.ref.vectors], "entries": [self.ref.entries]}
+        refs["sources"] = [self.ref.entries, self.ref.sources]
+        if self.ref.thumbnails:
+            refs["thumbnails"] = [self.ref.thumbnails.offsets, self.ref.thumbnails.images]
+        names = [ref.name for ref in refs[kind]]
+        return damaged(self.folder, f"{DATA}/{names[0]}", ", in ".join([why, *names[1:]]))
 
 
 @dataclass(frozen=True)
@@ -224,10 +251,8 @@ def open_segment(folder: Path, ref: SegmentRef, dimension: int) -> OpenSegment:
         offsets = map_array(folder, ref.thumbnails.offsets, np.dtype("<i8"), ref.count + 1)
         size = ref.thumbnails.images.size
         thumbnails = offsets, map_array(folder, ref.thumbnails.images, np.dtype("u1"), size)
-    if (entries["modality"] != MODALITIES.index(ref.modality)).any():
-        raise DamagedDataError(
-            f"The entries {ref.entries.name[:12]} of memory '{folder.name}' are damaged.",
-            f"Run: rar-agent memory verify {folder.name}, which says which file.",
-        )
     vectors = vectors.reshape(ref.count, dimension)
-    return OpenSegment(vectors, entries, sources, thumbnails, ref=ref)
+    segment = OpenSegment(vectors, entries, sources, thumbnails, ref=ref, folder=folder)
+    if (entries["modality"] != MODALITIES.index(ref.modality)).any():
+        raise segment.damaged("entries", f"not all are of the modality {ref.modality}")
+    return segment

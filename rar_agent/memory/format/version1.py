@@ -5,17 +5,16 @@ There a segment mixed modalities, and the categories were one file of JSON lines
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic_core import from_json
 
 from rar_agent.errors import DamagedDataError, InputError
 from rar_agent.memory.format.categories import write_layer
 from rar_agent.memory.format.files import map_array
-from rar_agent.memory.format.generation import read_manifest_bytes, verify_files
+from rar_agent.memory.format.generation import read_fields, verify_files
 from rar_agent.memory.format.location import advice
 from rar_agent.memory.format.manifest import (
     ENTRY,
@@ -24,6 +23,7 @@ from rar_agent.memory.format.manifest import (
     FileRef,
     SegmentRef,
 )
+from rar_agent.memory.format.opened import reason
 from rar_agent.memory.format.segment import Segment, segment_writer
 from rar_agent.types import Category
 
@@ -40,10 +40,10 @@ def draft_fields(folder: Path) -> dict[str, Any]:
     if wrong := verify_files(folder):
         raise DamagedDataError(" ".join(wrong), advice(folder))
     try:
-        return _fields(folder, json.loads(read_manifest_bytes(folder)))
-    except (ValidationError, ValueError, KeyError, TypeError, IndexError) as error:
+        return _fields(folder, read_fields(folder))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise DamagedDataError(
-            f"Memory '{folder.name}' of format version 1 cannot be read: {error}.",
+            f"Memory '{folder.name}' of format version 1 cannot be read: {reason(error)}.",
             advice(folder),
         ) from error
 
@@ -57,7 +57,7 @@ def _fields(folder: Path, old: dict[str, Any]) -> dict[str, Any]:
         )
     dimension = int(old["dimension"])
     lines = _map(folder, old["categories"], _U1).tobytes().splitlines()
-    records = [json.loads(line) for line in lines]
+    records = [from_json(line) for line in lines]
     removed = np.empty(0, np.int64)
     if old.get("tombstones"):
         removed = np.sort(_map(folder, old["tombstones"], np.dtype("<i8")))

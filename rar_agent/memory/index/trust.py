@@ -12,13 +12,16 @@ import hashlib
 import os
 import re
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from platformdirs import user_state_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rar_agent.errors import ConfigurationError, InputError
+from rar_agent.memory.format.opened import open_regular
 
 _DIGEST = r"^[0-9a-f]{64}$"
 _MACHINE = "machine"
@@ -36,6 +39,8 @@ class _Record(BaseModel):
     mtime_ns: int
     inode: int
     device: int
+    ctime_ns: int = 0
+    """Unlike the time of change, no program can set it back."""
 
 
 class Trust:
@@ -63,35 +68,69 @@ class Trust:
         """
         if not re.fullmatch(_DIGEST, sha256):
             raise InputError(f"'{sha256}' is not a sha256.", "Give 64 lower-case hex digits.")
-        record = _Record(machine=self._machine(), sha256=sha256, **_stat(path))
-        _write_durably(self._folder / f"{sha256}.json", record.model_dump_json().encode())
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise InputError(
+                f"'{path}' cannot be seen: {error.strerror}.", "Write it first."
+            ) from error
+        self._record(sha256, _times(found))
 
-    def may_parse(self, path: Path, sha256: str) -> bool:
-        """Whether this machine wrote the file and it has not changed since.
+    @contextmanager
+    def opened(self, path: Path, sha256: str) -> Iterator[Path | None]:
+        """Hold a file open that FAISS may parse.
 
-        A file whose size, time, inode and device are those recorded is not read again; if one
+        What is checked is what is parsed: the path that is given leads to the opened file also
+        where another takes its name meanwhile, on systems that have such paths.
+
+        A file whose size, times, inode and device are those recorded is not read again; if one
         differs (the folder was moved, a backup restored) the content is hashed, and recorded
         anew where it is the same. A record that is missing, damaged or of another machine counts
-        as none.
+        as none; a link is none of the files that this machine wrote.
 
         Args:
             path: The index file.
             sha256: Of its content, as the manifest names it.
+
+        Yields:
+            Where to read it; None where this machine did not write it, or it has changed since.
         """
         record = self._read(sha256)
         if record is None or record.machine != self._known_machine():
-            return False
+            yield None
+            return
         try:
-            now = _stat(path)
-        except InputError:
-            return False
+            file = open_regular(path)
+        except OSError:
+            yield None
+            return
+        with file:
+            if not self._is_recorded(file, record):
+                yield None
+                return
+            held = Path(f"/proc/self/fd/{file.fileno()}")
+            yield held if held.exists() else path
+
+    def may_parse(self, path: Path, sha256: str) -> bool:
+        """Whether this machine wrote the file and it has not changed since; see `opened`."""
+        with self.opened(path, sha256) as found:
+            return found is not None
+
+    def _is_recorded(self, file: BinaryIO, record: _Record) -> bool:
+        now = _times(os.fstat(file.fileno()))
         if now == record.model_dump(include=set(now)):
             return True
-        if now["size"] != record.size or _hash(path) != sha256 or _stat(path) != now:
+        if now["size"] != record.size or _hash(file) != record.sha256:
+            return False
+        if _times(os.fstat(file.fileno())) != now:
             return False
         with suppress(ConfigurationError):  # then it is hashed again next time
-            self.written(path, sha256)
+            self._record(record.sha256, now)
         return True
+
+    def _record(self, sha256: str, times: dict[str, int]) -> None:
+        record = _Record(machine=self._machine(), sha256=sha256, **times)
+        _write_durably(self._folder / f"{sha256}.json", record.model_dump_json().encode())
 
     def _read(self, sha256: str) -> _Record | None:
         if not re.fullmatch(_DIGEST, sha256):  # it becomes a file's name
@@ -117,25 +156,20 @@ class Trust:
         return self._known_machine() or made  # of two processes at once the last one's id stays
 
 
-def _stat(path: Path) -> dict[str, int]:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise InputError(
-            f"'{path}' cannot be seen: {error.strerror}.", "Write it first."
-        ) from error
+def _times(found: os.stat_result) -> dict[str, int]:
+    """What a record says of a file beside its content."""
     return {
         "size": found.st_size,
         "mtime_ns": found.st_mtime_ns,
         "inode": found.st_ino,
         "device": found.st_dev,
+        "ctime_ns": found.st_ctime_ns,
     }
 
 
-def _hash(path: Path) -> str:
+def _hash(file: BinaryIO) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
 

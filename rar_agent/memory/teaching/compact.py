@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rar_agent.memory.format.generation import read_manifest_bytes
+from rar_agent.memory.format.generation import read_fields
 from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.format.lock import writer_lock
+from rar_agent.memory.format.manifest import ENTRY
 from rar_agent.memory.format.version1 import draft_fields
 from rar_agent.memory.index.build import Progress
 from rar_agent.memory.memory import Memory
@@ -66,11 +66,11 @@ def compact_memory(
         DamagedDataError: It is damaged.
     """
     folder = memory_folder(home, name)
-    old = json.loads(read_manifest_bytes(folder))
-    if isinstance(old, dict) and old.get("format_version") == 1:
+    old = read_fields(folder)
+    if old.get("format_version") == 1:
         with writer_lock(folder):
             draft = Draft(folder, **draft_fields(folder))
-            reclaimed = sum(ref["count"] for ref in old["segments"])
+            reclaimed = sum(ref["entries"]["size"] // ENTRY.itemsize for ref in old["segments"])
             memory = draft.commit("ready", "always")
             segments = len(old["segments"]), len(draft.segments)
             return Compacted(memory, segments, reclaimed - len(memory.entries), True)

@@ -2,12 +2,14 @@ import hashlib
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rar_agent.errors import ConfigurationError, InputError
+from rar_agent.memory.index import trust as trust_module
 from rar_agent.memory.index.read import open_index
 from rar_agent.memory.index.trust import Trust
 
@@ -60,14 +62,62 @@ def test_same_size_other_content_is_refused(written):
     assert not trust.may_parse(path, digest(path))
 
 
-def test_an_unchanged_file_is_not_read_again(written):
-    """The content differs behind an equal size and time: so it was not looked at."""
+def test_an_unchanged_file_is_not_read_again(written, monkeypatch):
+    trust, path, sha256 = written
+
+    def read(file):
+        raise AssertionError
+
+    monkeypatch.setattr(trust_module, "_hash", read)
+    assert trust.may_parse(path, sha256)
+
+
+def test_a_time_that_was_set_back_hides_no_change(written):
     trust, path, sha256 = written
     times = path.stat()
     with path.open("r+b") as file:
         file.write(b"I")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not trust.may_parse(path, sha256)
+
+
+def test_a_record_without_all_times_leads_to_hashing(tmp_path, written):
+    """One that an earlier version wrote."""
+    trust, path, sha256 = written
+    record = json.loads(record_of(tmp_path, sha256).read_text())
+    whole = record.copy()
+    del record["ctime_ns"]
+    record_of(tmp_path, sha256).write_text(json.dumps(record))
     assert trust.may_parse(path, sha256)
+    assert json.loads(record_of(tmp_path, sha256).read_text()) == whole
+
+
+def test_a_link_to_the_file_is_not_the_file(tmp_path, written):
+    trust, path, sha256 = written
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    assert not trust.may_parse(link, sha256)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert not trust.may_parse(pipe, sha256)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no paths of opened files")
+@pytest.mark.parametrize("swap", ["rename", "link", "remove"])
+def test_what_was_checked_is_what_is_read(tmp_path, written, swap):
+    """Another file that takes the name between the check and FAISS is not the one that is read."""
+    trust, path, sha256 = written
+    content = path.read_bytes()
+    other = tmp_path / "other"
+    other.write_bytes(b"forged" * 1_000)
+    with trust.opened(path, sha256) as held:
+        path.unlink()
+        if swap == "rename":
+            other.rename(path)
+        elif swap == "link":
+            path.symlink_to(other)
+        assert held.read_bytes() == content
+    assert not trust.may_parse(path, sha256)
 
 
 def test_a_copied_state_folder_does_not_speak_for_another_machine(tmp_path, written):
