@@ -108,8 +108,7 @@ def _check_removed(
     """Check that removed ids ascend and are those of entries."""
     inside = [int(np.isin(segment.entries["id"], removed).sum()) for segment in segments]
     if (np.diff(removed) <= 0).any() or sum(inside) != len(removed):
-        named = [s.ref.entries.name for s, found in zip(segments, inside, strict=True) if found]
-        why = f"its {len(removed)} ids are not in order, or not each one of {sum(inside)} entries"
-        if named:
-            why += f" of {', '.join(named[:_NAMED])}"
+        found = [s for s, many in zip(segments, inside, strict=True) if many] or segments
+        names = ", ".join(segment.ref.entries.name for segment in found[:_NAMED])
+        why = f"its {len(removed)} ids are not in order, or not each that of one entry in {names}"
         raise damaged(folder, f"{DATA}/{ref.name}", why)

@@ -144,7 +144,7 @@ def _fields(rows: list[dict[str, Any]], numbers: Mapping[str, int]) -> np.ndarra
     for i, row in enumerate(rows):
         wrong = ""
         if row["category"] not in numbers:
-            wrong = f"category '{row['category'][:60]}', which is not among the categories"
+            wrong = f"category '{row['category'][:60]}', which {CATEGORIES} does not have"
         elif row["modality"] not in MODALITIES:
             wrong = f"modality '{row['modality'][:60]}'"
         elif not _SHA256.fullmatch(row["content"]):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rar_agent.errors import DamagedDataError
 from rar_agent.memory.format.location import advice
 
-_LONGEST = 300  # characters of a reason
+_LONGEST = 600  # characters of a reason
 _UNPRINTABLE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
 )
