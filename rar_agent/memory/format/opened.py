@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from pydantic import ValidationError
 
@@ -19,7 +19,7 @@ _UNPRINTABLE = re.compile(
 )
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading; never what a link names, a pipe or a device.
 
     Who made the folder could have a link show another file of this machine, and a pipe or a device

@@ -14,8 +14,8 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from platformdirs import user_state_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -116,7 +116,7 @@ class Trust:
         with self.opened(path, sha256) as found:
             return found is not None
 
-    def _is_recorded(self, file: BinaryIO, record: _Record) -> bool:
+    def _is_recorded(self, file: BufferedReader, record: _Record) -> bool:
         now = _times(os.fstat(file.fileno()))
         if now == record.model_dump(include=set(now)):
             return True
@@ -167,7 +167,7 @@ def _times(found: os.stat_result) -> dict[str, int]:
     }
 
 
-def _hash(file: BinaryIO) -> str:
+def _hash(file: BufferedReader) -> str:
     try:
         return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
