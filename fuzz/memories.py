@@ -130,7 +130,7 @@ def run(those: Made, seeds: Iterable[int], totals: Totals) -> None:
 
 
 def _fast() -> str | None:
-    shared = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
+    shared = Path("/dev/shm")
     return str(shared) if shared.is_dir() else None
 
 

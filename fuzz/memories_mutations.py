@@ -122,9 +122,7 @@ def _memory(place: Path, whole: Path, draw: random.Random, forged: bool) -> Muta
     ref = write_file(place, data, kind)
     changed = _renamed(content, path, ref.name, ref.size)
     _write_manifest(place, manifest, changed, forged)
-    names = (ref.name[:12],) if ref.name != path.name else (path.name[:12],)
-    # A table may be seen to be wrong by another that it goes with.
-    return Mutation(place.name, f"{kind} forged", forged, said, names)
+    return Mutation(place.name, f"{kind} forged", forged, said, (ref.name[:12],))
 
 
 def _categories(place: Path, manifest: Path, path: Path, draw: random.Random) -> Mutation:
