@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 
 from rar_agent.settings import Settings
 from rar_agent.telemetry.logs import events, log_to_standard_error
@@ -20,6 +22,9 @@ def start(settings: Settings) -> None:
         settings: Form and level of the log; whether LangSmith is shown images.
     """
     log_to_standard_error(settings.log, settings.log_level)
+    # What is wrong with an image is our error; Python would also keep each warning for ever.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     if _exported("TRACES") or _exported("METRICS"):
         try:
             _export()

@@ -114,7 +114,7 @@ def test_a_file_that_takes_too_long():
 def test_processor_time_ends_a_worker_that_nobody_waits_for(monkeypatch):
     monkeypatch.setattr(_Worker, "_wait_until", lambda self, end: self._connection.settimeout(None))
     with pytest.raises(ImageError, match=r"not decoded within 0\.1 seconds"):
-        admit(many_scans(8_192, 199), Policy(isolation=Isolation(seconds=0.1)))
+        admit(many_scans(8_944, 199), Policy(isolation=Isolation(seconds=0.1)))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
@@ -189,7 +189,7 @@ def test_a_worker_is_replaced_after_many_images(monkeypatch):
 
 def test_a_bomb_does_not_hurt_who_decodes_beside_it():
     hasty = Policy(isolation=Isolation(seconds=1))
-    bomb = many_scans(8_192, 199)
+    bomb = many_scans(8_944, 199)
     with ThreadPoolExecutor(4) as pool:
         bad = [pool.submit(admit, bomb, hasty) for _ in range(2)]
         good = [pool.submit(admit, PNG, ISOLATED) for _ in range(10)]
