@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -25,10 +27,26 @@ _STYLES: Mapping[Tone, str] = {"plain": "dim", "warning": "yellow", "answer": "b
 _ANY_WIDTH = 100_000
 
 
+# Control characters, and those that turn the direction of what follows.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class _Plain(Console):
+    """Shows no control characters but its own: names and sources may be anybody's."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control is None and _UNPRINTABLE.search(segment.text):
+                segment = segment._replace(text=_UNPRINTABLE.sub("?", segment.text))
+            yield segment
+
+
 def _console(stderr: bool = False) -> Console:
     """Breaks lines for terminals only: who reads a pipe or a file wants them whole."""
     # Names and paths are the user's: nothing in them is markup, nor worth colouring.
-    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    console = _Plain(stderr=stderr, markup=False, highlight=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _ANY_WIDTH
     return console
