@@ -16,7 +16,6 @@ import json
 import os
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from typing import Any
 import torch
 import yaml
 
+from benchmarks.figures import OURS, Figure, write
 from rar_agent.evaluation.publish import publish
 from rar_agent.evaluation.run import prepare_run
 from rar_agent.evaluation.suite import load_suite
@@ -51,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         _draw(place / "images", args.images)
-        _overhead(place)
+        write(overhead(place))
         _resume(place, args.kills)
 
 
@@ -76,26 +76,46 @@ def _suite(place: Path, name: str, **more: Any) -> Path:  # noqa: ANN401
     return file
 
 
-def _overhead(place: Path) -> None:
+def overhead(place: Path, turns: int = 3) -> list[Figure]:
+    """What an answer takes by the harness, and by the recognizer alone, embeddings known."""
     settings = load_settings(home=place / "home", device="cpu")
     file = _suite(place, "plain", ways=["retrieval"])
     first = prepare_run(load_suite(str(file), settings.home), settings, place / "first")
     first.go_on()  # embeddings are kept from now on
     data = sorted((place / "images" / "test").rglob("*.png"))
-    spent: dict[str, list[float]] = {"harness": [], "recognizer": []}
-    for turn in range(3):
+    spent: dict[str, list[float]] = {OURS: [], "recognizer alone": []}
+    for turn in range(turns):
         run = prepare_run(load_suite(str(file), settings.home), settings, place / f"turn{turn}",
                           memories=place / "first" / "memories")  # fmt: skip
         began = time.perf_counter()
         run.go_on()
-        spent["harness"].append((time.perf_counter() - began) / (2 * len(data)))
-        spent["recognizer"].append(_alone(place, run.work, data))
-    medians = {name: 1_000 * statistics.median(times) for name, times in spent.items()}
-    more = medians["harness"] - medians["recognizer"]
-    _print(
-        f"an answer: {medians['harness']:.1f} ms by the harness, {medians['recognizer']:.1f} ms by "
-        f"the recognizer alone: {more:.1f} ms more (3 turns of {2 * len(data):,} answers)"
-    )
+        spent[OURS].append((time.perf_counter() - began) / (2 * len(data)))
+        spent["recognizer alone"].append(_alone(place, run.work, data))
+    by = {
+        who: Figure("an answer", "ms", tuple(1_000 * one for one in times), who)
+        for who, times in spent.items()
+    }
+    mine, alone = by.values()
+    more = tuple(a - b for a, b in zip(mine.values, alone.values, strict=True))
+    rate = tuple(1 / one for one in spent[OURS])
+    return [
+        Figure("answers of an evaluation", "answers/s", rate),
+        *by.values(),
+        Figure("what the harness adds to an answer", "ms", more),
+    ]
+
+
+def figures(images: int = 300, turns: int = 3) -> list[Figure]:
+    """Measure the overhead.
+
+    Args:
+        images: To test on, drawn.
+        turns: Of the harness, and of the recognizer alone.
+    """
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        _draw(Path(folder) / "images", images)
+        return overhead(Path(folder), turns)
 
 
 def _alone(place: Path, work: Any, data: list[Path]) -> float:  # noqa: ANN401

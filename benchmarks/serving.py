@@ -17,8 +17,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
-import statistics
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -26,9 +24,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.figures import OURS, Figure, write
 from benchmarks.latency import photos
 from rar_agent import Recognizer
 from rar_agent.encoders import FloatArray
+from rar_agent.encoders.base import Pixels
 from rar_agent.graph.embeddings import Embedding, Embeddings
 from rar_agent.images import AdmittedImage
 
@@ -41,9 +41,14 @@ PASS_S, IMAGE_S = 0.008, 0.0003
 class Apart(Embeddings):
     """What there was before: each image by a pass of its own, in the thread that asks."""
 
-    async def aembed(self, image: AdmittedImage) -> Embedding:
+    async def aembed(self, image: AdmittedImage, prepared: Pixels | None = None) -> Embedding:
         """See `Embeddings.aembed`."""
-        vectors, norms = await asyncio.to_thread(self._encoded, [image])
+
+        def encoded() -> tuple[FloatArray, FloatArray]:
+            pixels = self._encoder.prepare(image.rgb) if prepared is None else prepared
+            return self._encoder.encode_prepared([pixels])
+
+        vectors, norms = await asyncio.to_thread(encoded)
         return vectors[0], norms[0]
 
 
@@ -57,10 +62,8 @@ class Waiting:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._encoder, name)
 
-    def encode_images_with_norms(
-        self, images: Sequence[Image.Image]
-    ) -> tuple[FloatArray, FloatArray]:
-        """See `Encoder.encode_images_with_norms`."""
+    def encode_prepared(self, images: Sequence[Pixels]) -> tuple[FloatArray, FloatArray]:
+        """See `Encoder.encode_prepared`."""
         took = PASS_S + len(images) * IMAGE_S
         self._free_at = max(self._free_at, time.perf_counter()) + took
         time.sleep(max(0.0, self._free_at - time.perf_counter()))
@@ -74,7 +77,7 @@ def figures(
     runs: int = 3,
     window_ms: float = 0,
     simulated: bool = False,
-) -> list[Row]:
+) -> list[Figure]:
     """Measure.
 
     Args:
@@ -93,7 +96,7 @@ def figures(
         "apart": Apart(encoder, 1),
     }
     asked = [_jpeg(photo) for photo in photos(None, images)]
-    rows: list[Row] = []
+    told: list[Figure] = []
     for count in callers:
         found: dict[str, list[list[Row]]] = {way: [] for way in ways}
         for _ in range(runs):
@@ -104,9 +107,10 @@ def figures(
         for way, several in found.items():
             for same in zip(*several, strict=True):
                 name, _, unit = same[0]
-                value = statistics.median(value for _, value, _ in same)
-                rows.append((f"{count} callers, {way}: {name}", value, unit))
-    return rows
+                values = tuple(value for _, value, _ in same)
+                who = OURS if way == "together" else "a pass for each image"
+                told.append(Figure(f"{count} callers: {name}", unit, values, who))
+    return told
 
 
 async def _run(recognizer: Recognizer, asked: Sequence[bytes], callers: int) -> list[Row]:
@@ -145,8 +149,7 @@ def main() -> None:
     parser.add_argument("--simulated", action="store_true")
     args = parser.parse_args()
     callers = [int(count) for count in args.callers.split(",")]
-    for name, value, unit in figures(callers, args.images, args.runs, args.window, args.simulated):
-        sys.stdout.write(f"{name:40} {value:10.1f} {unit}\n")
+    write(figures(callers, args.images, args.runs, args.window, args.simulated))
 
 
 if __name__ == "__main__":

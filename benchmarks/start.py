@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.figures import OURS, Figure, as_json, ratio, write
 
 _BARE_APP = """
 import typer
@@ -51,10 +52,6 @@ FLOORS: Mapping[str, str] = {
     "first answer --json": "import torch, langgraph.graph",
 }
 """What each figure cannot be below."""
-
-
-Row = tuple[str, float, str]
-"""Name, value, unit."""
 
 
 @dataclass(frozen=True)
@@ -99,28 +96,24 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def rows(times: Mapping[str, Times]) -> list[Row]:
-    """Medians, spreads, and ratios to the floors, as plain rows."""
-    found: list[Row] = []
+def told(times: Mapping[str, Times]) -> list[Figure]:
+    """Seconds, those of processors, and ratios to the floors, turn by turn."""
+    found: list[Figure] = []
     for name, one in times.items():
-        found += [
-            (name, statistics.median(one.wall), "s"),
-            (f"{name}, least", min(one.wall), "s"),
-            (f"{name}, most", max(one.wall), "s"),
-            (f"{name}, processors", statistics.median(one.cpu), "s"),
-        ]
+        who = OURS if name in FLOORS else "floor"
+        wall = Figure(name, "s", tuple(one.wall), who)
+        found += [wall, Figure(f"{name}: processors", "s", tuple(one.cpu), who)]
         if floor := FLOORS.get(name):
-            pairs = zip(one.wall, times[floor].wall, strict=True)  # of the same turn
-            ratio = statistics.median(mine / its for mine, its in pairs)
-            found.append((f"{name} / {floor}", ratio, "times"))
+            under = Figure(floor, "s", tuple(times[floor].wall), "floor")
+            found.append(ratio(f"{name} / {floor}", wall, under, "less"))
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    found.append(("first answer, most memory", peak / 1024, "MB"))  # by far the largest of all
+    found.append(Figure("first answer: most memory", "MB", (peak / 1024,)))  # by far the largest
     return found
 
 
-def measure(runs: int = 9) -> list[Row]:
+def measure(runs: int = 9) -> list[Figure]:
     """The figures of this machine."""
-    return rows(timed(runs))
+    return told(timed(runs))
 
 
 def main() -> None:
@@ -129,11 +122,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=9, help="of each process")
     parser.add_argument("--json", action="store_true", help="one JSON line a figure")
     args = parser.parse_args()
-    for name, value, unit in measure(args.runs):
-        line = f"{name:46} {value:8.2f} {unit}"
-        if args.json:
-            line = json.dumps({"name": name, "value": value, "unit": unit})
-        sys.stdout.write(f"{line}\n")
+    found = measure(args.runs)
+    if args.json:
+        for row in as_json(found):
+            sys.stdout.write(f"{json.dumps(row)}\n")
+    else:
+        write(found)
 
 
 if __name__ == "__main__":

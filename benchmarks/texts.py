@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +23,7 @@ import numpy as np
 import open_clip
 import torch
 
+from benchmarks.figures import OURS, Figure, as_json, ratio, write
 from rar_agent.encoders import FloatArray
 from rar_agent.encoders.open_clip import OpenClipEncoder
 from rar_agent.memory.teaching.texts import encode_categories
@@ -33,8 +32,6 @@ from rar_agent.types import Category
 BATCHES = (1, 10)
 """Classes of a batch of open_clip's: its documentation's loop, and its function's default."""
 _CLOCKS = {"by the clock": time.perf_counter, "processor time": time.process_time}
-
-Row = tuple[str, float, str]
 
 
 def measure(
@@ -45,8 +42,8 @@ def measure(
     sample: int = 10,
     batches: Sequence[int] = BATCHES,
     full: bool = False,
-) -> list[Row]:
-    """Rows of (name, value, unit).
+) -> list[Figure]:
+    """Measure.
 
     Args:
         names: Names of the memory, which samples are drawn from.
@@ -81,7 +78,7 @@ def measure(
 
         return ask
 
-    ways = {"rar_agent": ours} | {_named(classes): theirs(classes) for classes in batches}
+    ways = {OURS: ours} | {_named(classes): theirs(classes) for classes in batches}
     spent: dict[tuple[str, str], list[float]] = {
         (way, clock): [] for way in ways for clock in _CLOCKS
     }
@@ -98,25 +95,22 @@ def measure(
             found[way] = ask(some)
             for (clock, read), start in zip(_CLOCKS.items(), starts, strict=True):
                 spent[way, clock].append((read() - start) / (len(some) * len(filled)))
-            difference = max(difference, float(np.abs(found["rar_agent"] - found[way]).max()))
-    rows: list[Row] = []
-    for (way, clock), times in spent.items():
-        rows += _spread(f"{way}, a text, {clock}", [1_000 * one for one in times], "ms")
+            difference = max(difference, float(np.abs(found[OURS] - found[way]).max()))
+    found_of = {
+        (way, clock): Figure(f"a text, {clock}", "ms", tuple(1_000 * one for one in times), way)
+        for (way, clock), times in spent.items()
+    }
+    told = list(found_of.values())
     for way in list(ways)[1:]:
         for clock in _CLOCKS:
-            pairs = zip(spent["rar_agent", clock], spent[way, clock], strict=True)
-            rows += _spread(f"faster than {way}, {clock}", [b / a for a, b in pairs], "x")
-    rows.append(("largest difference of unit rows", difference, ""))
+            theirs_of, ours_of = found_of[way, clock], found_of[OURS, clock]
+            told.append(ratio(f"times as fast as {way}, {clock}", theirs_of, ours_of))
+    told.append(Figure("largest difference of unit rows", "", (difference,)))
     if full:
         start = time.perf_counter()
         ours(known)
-        rows.append((f"rar_agent, {len(known):,} names, once", time.perf_counter() - start, "s"))
-    return rows
-
-
-def _spread(name: str, values: Sequence[float], unit: str) -> list[Row]:
-    kinds = (("median", statistics.median(values)), ("least", min(values)), ("most", max(values)))
-    return [(f"{name}, {kind}", value, unit) for kind, value in kinds]
+        told.append(Figure(f"{len(known):,} names, once", "s", (time.perf_counter() - start,)))
+    return told
 
 
 def _named(classes: int) -> str:
@@ -135,13 +129,11 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="ours on all names, too, once")
     parser.add_argument("--out", type=Path, help="JSON of the rows")
     args = parser.parse_args()
-    rows = measure(args.names, args.templates, args.model, args.repeats, args.sample,
+    found = measure(args.names, args.templates, args.model, args.repeats, args.sample,
                    args.batches, args.full)  # fmt: skip
-    sys.stdout.write(f"| {args.model}, {args.templates} templates | |\n|---|---|\n")
-    for name, value, unit in rows:
-        sys.stdout.write(f"| {name} | {value:,.4g} {unit} |\n")
+    write(found)
     if args.out:
-        args.out.write_text(json.dumps(rows, indent=1))
+        args.out.write_text(json.dumps(as_json(found), indent=1))
 
 
 if __name__ == "__main__":

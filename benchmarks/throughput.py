@@ -15,8 +15,6 @@ import argparse
 import asyncio
 import multiprocessing
 import random
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,6 +25,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from benchmarks.figures import Figure, write
 from rar_agent import Recognition, Recognizer
 from rar_agent.images import admit
 from tests.conftest import draw
@@ -40,6 +39,59 @@ _GOOD = Reply('{"ranking": ["A", "B", "C", "D", "E"]}', delay_s=CALL_S)
 _WAITS = {"no 429": None, "429": {}, "429, Retry-After: 1": {"Retry-After": "1"}}
 
 
+def figures(
+    images: int = 400, requests: int = 8, runs: int = 3, encode: bool = False
+) -> list[Figure]:
+    """Measure.
+
+    Args:
+        images: Of a batch.
+        requests: At once, at most.
+        runs: Of each way.
+        encode: Whether the images' embeddings are unknown.
+    """
+    torch.set_num_threads(1)
+    drawn = [draw("red", n, 256) for n in range(images)]
+    here, there = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(there,), daemon=True)
+    server.start()
+    url = here.recv()
+    calls_s = images / requests * CALL_S
+    found = [Figure("images / requests at once x a call", "s", (calls_s,), "ideal")]
+    with tempfile.TemporaryDirectory() as home:
+        recognizer = _recognizer(url, Path(home), requests)
+        start = time.perf_counter()
+        recognizer.services.embed_all([admit(image) for image in drawn])
+        encode_s = (time.perf_counter() - start) if encode else 0.0
+        if encode:
+            found.append(Figure("encoding alone", "s", (encode_s,), "ideal"))
+        else:
+            vars(recognizer.services)["embed_all"] = lambda *_: None  # they are known
+        for way in ("recognize_batch", "arecognize_batch"):
+            for name, headers in _WAITS.items():
+                turns = []
+                for run in range(runs):
+                    if encode:
+                        recognizer.services._embeddings.clear()
+                    here.send((run, headers))
+                    here.recv()
+                    start = time.perf_counter()
+                    results = _results(recognizer, way, drawn)
+                    took_s = time.perf_counter() - start
+                    here.send(None)
+                    assert len(results) == images
+                    degraded = sum(one.trace.degraded for one in results)
+                    share = max(calls_s, encode_s) / took_s
+                    turns.append((share, images / took_s, *here.recv(), degraded))
+                shares, rates, paid, refused, less = zip(*turns, strict=True)
+                about = f"{paid[-1]} calls answered, {refused[-1]} refused, {less[-1]} degraded"
+                named = f"{way}, {name}"
+                found.append(Figure(f"{named}: of ideal", "x", shares, better="more", note=about))
+                found.append(Figure(named, "images/s", rates))
+    server.terminate()
+    return found
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -48,46 +100,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--encode", action="store_true")
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    images = [draw("red", n, 256) for n in range(args.images)]
-    here, there = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(there,), daemon=True)
-    server.start()
-    url = here.recv()
-    calls_s = args.images / args.requests * CALL_S
-    _print(f"{args.images} images, {args.requests} requests at once: {calls_s:.1f} s at best")
-    with tempfile.TemporaryDirectory() as home:
-        recognizer = _recognizer(url, Path(home), args.requests)
-        start = time.perf_counter()
-        recognizer.services.embed_all([admit(image) for image in images])
-        encode_s = (time.perf_counter() - start) if args.encode else 0.0
-        if args.encode:
-            _print(f"encoding alone takes {encode_s:.1f} s")
-        else:
-            vars(recognizer.services)["embed_all"] = lambda *_: None  # they are known
-        for way in ("recognize_batch", "arecognize_batch"):
-            for name, headers in _WAITS.items():
-                shares, calls = [], []
-                for run in range(args.runs):
-                    if args.encode:
-                        recognizer.services._embeddings.clear()
-                    here.send((run, headers))
-                    here.recv()
-                    start = time.perf_counter()
-                    results = _results(recognizer, way, images)
-                    took_s = time.perf_counter() - start
-                    shares.append(max(calls_s, encode_s) / took_s)
-                    here.send(None)
-                    assert len(results) == args.images
-                    degraded = sum(one.trace.degraded for one in results)
-                    calls.append((*here.recv(), degraded))
-                paid, refused, degraded = map(statistics.median, zip(*calls, strict=True))
-                _print(
-                    f"{way}, {name}: {statistics.median(shares):.3f} of ideal ({min(shares):.3f} "
-                    f"to {max(shares):.3f}); {paid:g} calls answered, {refused:g} refused, "
-                    f"{degraded:g} images degraded"
-                )
-    server.terminate()
+    write(figures(args.images, args.requests, args.runs, args.encode))
 
 
 def _results(recognizer: Recognizer, way: str, images: Sequence[Image.Image]) -> list[Recognition]:
@@ -136,11 +149,6 @@ def _serve(pipe: Connection) -> None:
             pipe.recv()
             server.answer = None
             pipe.send(tuple(counts))
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":
