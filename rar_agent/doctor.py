@@ -53,6 +53,7 @@ def examine(settings: Settings, probe: bool = False) -> Iterator[Check]:
         ("device", _device),
         ("encoder", _encoder),
         ("memory", _memory),
+        ("engine", _engine),
         ("prompt", _prompt),
     ]
     for what, check in checks:
@@ -79,7 +80,20 @@ def _home(settings: Settings) -> Check:
 def _device(settings: Settings) -> Check:
     from rar_agent.device import pick_device
 
-    return Check("device", "ok", f"{pick_device(settings.device)}, {settings.precision}")
+    return Check("device", "ok", pick_device(settings.device))
+
+
+def _engine(settings: Settings) -> Check:
+    from rar_agent.device import pick_device
+    from rar_agent.encoders.tuning import plan_of, read_tuning
+    from rar_agent.memory.drift import recorded
+
+    memory = open_memory(settings.home, settings.memory)
+    name, device = memory.manifest.encoder.name, pick_device(settings.device)
+    tuning = read_tuning(settings.home, name, device, memory.fingerprint.identity)
+    plan = plan_of(settings, tuning, recorded(memory))
+    fix = "" if tuning else f"To find out what is faster: rar-agent tune --memory {memory.name}"
+    return Check("engine", "ok", f"{name} is run by {plan}", fix)
 
 
 def _encoder(settings: Settings) -> Check:

@@ -39,6 +39,8 @@ def about(recognition: Recognition, seen: Watched) -> Iterator[str]:
         seen: Meanwhile.
     """
     trace, chat, exchanges = recognition.trace, seen.model, seen.exchanges
+    tuned = f"as tuned {trace.tuned}" if trace.tuned else "not tuned"
+    yield f"encoded by {trace.engine} in {trace.precision} on {trace.device}, {tuned}"
     if chat is None:
         yield "Nothing was sent anywhere: no model is set, and retrieval runs in this process."
         return

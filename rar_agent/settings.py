@@ -67,10 +67,14 @@ class Settings(BaseSettings):
     """For `memory create`: `auto`, `builtin`, `open_clip:MODEL/PRETRAINED`, `open_clip:FOLDER`."""
     device: str = "auto"
     """Torch device of the encoder and of a local model: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Precision class of the encoder's forward pass."""
+    engine: Literal["auto", "torch", "compile", "openvino"] = "auto"
+    """What runs the encoder's image half; `auto`: what `tune` found for it on this machine, else
+    `torch`."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """Precision class of the encoder's forward pass; `auto`: lower than `fp32` only where `tune` was
+    allowed it and its drift is recorded in the memory."""
     batch_size: int = Field(default=32, ge=1, le=4096)
-    """Images encoded at once."""
+    """Images encoded at once, at most; `tune` may find fewer to be faster."""
     encode_waiting: int = Field(default=64, ge=1)
     """Images of single recognitions that may be read and wait to be encoded; whoever asks for more
     waits with theirs unread."""

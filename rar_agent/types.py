@@ -188,7 +188,11 @@ class Trace(_Frozen):
     device: str
     """Torch device that the encoder ran on."""
     precision: str
-    """Precision class the encoder ran at."""
+    """Precision class the encoder ran at; for int8 which quantised model."""
+    engine: str = "torch"
+    """What ran the encoder's image half."""
+    tuned: str = ""
+    """When `tune` chose that, UTC; empty where it did not."""
     method: str
     """How categories were scored: head, text, knn, prototype or gda, and its parameters."""
     calibrated: bool

@@ -63,7 +63,7 @@ def show(
     else:
         out.print(tables.identity(memory), soft_wrap=True)
         out.print(tables.scoring(memory), soft_wrap=True)
-        for line in tables.rankers(memory):
+        for line in tables.rankers(memory) + tables.drifts(memory):
             out.print(line, soft_wrap=True)
         for part in (*tables.promises(memory), tables.segments(memory)):
             out.print(part, "")

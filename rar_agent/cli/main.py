@@ -39,6 +39,10 @@ COMMANDS: Mapping[str, Later] = {
         "rar_agent.cli.doctor:doctor",
         "Look at what is installed, which encoder, memory and model; say what to do about each no.",
     ),
+    "tune": Later(
+        "rar_agent.cli.tune:tune",
+        "Measure which engine, precision and batch encode fastest on this machine, and use them.",
+    ),
     "memory": Later(
         "rar_agent.cli.memory:app", "Teach memories, change them, look at them, forget."
     ),
@@ -111,6 +115,9 @@ def _tell(wrong: str) -> None:
 
 def main() -> None:
     """Run the command line; never shows a traceback, unless RAR_DEBUG is set."""
+    # Before torch: its threads would else spin while they wait for each other, on cores that
+    # threads which read images need.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except RarError as error:

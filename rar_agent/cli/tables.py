@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rar_agent.cli.show import grid
-from rar_agent.memory.rankers import changed
+from rar_agent.memory.rankers import changed, is_current
 from rar_agent.words import counted, percent, size
 
 if TYPE_CHECKING:
@@ -117,6 +117,26 @@ def rankers(memory: Memory) -> list[RenderableType]:
             "stale" if changed(memory, record) else "",
         )
     return [table, Text("alone, with it: of the doubtful exemplars it was asked about", "dim")]
+
+
+def drifts(memory: Memory) -> list[RenderableType]:
+    """What encoding in lower precisions was found to cost."""
+    if not memory.manifest.drifts:
+        return []
+    table = grid(
+        "precision", "engine", "answers alike>", "95 % sure", "probability within>", "of", ""
+    )
+    for record in memory.manifest.drifts:
+        table.add_row(
+            record.precision,
+            f"{record.engine}, {record.device}",
+            f"{100 * record.top1:.1f} %",
+            f"{100 * record.low:.1f} to {100 * record.high:.1f} %",
+            f"{record.difference:.3f}",
+            f"{record.images} {record.of}, {record.created[:10]}",
+            "" if is_current(memory, record) else "stale",
+        )
+    return [table]
 
 
 def promises(memory: Memory) -> list[Table]:

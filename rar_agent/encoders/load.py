@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from rar_agent.encoders.base import Encoder
 from rar_agent.encoders.open_clip_files import canonical, missing_files
@@ -11,11 +13,16 @@ from rar_agent.errors import ConfigurationError, InputError
 from rar_agent.forks import Lock
 from rar_agent.settings import Settings
 
+if TYPE_CHECKING:  # torch takes a second to import
+    from rar_agent.encoders.torch_encoder import TorchEncoder
+    from rar_agent.encoders.tuning import Plan
+
 RECOMMENDED = "open_clip:ViT-B-16-SigLIP/webli"
 """Zero-shot ImageNet 76.0 %, Apache-2.0, runs on a CPU; docs/encoders.md says why this one."""
 RECOMMENDED_DOWNLOAD = "813 MB"
 
-_loaded: dict[tuple[str, str, str], Encoder] = {}
+_plain: dict[tuple[str, str], TorchEncoder] = {}
+_loaded: dict[tuple[str, str, Plan], TorchEncoder] = {}
 _lock = Lock()
 
 
@@ -50,39 +57,70 @@ def choose_encoder(asked: str) -> Choice:
     )
 
 
-def load_encoder(name: str, settings: Settings) -> Encoder:
+def load_encoder(name: str, settings: Settings, measured: Collection[str] = ()) -> Encoder:
     """Load an encoder, or return the one already loaded. Thread-safe.
 
     Args:
         name: `builtin`, `open_clip:MODEL/PRETRAINED` (a tag or a checkpoint file) or
             `open_clip:FOLDER`.
-        settings: Device, precision, batch size, and whether downloads are allowed.
+        settings: Device, engine, precision, batch size, and whether downloads are allowed.
+        measured: Precisions whose drift is on record in the memory that is asked: a tuning may
+            lower the precision to these.
+
+    Raises:
+        InputError: The name is of no known form.
+        ConfigurationError: It is not on disk, or the device is not there, or the engine is not, or
+            not in that precision.
+    """
+    from rar_agent.encoders.engines import make_engine
+    from rar_agent.encoders.tuning import plan_of, read_tuning
+
+    name = full_name(name)
+    with _lock:
+        plain = load_plain(name, settings)
+        identity = plain.fingerprint.identity
+        tuning = read_tuning(settings.home, name, plain.device, identity)
+        plan = plan_of(settings, tuning, measured)
+        key = (name, settings.device, plan)
+        if key not in _loaded:
+            source = plain.source(settings.home)
+            engine = make_engine(source, plan.engine, plan.precision, plan.batch_size)
+            _loaded[key] = plain.run_by(engine, plan.batch_size, plan.since)
+        return _loaded[key]
+
+
+def load_plain(name: str, settings: Settings) -> TorchEncoder:
+    """The encoder by torch in fp32, whatever the settings say of engine and precision.
 
     Raises:
         InputError: The name is of no known form.
         ConfigurationError: It is not on disk, or the device is not there.
     """
-    family, _, body = name.partition(":")
-    if family == "open_clip" and body:
-        name = f"open_clip:{canonical(body)}"  # a relative path is another one elsewhere
-    key = (name, settings.device, settings.precision)
+    name = full_name(name)
     with _lock:
-        if key not in _loaded:
-            _loaded[key] = _load(name, settings)
-        return _loaded[key]
+        key = (name, settings.device)
+        if key not in _plain:
+            _plain[key] = _load(name, settings)
+        return _plain[key]
 
 
-def _load(name: str, settings: Settings) -> Encoder:
+def full_name(name: str) -> str:
+    """The name under which an encoder is known: a relative path is another one elsewhere."""
+    family, _, body = name.partition(":")
+    return f"open_clip:{canonical(body)}" if family == "open_clip" and body else name
+
+
+def _load(name: str, settings: Settings) -> TorchEncoder:
     family, _, body = name.partition(":")
     if family == "builtin" and not body:
         from rar_agent.encoders.builtin import BuiltinEncoder
 
-        return BuiltinEncoder(settings.device, settings.precision, settings.batch_size)
+        return BuiltinEncoder(settings.device, batch_size=settings.batch_size)
     if family == "open_clip" and body:
         from rar_agent.encoders.open_clip import OpenClipEncoder
 
         return OpenClipEncoder(
-            body, settings.device, settings.precision, settings.batch_size, settings.download
+            body, settings.device, batch_size=settings.batch_size, download=settings.download
         )
     raise InputError(
         f"'{name}' names no encoder.",

@@ -105,6 +105,8 @@ def conclusion(
             encoder=f"{services.encoder.name} {services.encoder.fingerprint.identity}",
             device=services.encoder.device,
             precision=services.encoder.fingerprint.precision,
+            engine=services.encoder.fingerprint.engine,
+            tuned=services.encoder.fingerprint.since,
             method=memory.describe_method(method),
             calibrated=calibrated,
             probability_means=means,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rar_agent.memory.format.drift_record import DriftRecord
 from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.format.manifest import RankerRecord
 from rar_agent.memory.memory import STALE, Memory
@@ -91,7 +92,7 @@ def changed(memory: Memory, record: RankerRecord) -> str:
     return ""
 
 
-def is_current(memory: Memory, record: RankerRecord) -> bool:
+def is_current(memory: Memory, record: RankerRecord | DriftRecord) -> bool:
     """Whether at most a tenth of the exemplars were learnt or removed since."""
     images = [s.entries["id"] for s in memory.entries.segments if s.ref.modality == "image"]
     later = np.concatenate(

@@ -22,6 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rar_agent.encoders import Encoder
+from rar_agent.memory.format.drift_record import DriftRecord
 from rar_agent.types import Modality
 
 FORMAT_VERSION = 2
@@ -344,6 +345,8 @@ class Manifest(Record):
     """Ranking models that were calibrated beside it."""
     prior: PriorRecord | None = None
     """None: categories are taken to be met equally often."""
+    drifts: tuple[DriftRecord, ...] = ()
+    """What encoding in lower precisions was found to cost; one for each class."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

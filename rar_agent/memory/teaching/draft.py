@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import rar_agent
 from rar_agent.encoders import FloatArray
 from rar_agent.memory.format.categories import Categories, write_layer
+from rar_agent.memory.format.drift_record import DriftRecord
 from rar_agent.memory.format.files import write_file
 from rar_agent.memory.format.generation import commit
 from rar_agent.memory.format.manifest import (
@@ -60,6 +61,7 @@ class Draft:
         fit: How categories are scored so far.
         rankers: Ranking models that were calibrated beside it.
         prior: How often categories are met; None: equally often.
+        drifts: What encoding in lower precisions was found to cost.
         committed: State of the generation that this draft committed last; empty before.
     """
 
@@ -79,6 +81,7 @@ class Draft:
     fit: FitRecord | None = None
     rankers: tuple[RankerRecord, ...] = ()
     prior: PriorRecord | None = None
+    drifts: tuple[DriftRecord, ...] = ()
     committed: str = ""
     _base: Categories | None = None
     _changed: dict[int, Category | None] = field(default_factory=dict)
@@ -105,6 +108,7 @@ class Draft:
             fit=manifest.fit,
             rankers=manifest.rankers,
             prior=manifest.prior,
+            drifts=manifest.drifts,
             _base=memory.categories,
         )
 
@@ -216,4 +220,5 @@ class Draft:
             fit=self.fit,
             rankers=self.rankers,
             prior=self.prior,
+            drifts=self.drifts,
         )

@@ -216,12 +216,16 @@ def require_encoder(memory: Memory, encoder: Encoder) -> None:
 
     Raises:
         FingerprintMismatchError: It is another one; the message says in what.
+        ConfigurationError: It runs in int8, and what that costs is not on record.
     """
+    from rar_agent.memory.drift import require_recorded  # which writes memories as this does
+
     memory.fingerprint.require(
         encoder.fingerprint,
         f"Memory '{memory.name}'",
         f"Use --encoder {memory.manifest.encoder.name}, or create another memory.",
     )
+    require_recorded(memory, encoder.fingerprint)
 
 
 def as_reader(images: Taught, names: Sequence[Category] = ()) -> Reader:

@@ -1,0 +1,70 @@
+"""From settings and a tuning to what runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from rar_agent.encoders.engines.base import EngineName
+from rar_agent.encoders.tuning.record import Tuning
+from rar_agent.settings import Settings
+
+LOWER = ("bf16", "fp16", "int8")
+"""Precision classes that are not `fp32`."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What runs the image half of an encoder.
+
+    Attributes:
+        engine: Which one.
+        precision: Its class, or the one quantised model that is meant.
+        batch_size: Images in one pass.
+        since: When the tuning was that decided it; empty where none did.
+    """
+
+    engine: EngineName = "torch"
+    precision: str = "fp32"
+    batch_size: int = 32
+    since: str = ""
+
+    def __str__(self) -> str:
+        since = f"as tuned {self.since}" if self.since else "not tuned"
+        return f"{self.engine}, {self.precision}, {self.batch_size} images at once, {since}"
+
+
+def plan_of(settings: Settings, tuning: Tuning | None, measured: Collection[str] = ()) -> Plan:
+    """What the settings ask for, and where they leave it open, what the tuning found.
+
+    A precision is lowered without being asked for only for a memory in which its drift is on
+    record.
+
+    Args:
+        settings: Engine, precision, batch size.
+        tuning: One that holds.
+        measured: Precisions whose drift is on record in the memory that is asked.
+    """
+    asked, most = settings.engine, settings.batch_size
+    if tuning is None:
+        precision = "fp32" if settings.precision == "auto" else settings.precision
+        usual: EngineName = "openvino" if precision == "int8" else "torch"
+        return Plan(usual if asked == "auto" else asked, precision, most)
+    if settings.precision == "auto":
+        lower = tuning.lower
+        fits = lower is not None and lower.precision in measured
+        found = lower if lower is not None and fits else tuning.chosen
+        if asked in ("auto", found.engine):
+            batch = min(most, found.batch_size)
+            return Plan(found.engine, found.precision, batch, tuning.created)
+        return Plan(_engine(asked), "fp32", most)
+    fastest = tuning.fastest(settings.precision)
+    if fastest is not None and asked in ("auto", fastest.engine):
+        batch = min(most, fastest.batch_size)
+        return Plan(fastest.engine, fastest.precision, batch, tuning.created)
+    return plan_of(settings, None)
+
+
+def _engine(asked: str) -> EngineName:
+    assert asked != "auto"  # noqa: S101 - which fits whatever was found
+    return asked  # type: ignore[return-value]

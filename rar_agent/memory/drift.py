@@ -1,0 +1,141 @@
+"""How far encoders of lower precision are from a memory's own: measured, recorded, required."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rar_agent.encoders import Fingerprint, FloatArray
+from rar_agent.encoders.tuning import Agreement
+from rar_agent.errors import ConfigurationError
+from rar_agent.memory.format.drift_record import DriftRecord
+from rar_agent.memory.format.files import DATA
+from rar_agent.memory.format.location import memory_folder
+from rar_agent.memory.memory import Memory
+from rar_agent.memory.rankers import is_current
+from rar_agent.memory.teaching.draft import Draft
+from rar_agent.memory.teaching.forget import remove_from_memory
+from rar_agent.memory.teaching.teach import changing
+from rar_agent.settings import MOST_CANDIDATES
+
+HELD_OUT = 400
+"""Exemplars that are held out to compare answers on, at most."""
+_SHARE = 4  # one exemplar of four is held out, and at least one where there are two
+
+
+def agreement(
+    memory: Memory, reference: tuple[FloatArray, FloatArray], other: tuple[FloatArray, FloatArray]
+) -> Agreement:
+    """How far a memory answers two encodings of the same images alike.
+
+    Args:
+        memory: Does not hold the images, or it would be flattered.
+        reference: (n, d) unit rows and their (n,) lengths, as the memory's own encoder has them.
+        other: The same images, encoded in another way.
+    """
+    from scipy.stats import binomtest
+
+    first = memory.search(*reference, k=1, exemplars=0)
+    second = memory.search(*other, k=MOST_CANDIDATES, exemplars=0)
+    same, largest = 0, 0.0
+    for one, two in zip(first, second, strict=True):
+        best = one.candidates[0]
+        same += two.candidates[0].category.name == best.category.name
+        found = {c.category.name: c.probability for c in two.candidates}
+        largest = max(largest, abs(best.probability - found.get(best.category.name, 0.0)))
+    sure = binomtest(same, len(first)).proportion_ci(method="wilson")
+    return Agreement(
+        images=len(first), same=same, low=sure.low, high=sure.high, difference=min(1.0, largest)
+    )
+
+
+def to_hold_out(memory: Memory, seed: int = 0) -> NDArray[np.int64]:
+    """Rows of exemplars that can be held out: a quarter of each category's, 400 in all at most.
+
+    None of a category that has only one.
+    """
+    random, found = np.random.default_rng(seed), []
+    for column in np.flatnonzero(memory.entries.counts("image") >= 2):
+        rows = memory.entries.rows_of("image", np.array([column]))
+        found.append(random.permutation(rows)[: max(1, len(rows) // _SHARE)])
+    if not found:
+        return np.empty(0, np.int64)
+    drawn = random.permutation(np.concatenate(found))[:HELD_OUT]
+    return np.sort(drawn).astype(np.int64)
+
+
+@contextmanager
+def without(memory: Memory, rows: NDArray[np.int64]) -> Iterator[Memory]:
+    """A memory as it would be had it not learnt some exemplars, its scoring chosen without them.
+
+    A copy beside the home folder's memories, which goes afterwards; its files are links.
+
+    Args:
+        memory: Stays as it is.
+        rows: Of exemplars, not all of a category.
+    """
+    with TemporaryDirectory(dir=memory.folder.parent, prefix=".drift-") as place:
+        home = Path(place)
+        folder = memory_folder(home, memory.name)
+        shutil.copytree(memory.folder, folder, copy_function=_link, ignore=_drafts)
+        ids = [memory.entries.id_of(int(row)) for row in rows]
+        yield remove_from_memory(home, memory.name, (), ids, "always")
+
+
+def _link(source: str, target: str) -> None:
+    if Path(source).parent.name != DATA:
+        shutil.copy2(source, target)
+        return
+    try:
+        os.link(source, target)
+    except OSError:  # not on this file system
+        shutil.copy2(source, target)
+
+
+def _drafts(_: str, names: list[str]) -> set[str]:
+    return {name for name in names if name.endswith((".tmp", ".lock"))}
+
+
+def recorded(memory: Memory) -> frozenset[str]:
+    """Precisions whose drift is on record, and holds: at most a tenth changed since."""
+    return frozenset(r.precision for r in memory.manifest.drifts if is_current(memory, r))
+
+
+def require_recorded(memory: Memory, encoder: Fingerprint) -> None:
+    """Refuse an encoder of the memory's identity in int8, unless it is known what that costs.
+
+    Raises:
+        ConfigurationError: Its drift was not measured for this memory.
+    """
+    precision = encoder.precision
+    if not precision.startswith("int8") or precision == memory.manifest.encoder.precision:
+        return
+    if precision not in recorded(memory):
+        raise ConfigurationError(
+            f"What the precision {precision} costs was not measured for memory '{memory.name}', "
+            f"which was made in {memory.manifest.encoder.precision}.",
+            f"Run: rar-agent tune --memory {memory.name} --allow int8; or set RAR_PRECISION=fp32.",
+        )
+
+
+def keep_drifts(home: Path, name: str, records: Sequence[DriftRecord]) -> Memory:
+    """Write what was found as a new generation, in place of what was known of the same classes.
+
+    Raises:
+        NotFoundError: There is no such memory.
+        InputError: It is a ready memory.
+        BusyError: Somebody else is writing to it.
+    """
+    with changing(memory_folder(home, name)) as memory:
+        draft = Draft.after(memory)
+        classes = {record.precision_class for record in records}
+        others = [r for r in memory.manifest.drifts if r.precision_class not in classes]
+        draft.drifts = (*others, *records)
+        return draft.commit("ready", "never")

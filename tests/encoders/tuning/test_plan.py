@@ -1,0 +1,153 @@
+"""What runs, by settings and tuning; and when a tuning holds no more."""
+
+import logging
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rar_agent.encoders.engines.make import machine, versions
+from rar_agent.encoders.tuning import (
+    Agreement,
+    Chosen,
+    Measured,
+    Plan,
+    Tuning,
+    plan_of,
+    read_tuning,
+    write_tuning,
+)
+from rar_agent.encoders.tuning.measure import choose, refusal
+from rar_agent.settings import Settings
+
+INT8 = "int8-0123abcd"
+ALIKE = Agreement(images=400, same=396, low=0.97, high=0.996, difference=0.1)
+
+
+def measured(engine="torch", precision="fp32", speed=10.0, refused="", batch=8):
+    return Measured(
+        engine=engine,
+        precision=precision,
+        batch_size=batch,
+        images_s=speed,
+        refused=refused,
+        agreement=ALIKE,
+    )
+
+
+def tuning(**changes):
+    rows = (
+        measured(),
+        measured("openvino", "fp32", 20),
+        measured("openvino", INT8, 40, batch=16),
+        measured("torch", "bf16", 15),
+    )
+    fields = {
+        "encoder": "builtin",
+        "identity": "id",
+        "device": "cpu",
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "created": "2026-01-01T00:00:00+00:00",
+        "images": "400 held-out exemplars",
+        "memory": "birds",
+        "rounds": 5,
+        "measured": rows,
+        "chosen": Chosen(engine="openvino", precision="fp32", batch_size=8),
+        "lower": Chosen(engine="openvino", precision=INT8, batch_size=16),
+        "why": "it is faster",
+    }
+    return Tuning(**{**fields, **changes})
+
+
+def ran(measured=(), known=True, **asked):
+    plan = plan_of(Settings(**asked), tuning() if known else None, measured)
+    return plan.engine, plan.precision, plan.batch_size
+
+
+def test_without_a_tuning_nothing_changes():
+    assert plan_of(Settings(), None) == Plan("torch", "fp32", 32)
+    assert ran(known=False, precision="bf16") == ("torch", "bf16", 32)
+    assert ran(known=False, precision="int8") == ("openvino", "int8", 32)
+
+
+def test_a_tuning_decides_what_the_settings_leave_open():
+    assert ran() == ("openvino", "fp32", 8)
+    assert ran(batch_size=4) == ("openvino", "fp32", 4)
+    assert ran(engine="torch") == ("torch", "fp32", 32)
+    assert ran(precision="bf16") == ("torch", "bf16", 8)
+    assert ran(precision="int8") == ("openvino", INT8, 16)
+    assert ran(precision="fp16") == ("torch", "fp16", 32)
+
+
+def test_precision_is_lowered_only_for_a_memory_that_has_its_drift_on_record():
+    assert ran([INT8]) == ("openvino", INT8, 16)
+    assert ran(["int8-ffffffff", "bf16"]) == ("openvino", "fp32", 8)
+    assert ran([INT8], precision="fp32") == ("openvino", "fp32", 8)
+    assert ran([INT8], engine="torch") == ("torch", "fp32", 32)
+
+
+def test_what_is_kept_is_read_again(tmp_path):
+    write_tuning(tmp_path, tuning())
+    assert read_tuning(tmp_path, "builtin", "cpu", "id") == tuning()
+    assert read_tuning(tmp_path, "builtin", "cuda", "id") is None
+    assert [path.suffix for path in (tmp_path / "tuning").iterdir()] == [".json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"identity": "another"}, "the encoder changed"),
+        ({"machine": "another"}, "the machine changed"),
+        ({"threads": 99}, "the machine changed"),
+        ({"versions": {**versions(), "torch": "1.0"}}, "packages changed: torch"),
+    ],
+)
+def test_what_holds_no_more_is_not_used_and_told_once(tmp_path, caplog, changes, says):
+    write_tuning(tmp_path, tuning(**changes))
+    with caplog.at_level(logging.WARNING, "rar_agent"):
+        assert read_tuning(tmp_path, "builtin", "cpu", "id") is None
+        assert read_tuning(tmp_path, "builtin", "cpu", "id") is None
+    assert [says in record.message for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"\xff", b"[1]"])
+def test_a_damaged_file_counts_as_none(tmp_path, data):
+    write_tuning(tmp_path, tuning())
+    [path] = (tmp_path / "tuning").iterdir()
+    path.write_bytes(data)
+    assert read_tuning(tmp_path, "builtin", "cpu", "id") is None
+
+
+def test_what_is_refused():
+    assert refusal("fp32", 1e-6, None) == ""
+    assert "not equal" in refusal("fp32", 1e-4, ALIKE)
+    assert "under 99.5 %" in refusal("bf16", 0.01, ALIKE)
+    assert refusal("bf16", 0.01, ALIKE.model_copy(update={"same": 398})) == ""
+    assert refusal(INT8, 0.1, ALIKE) == ""
+    assert "no memory" in refusal(INT8, 0.1, None)
+
+
+speeds = st.floats(0.1, 1e4)
+rows = st.builds(
+    measured,
+    st.sampled_from(["torch", "compile", "openvino"]),
+    st.sampled_from(["fp32", "bf16", INT8]),
+    speeds,
+    st.sampled_from(["", "not equal"]),
+)
+
+
+@given(others=st.lists(rows, max_size=8), plain=speeds)
+def test_what_is_chosen_is_never_refused_nor_lower_unasked_nor_slower(others, plain):
+    every = [measured(speed=plain), *others]
+    chosen, lower, _ = choose(every)
+    assert chosen.precision == "fp32"
+    for one in filter(None, (chosen, lower)):
+        same = [m for m in every if (m.engine, m.precision) == (one.engine, one.precision)]
+        assert any(not m.refused for m in same)
+        assert max(m.images_s for m in same if not m.refused) >= plain
+    if lower:
+        assert lower.precision != "fp32"
