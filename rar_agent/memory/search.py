@@ -15,6 +15,7 @@ from rar_agent.errors import DamagedDataError, InputError
 from rar_agent.memory.damage import OFF_LENGTH, wrong_numbers
 from rar_agent.memory.format.files import DATA
 from rar_agent.memory.format.generation import manifest_name
+from rar_agent.memory.format.opened import damaged
 from rar_agent.memory.taxonomy import Filter
 from rar_agent.settings import MOST_CANDIDATES
 from rar_agent.types import Branch, Candidate, Exemplar, Modality
@@ -189,6 +190,9 @@ class Searcher:
     def _all_scored(
         self, queries: FloatArray, norms: FloatArray, columns: NDArray[np.int64]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.float64], float | None]]:
+        if self._memory.fit is None and self._memory.image_count:
+            name = manifest_name(self._memory.manifest.generation)
+            raise damaged(self._memory.folder, name, "fit: there is none, but exemplars are")
         posterior = self._memory.scorer.log_posterior(queries, norms, columns)
         if (prior := self._memory.log_prior) is not None:
             posterior = log_softmax(posterior + prior[columns], axis=1)

@@ -49,6 +49,13 @@ def test_vectors_that_are_none(tmp_path, value, method):
         opened.search(np.concatenate([drawn(7, 1), drawn(8, 1)]), NORMS, 3, method=method)
 
 
+def test_exemplars_without_a_fit(tmp_path):
+    memory = extend(tmp_path / "memories" / "m")
+    opened = open_generation(memory.folder, memory.manifest.model_copy(update={"fit": None}))
+    with pytest.raises(DamagedDataError, match=r"000001\.json is damaged: fit: there is none"):
+        opened.search(np.concatenate([drawn(7, 1), drawn(8, 1)]), NORMS, 3)
+
+
 @pytest.mark.parametrize(("field", "value"), [("length", np.nan), ("bias", np.inf), ("length", -1)])
 def test_rows_of_a_classifier_that_are_none(tmp_path, field, value):
     memory = memory_of(tmp_path, heads={i: drawn(i, 1)[0] for i in range(3)})
