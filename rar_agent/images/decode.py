@@ -32,6 +32,8 @@ REDUCED = 2
 """How much longer than wanted the sides of a JPEG stay that is decoded at a reduced scale."""
 
 _ORIENTATION = 274  # EXIF tag
+_EXIF = re.compile(rb"(\xff\xe1..)Exif\0\0", re.DOTALL)  # start of a segment
+_LONGEST_EXIF = 65_536
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323  # TIFF tags
 _SCANS, _SEGMENTS = 200, 10_000  # of a JPEG; encoders make some 10 and 100
 _MARKER = re.compile(rb"\xff+([\x02-\xcf\xd8-\xfe])")  # but those that stand alone
@@ -54,7 +56,7 @@ def decode(data: bytes, name: str, limits: Limits, detail: int = 0) -> Image.Ima
         ImageError: Not an allowed format, over a limit, truncated or damaged.
     """
     try:
-        with Image.open(BoundedReader(data, name), formats=FORMATS) as image:
+        with Image.open(BoundedReader(_one_exif(data), name), formats=FORMATS) as image:
             _check_header(image, name, limits)
             _check_scans(data, name)
             if detail and image.format == "JPEG":
@@ -83,6 +85,29 @@ def decode(data: bytes, name: str, limits: Limits, detail: int = 0) -> Image.Ima
             f"'{name}' is damaged or truncated: {type(error).__name__}: {error}.",
             "Get the file again.",
         ) from error
+
+
+def _one_exif(data: bytes) -> bytes:
+    """A JPEG without its EXIF segments but the first, to which Pillow would append them.
+
+    A directory may name the same bytes for each of its tags, and Pillow 12 copies them: memory
+    grows with the square of what EXIF there is.
+    """
+    if not data.startswith(MAGIC[0]) or data.count(b"Exif\0\0") < 2:
+        return data
+    first = _EXIF.search(data)
+    rest = first.end() if first else len(data)
+    return data[:rest] + _EXIF.sub(rb"\1exif\0\0", data[rest:])
+
+
+def _cut_exif(image: Image.Image) -> None:
+    """Leave as much of an image's EXIF as a segment of JPEG has; who turns an image says so there.
+
+    See `_one_exif`.
+    """
+    for kind, longest in (("exif", _LONGEST_EXIF), ("Raw profile type exif", 2 * _LONGEST_EXIF)):
+        if len(image.info.get(kind, b"")) > longest:
+            image.info[kind] = image.info[kind][:longest]
 
 
 def _check_header(image: Image.Image, name: str, limits: Limits) -> None:
@@ -167,6 +192,9 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    if image.format == "PNG":
+        image.load()  # it may have EXIF after its pixels
+    _cut_exif(image)
     try:
         turned = image.getexif().get(_ORIENTATION, 1) != 1
     except Exception:  # malformed EXIF is no reason to refuse the pixels

@@ -70,7 +70,7 @@ class _Worker:
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter
                 [sys.executable, "-P", "-s", "-c", _PROGRAM, str(megabytes), path],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env={**given, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
@@ -138,9 +138,9 @@ class _Worker:
         """End it; its exit status, where it ended by itself in time."""
         self._connection.close()
         with suppress(subprocess.TimeoutExpired):
-            return self._process.wait(wait_s)
+            return int(self._process.wait(wait_s))
         self._process.kill()
-        return self._process.wait()
+        return int(self._process.wait())
 
 
 def _told(text: bytearray) -> ImageError:

@@ -17,6 +17,9 @@ from rar_agent.images import Isolation, Limits, Policy, admit
 from rar_agent.images.decode import decode
 from rar_agent.images.isolated import decode_under
 from tests.images.hostile import catalogue, encoded, picture
+from tests.images.hostile_exif import turned_exif
+from tests.images.hostile_jpeg import jpeg, segment
+from tests.images.hostile_png import chunk, png
 
 LIMITS = Limits()
 ISOLATED = Policy(isolation=Isolation(seconds=120))
@@ -100,6 +103,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
         "TIFF with tiles of 32,768",
         "TIFF with tags that all claim the same 10 MB",
         "JPEG with an EXIF bomb",
+        "PNG with an EXIF bomb",
+        "WebP with an EXIF bomb",
     ],
 )
 def test_memory_is_bounded(name):
@@ -110,6 +115,21 @@ def test_memory_is_bounded(name):
         cwd=Path(__file__).parents[2],
     )
     assert int(told.stdout) < MOST_MB * 1_000_000
+
+
+def test_the_first_exif_of_a_jpeg_turns_it_and_no_other():
+    """Pillow joins them."""
+    mine, other = turned_exif(6), turned_exif(3)
+    segments = [segment(0xE1, b"Exif\0\0" + exif) for exif in (mine, other, bytes(60_000))]
+    assert decode(jpeg(*segments), "x", LIMITS).size == (16, 24)
+    assert decode(jpeg(*segments[1:]), "x", LIMITS).size == (24, 16)
+
+
+def test_a_long_exif_turns_an_image_too():
+    exif = turned_exif(6) + bytes(200_000)
+    for data in (png(chunk(b"eXIf", exif), size=(8, 16)), encoded(picture(), "WEBP", exif=exif)):
+        image = decode(data, "x", LIMITS)
+        assert image.size in ((16, 8), (16, 24))
 
 
 BASES = {
