@@ -86,7 +86,13 @@ def figures(setup: Setup, encoder: str = "builtin", count: int = 500) -> list[Fi
         for repeat in range(setup.repeats):
             for way in (*ours.values(), *peers):
                 setup.tell(f"repeat {repeat + 1} of {setup.repeats}: {way.who}")
-                _run(way, place, place / f"{way.who.replace('/', '-')}.npy")
+                try:
+                    _run(way, place, place / f"{way.who}.npy")
+                except RuntimeError as error:
+                    if way not in peers:
+                        raise
+                    left_out.append((way.who, "", None, f"failed: {str(error).splitlines()[-1]}"))
+            peers = [way for way in peers if len(way.found) == repeat + 1]
         found = list(_told(f"{encoder}, {count} photos", ours, peers))
         found += _agreement(encoder, place, ours["loop"], peers)
         found += [Figure(f"{encoder}, {count} photos", "images/s", (), *why) for why in left_out]

@@ -2,12 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import suite
+from benchmarks import encode, suite
 from benchmarks.comparison import beside, found_in, markdown, picture, worse
-from benchmarks.figures import OURS, Figure, as_json, best, from_json, joined, ratio
+from benchmarks.figures import OURS, Figure, Setup, as_json, best, from_json, joined, ratio
 
 
 def rate(*values, who=OURS, name="encode"):
@@ -154,3 +155,37 @@ def test_what_cannot_be_run_is_said(measured, tmp_path, capsys, more, said):
 def test_parts_are_chosen_by_how_they_begin():
     assert suite.chosen("encode,start") == ["encode-builtin", "encode-ViT-B-32", "start"]
     assert suite.chosen("") == list(suite.PARTS)
+
+
+def test_encoding_is_set_beside_its_bounds_and_peers(monkeypatch, tmp_path):
+    """20 photos; seconds of each step and way are as they are told here."""
+    files = [tmp_path / f"{number}.jpg" for number in range(20)]
+    for file in files:
+        file.write_bytes(b"")
+    monkeypatch.setattr(encode, "photos", lambda count, seed: files[:count])
+    took = {"memory create": 5.0, "plain loop": 8.0, "read": 2.0, "forward": 4.0}
+    took |= {"open_clip": 10.0, "clip-retrieval": 20.0}
+
+    def ask(python, module, given):
+        if module == "benchmarks.weights":
+            return {"open_clip": "weights.pt"}
+        way, whole = given["way"], given.get("settings", {}).get("decode_whole", False)
+        if way == "sentence-transformers":
+            raise RuntimeError("in\nsuch a way")
+        np.save(given["vectors"], np.eye(20, 2, dtype=np.float32))
+        seconds = took.get(way, 1.0) * (2 if whole else 1)
+        spent = {"seconds": seconds, "cpu": 1.0, "memory": 900.0, "worker_memory": 500.0}
+        return spent | {"after": 0.5, "images": 20}
+
+    monkeypatch.setattr(encode.process, "ask", ask)
+    setup = Setup(2, quick=True, peers={"clip-retrieval": "python"}, tell=lambda text: None)
+    found = encode.figures(setup, "ViT-B-32")
+    name = "ViT-B-32, 20 photos"
+    by = {(figure.name, figure.who): figure for figure in found}
+    assert by[name, OURS].values == (4.0, 4.0)
+    assert by[name, "bound, overlapped"].median == 5.0  # 4 s of the forward pass, the slower
+    assert by[f"{name}: of the overlapped bound", OURS].median == pytest.approx(0.8)
+    assert by[f"{name}: of the overlapped bound", OURS].met is False
+    assert by[f"{name}: of the best peer", OURS].median == pytest.approx(2.0)  # open_clip's
+    assert by[name, "sentence-transformers, batch 32"].note == "failed: such a way"
+    assert by["ViT-B-32: memory at 20 photos / at 4", OURS].median == 1.0
