@@ -142,7 +142,7 @@ def _check(arrays: dict[str, Any], dimension: int) -> None:
             raise ValueError("ids have to be whole numbers that ascend")
     for name, shape in wanted.items():
         found = arrays[name]
-        if found.shape != shape:
+        if found.shape != shape or (found.dtype.kind == "b" and name != "right"):
             raise ValueError(f"{name} has {found.dtype} of shape {found.shape}; expected {shape}")
         low, high = _RANGES.get(name, (-_HUGE, _HUGE))
         if found.size and not (low <= found.min() and found.max() <= high):  # no number is neither

@@ -49,6 +49,7 @@ def with_arrays(memory, **changed):
         ("origin", lambda a: a.astype("U")),
         ("origin", lambda a: a * 1j),
         ("truth", lambda a: a[:-1]),
+        ("truth", lambda a: a > 0),
         ("confidence", lambda a: a[:0]),
         ("right", lambda a: a[:, None]),
         ("likeliest", lambda a: a[:, 0]),
