@@ -156,7 +156,10 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     end = time.monotonic() + given.minutes * 60
     while (left := end - time.monotonic()) > 1:
+        before = state.executions
         run_round(folder, state, max(1, min(given.round, int(left))))
+        if state.executions == before:
+            sys.exit(f"Nothing was tried; {folder / 'last-round.log'} says why.")
         sys.stdout.write(
             f"{state.executions:,} inputs in {state.seconds / 3600:.2f} hours, "
             f"{state.reached:,} edges, {len(state.findings)} findings\n"
