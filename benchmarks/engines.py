@@ -86,6 +86,7 @@ def agreements(
     for name in SETS:
         reader = draw(FolderReader(data / name / "train"), shots, 1)
         memory = create_memory(settings.home, name, encoder, reader).memory
+        assert memory is not None  # there are images
         learnt = [memory.entries.source(int(row)) for row in memory.entries.rows("image")]
         asked = sorted((data / name / "test").rglob("*.jpg"))
         drawn = np.random.default_rng(0).permutation(len(asked))[:images]

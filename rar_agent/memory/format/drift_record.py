@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -14,13 +16,13 @@ class DriftRecord(BaseModel):
 
     precision: str = Field(pattern=r"^(bf16|fp16|int8-[0-9a-f]{8})$")
     """Of the encoder; for int8 which quantised model."""
-    engine: str
+    engine: Literal["torch", "compile", "openvino"]
     """What ran it."""
-    device: str
+    device: str = Field(max_length=100)
     """Torch device that it ran on."""
     images: int = Field(ge=1)
     """That were compared."""
-    of: str
+    of: str = Field(max_length=1_000)
     """What they are, in words."""
     top1: float = Field(ge=0, le=1)
     """Share of them with the same likeliest category."""
@@ -29,7 +31,7 @@ class DriftRecord(BaseModel):
     high: float = Field(ge=0, le=1)
     difference: float = Field(ge=0, le=1)
     """The largest difference of the probability of the likeliest category."""
-    created: str
+    created: str = Field(max_length=100)
     """UTC, ISO 8601."""
     entries: int = Field(ge=0, le=1 << 53)
     """Exemplars that there were."""
