@@ -62,7 +62,7 @@ def decode(data: bytes, name: str, limits: Limits, detail: int = 0) -> Image.Ima
             if detail and image.format == "JPEG":
                 # each side stays as long; sizes that are not halves of these are not touched
                 image.draft(None, (REDUCED * detail, REDUCED * detail))
-            return to_rgb(image)
+            return to_rgb(image, own=True)
     except UnidentifiedImageError as error:
         raise ImageError(
             f"'{name}' is not an image of an allowed format ({', '.join(FORMATS)}).",
@@ -157,11 +157,15 @@ def _has_more_frames(image: Image.Image, limit: int) -> bool:
     return True
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, own: bool = False) -> Image.Image:
     """Upright RGB copy of an image in any of Pillow's modes.
 
     Alpha is composed on white. 16-bit grey keeps its high byte; 32-bit integer and float
     images, which define no white, are scaled from their own range.
+
+    Args:
+        image: Which.
+        own: Whether nobody else has it, so that where nothing is to change it is no copy.
     """
     image = _upright(image)
     if image.mode.startswith("I;16"):
@@ -172,7 +176,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB") if image.mode != "RGB" else image.copy()
+    if image.mode != "RGB":
+        return image.convert("RGB")
+    if not own:
+        return image.copy()
+    image.load()
+    return image
 
 
 def _own_range(values: np.ndarray) -> np.ndarray:
