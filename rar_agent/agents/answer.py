@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rar_agent.agents.untrusted import SHORT, label, plain
+
 if TYPE_CHECKING:  # torch is not needed to tell of tools
     from rar_agent.memory import Memory
     from rar_agent.types import Detection, Detections, Recognition
@@ -15,15 +17,7 @@ _TOOL = (
     "categories with probabilities. Give boxes where it shows several objects, or small ones."
 )
 _EXAMPLES = 4
-SHORT = 60
-"""Characters of each text that a memory, which may be anybody's, puts into instructions."""
 _EDGES = ("<1", ">99")
-
-
-def plain(name: str, most: int = 1_000) -> str:
-    """A text from a memory as one line of so many characters, so that it reads as one."""
-    name = " ".join(name.split())
-    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def tool_description(memories: Sequence[Memory]) -> str:
@@ -35,9 +29,9 @@ def tool_description(memories: Sequence[Memory]) -> str:
 def _knows(memory: Memory, several: bool) -> str:
     count = len(memory.categories)
     few = min(count, _EXAMPLES)
-    shown = [plain(memory.categories[i * count // few].name, SHORT) for i in range(few)]
+    shown = [label(memory.categories[i * count // few].name, SHORT) for i in range(few)]
     name = f"in memory {memory.name} " if several else ""
-    domain = plain(memory.manifest.domain, SHORT) or "categories"
+    domain = label(plain(memory.manifest.domain) or "categories", SHORT)
     return f"{name}one of {count:,} {domain} ({', '.join(shown)} …)"
 
 
@@ -107,4 +101,4 @@ def _in_box(detection: Detection, most: int) -> str:
 def _share(name: str, probability: float) -> str:
     certain = probability < 0.005 or probability > 0.995  # which none is
     share = _EDGES[probability > 0.5] if certain else f"{100 * probability:.0f}"
-    return f"{plain(name)} {share} %"
+    return f"{label(name)} {share} %"

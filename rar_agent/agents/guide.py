@@ -22,11 +22,14 @@ from rar_agent.agents.kept import image_store
 from rar_agent.agents.recognizers import context_of
 from rar_agent.agents.references import reference
 from rar_agent.agents.tool import telling
+from rar_agent.agents.untrusted import plain
 from rar_agent.errors import ProviderError
 from rar_agent.settings import Settings
 
 _MOST_STEPS = 50
 """Of a guide that is asked once: some 16 calls of its model, where it needs 3 or 4."""
+_MOST_SAID = 2_000
+"""Characters of its answer; it is asked for five sentences."""
 
 
 class AskFieldGuideInput(BaseModel):
@@ -117,12 +120,14 @@ def _trying() -> Iterator[None]:
 
 
 def _answer(state: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The guide's last words, and the recognitions that it had."""
+    """The guide's last words, as words, and the recognitions that it had."""
     last = state["messages"][-1]
     found = [
         message.artifact
         for message in state["messages"]
         if isinstance(message, ToolMessage) and message.name == "recognize_image"
     ]
-    said = last.text if isinstance(last, AIMessage) else ""
-    return said or "The field guide gave no answer.", {"recognitions": [f for f in found if f]}
+    said = plain(last.text, _MOST_SAID) if isinstance(last, AIMessage) else ""
+    # One line after its word: nothing in it passes for what comes from elsewhere.
+    told = f"The field guide says: {said}" if said else "The field guide gave no answer."
+    return told, {"recognitions": [f for f in found if f]}

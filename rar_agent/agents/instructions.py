@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rar_agent.agents.answer import SHORT, plain
+from rar_agent.agents.untrusted import SHORT, label, plain
 from rar_agent.errors import ConfigurationError
 from rar_agent.memory import Memory
 from rar_agent.prompts import Prompt
@@ -19,7 +19,7 @@ def instructions(prompt: Prompt, memory: Memory) -> str:
             f"Prompt {prompt.reference} asks for a {prompt.output}, and instructs no agent.",
             "Name one that does: rar-agent prompts list.",
         )
-    domain = plain(memory.manifest.domain, SHORT) or "categories"
+    domain = label(plain(memory.manifest.domain) or "categories", SHORT)
     values = {"domain": domain, "count": f"{len(memory.categories):,}"}
     [message] = prompt.render(values)
     return "".join(str(part) for part in message.parts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rar_agent.agents.answer import SHORT, plain
+from rar_agent.agents.untrusted import SHORT, label, plain
 from rar_agent.errors import NotFoundError, RarError
 from rar_agent.settings import Settings
 
@@ -179,9 +179,9 @@ def tell_memories(found: Memories) -> str:
 def _memory_line(memory: MemorySummary) -> str:
     name = f"{memory.name} (default)" if memory.default else memory.name
     if memory.problem:
-        return f"{name}: cannot be used. {memory.problem}"
+        return f"{name}: cannot be used. {plain(memory.problem)}"
     by = f"{memory.exemplars:,} photos" if memory.exemplars else "no photos"
-    domain = f"{plain(memory.domain, SHORT)}, " if memory.domain else ""
+    domain = f"{label(memory.domain, SHORT)}, " if memory.domain else ""
     return f"{name}: {domain}{memory.categories:,} categories, {by}"
 
 
@@ -196,6 +196,6 @@ def tell_category(found: CategoryDetails) -> str:
         "has": metadata if found.metadata else "",
         "below it": f"{', '.join(found.below)}{more}",
     }
-    lines = [f"{plain(found.name)}, of memory {found.memory}: {found.exemplars:,} photos learnt"]
+    lines = [f"{label(found.name)}, of memory {found.memory}: {found.exemplars:,} photos learnt"]
     lines += [f"{word}: {plain(value)}" for word, value in said.items() if value]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from rar_agent.agents.answer import plain
+from rar_agent.agents.untrusted import plain
 from rar_agent.errors import InputError
 from rar_agent.forks import Lock
 

@@ -15,6 +15,7 @@ from rar_agent.agents.answer import describe, describe_boxes, tool_description
 from rar_agent.agents.boxes import FORM, Boxes, shares
 from rar_agent.agents.conversation import find_image
 from rar_agent.agents.recognizers import Recognizers
+from rar_agent.agents.untrusted import plain
 from rar_agent.errors import InputError, RarError
 from rar_agent.recognizer import Asked, Recognizer
 from rar_agent.telemetry import events
@@ -47,10 +48,10 @@ def telling() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise ToolException(str(error)) from error
+        raise ToolException(plain(str(error))) from error
     except RarError as error:
         _log.warning("a tool failed", error=error)
-        raise ToolException(str(error)) from error
+        raise ToolException(plain(str(error))) from error
 
 
 def make_recognize_image(
@@ -150,10 +151,10 @@ def _more(recognizer: Recognizer, top_k: int) -> Asked:
 
 
 def _answer(found: Recognition | Detections, top_k: int) -> tuple[str, dict[str, Any]]:
-    plain = found.model_dump(mode="json")
+    dumped = found.model_dump(mode="json")
     if isinstance(found, Recognition):
-        return describe(found, top_k), plain
-    return describe_boxes(found, top_k), plain
+        return describe(found, top_k), dumped
+    return describe_boxes(found, top_k), dumped
 
 
 recognize_image = make_recognize_image()

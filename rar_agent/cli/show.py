@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from rar_agent.telemetry import UNPRINTABLE
 from rar_agent.types import Failure, Recognition
 from rar_agent.words import Tone, counted, notes, percent, surely
 
@@ -27,10 +27,6 @@ _STYLES: Mapping[Tone, str] = {"plain": "dim", "warning": "yellow", "answer": "b
 _ANY_WIDTH = 100_000
 
 
-# Control characters, and those that turn the direction of what follows.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
 class _Plain(Console):
     """Shows no control characters but its own: names and sources may be anybody's."""
 
@@ -38,8 +34,8 @@ class _Plain(Console):
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
-            if segment.control is None and _UNPRINTABLE.search(segment.text):
-                segment = segment._replace(text=_UNPRINTABLE.sub("?", segment.text))
+            if segment.control is None and UNPRINTABLE.search(segment.text):
+                segment = segment._replace(text=UNPRINTABLE.sub("?", segment.text))
             yield segment
 
 

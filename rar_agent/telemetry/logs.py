@@ -9,7 +9,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from rar_agent.telemetry.redact import redacted
+from rar_agent.telemetry.redact import UNPRINTABLE, redacted
 from rar_agent.telemetry.spans import current_trace
 
 Form = Literal["text", "json"]
@@ -85,10 +85,11 @@ class _Json(logging.Formatter):
 
 
 class _Text(logging.Formatter):
-    """`warning: what happened: field=value`."""
+    """`warning: what happened: field=value`; what a server said cannot steer the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(f"{record.levelname.lower()}: {super().format(record)}")
+        line = redacted(f"{record.levelname.lower()}: {super().format(record)}")
+        return UNPRINTABLE.sub("?", line)
 
 
 class _StandardError(logging.StreamHandler[TextIO]):

@@ -22,6 +22,9 @@ _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|OTLP(_[A-Z]+)?_HEADERS)$")
 _IN_URL = re.compile(r"(?<=://)[^\s/@]+(?=@)")
 _SHORTEST_SECRET = 8
 
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of what follows."""
+
 _NAME = re.compile("key|token|secret|password|authorization|credential|header", re.IGNORECASE)
 _given: dict[str, str] = {}
 """Secrets among a model's options, with their names."""

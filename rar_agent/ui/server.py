@@ -18,6 +18,9 @@ from rar_agent.errors import ConfigurationError
 from rar_agent.settings import Settings
 from rar_agent.telemetry import events
 
+MOST_AT_ONCE = 100
+"""Connections and requests; an open page keeps a few. What is over that is answered with 503."""
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _log = events(__name__)
 
@@ -59,6 +62,7 @@ def serve(
             server_header=False,
             proxy_headers=False,
             ws="none",
+            limit_concurrency=MOST_AT_ONCE,
             timeout_graceful_shutdown=1,
         )
         shown = f"[{host}]" if ":" in host else host

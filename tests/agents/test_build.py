@@ -53,7 +53,7 @@ def test_an_agent_asks_its_guide_and_answers_with_evidence(recognizer):
     content.append(block(draw("blue", 99)))
     state = agent.invoke({"messages": [HumanMessage(content=content)]}, THREAD)
     [answered] = tool_messages(state)
-    assert answered.content == "Blue discs, for they are blue."
+    assert answered.content == "The field guide says: Blue discs, for they are blue."
     [found] = answered.artifact["recognitions"]
     assert found["categories"][0]["category"]["name"] == "blue discs"
     assert state["messages"][-1].text == "It is blue discs, says the guide."
@@ -64,7 +64,7 @@ def test_an_agent_asks_its_guide_and_answers_with_evidence(recognizer):
     assert guided[1].text == "[attached image: image_1]Which disc?"
     assert described[-1].text.startswith("Answer: blue discs")
     assert "6 photos" in told[-1].text
-    assert last[-1].text == "Blue discs, for they are blue."
+    assert last[-1].text == answered.content
     assert "iVBOR" not in str(chat.seen)  # no image is sent to this model
 
 
@@ -149,7 +149,7 @@ def test_a_guide_in_an_agent_with_a_context_of_its_own(recognizer):
     agent = create_agent(model(call("ask_field_guide", image="image_1"), "x"), tools=[guide])
     message = HumanMessage([block(draw("red", 9))])
     [told] = tool_messages(agent.invoke({"messages": [message]}, context={"user": "me"}))
-    assert told.content == "Red."
+    assert told.content == "The field guide says: Red."
 
 
 class Looping(ScriptedModel):

@@ -115,7 +115,9 @@ def test_the_page_from_start_to_end(reader, photo, capsys):
     told = "".join(printed)
     assert "accepted Egyptian cat" in told
     assert "one of 6 bird species (" in told
-    assert "I am told: I am told: Answer: red discs" in told  # through the guide
+    assert (
+        "I am told: The field guide says: I am told: Answer: red discs" in told
+    )  # through the guide
     assert "Teach memory 'birds' 1 photo of 'wren', a new category." in told
     assert "custom {'step': 'retrieved'" in told
     assert "[48.0, 0.0, 48.0, 96.0] red discs" in told

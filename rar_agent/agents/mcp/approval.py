@@ -10,6 +10,7 @@ from mcp.shared.exceptions import McpError
 from mcp.types import ClientCapabilities, ElicitationCapability
 
 from rar_agent.agents.teaching import Lesson
+from rar_agent.agents.untrusted import plain
 from rar_agent.errors import InputError
 
 
@@ -30,7 +31,7 @@ async def approve(
             "Not taught: this client cannot ask a person for approval (elicitation).",
             f"A person can teach it: rar-agent memory add {lesson.memory} --images FOLDER",
         )
-    images = ", ".join(image.name for image in lesson.images)
+    images = ", ".join(plain(image.name, 200) for image in lesson.images)
     form = {
         "type": "object",
         "properties": {

@@ -32,6 +32,9 @@ PATH = "/mcp"
 SHORTEST_TOKEN = 16
 """Characters."""
 
+MOST_AT_ONCE = 100
+"""Connections and requests; what is over that is answered with 503."""
+
 _log = events(__name__)
 
 _END_S = 1  # for requests to end in once the server is to end; open streams take all of it
@@ -125,7 +128,12 @@ def run_http(app: Starlette, listening: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM."""
     _log.info("server started", kind="mcp", port=listening.getsockname()[1])
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=_END_S, lifespan="on"
+        app,
+        log_config=None,
+        access_log=False,
+        limit_concurrency=MOST_AT_ONCE,
+        timeout_graceful_shutdown=_END_S,
+        lifespan="on",
     )
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has ended
         signal.signal(number, lambda *_: None)

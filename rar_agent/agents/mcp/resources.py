@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from pydantic import AnyUrl, BaseModel
 
 from rar_agent.agents import knowledge
 from rar_agent.agents.mcp.tools import Tools
+from rar_agent.agents.untrusted import bounded
 from rar_agent.errors import NotFoundError, RarError
 
 if TYPE_CHECKING:
@@ -120,7 +122,8 @@ async def read(uri: AnyUrl, tools: Tools) -> ReadResourceResult:
         found = await asyncio.to_thread(_read, parts[1], parts[2], tools)
     except RarError as error:
         raise McpError(ErrorData(code=_NOT_FOUND, message=str(error))) from error
-    text = TextResourceContents(uri=uri, text=found.model_dump_json(), mimeType=_MIME)
+    told = json.dumps(bounded(found.model_dump(mode="json")), ensure_ascii=False)
+    text = TextResourceContents(uri=uri, text=told, mimeType=_MIME)
     return ReadResourceResult(contents=[text])
 
 

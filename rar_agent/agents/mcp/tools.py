@@ -35,6 +35,7 @@ from rar_agent.agents.mcp.inputs import (
 )
 from rar_agent.agents.mcp.progress import Progress
 from rar_agent.agents.mcp.recognizers import Recognizers
+from rar_agent.agents.untrusted import SHORT, bounded, plain
 from rar_agent.errors import InputError, RarError
 from rar_agent.settings import Settings
 from rar_agent.telemetry import redacted
@@ -121,12 +122,12 @@ class Tools:
             content, structured = await _cancelled_once(said)
         except RarError as error:
             return failed(self.shown(str(error)))
-        plain = structured.model_dump(mode="json")
-        return CallToolResult(content=list(content), structuredContent=plain)
+        told: Any = bounded(structured.model_dump(mode="json"))
+        return CallToolResult(content=list(content), structuredContent=told)
 
     def shown(self, wrong: str) -> str:
-        """What a client is told of an error: no keys, and from afar no folders of this machine."""
-        wrong = redacted(wrong)
+        """What a client is told of an error: a line, no keys, from afar no folders from here."""
+        wrong = plain(redacted(wrong))
         return _FOLDERS.sub("…/", wrong) if self._remote else wrong
 
     async def _recognize(self, asked: RecognizeInput, context: Context) -> Said:
@@ -134,7 +135,7 @@ class Tools:
         roots = await self._roots(context)
         await progress.begin("reading the image")
         image = await asyncio.to_thread(admit_given, asked.image, asked.data, self.settings, roots)
-        await progress.begin(f"loading memory {asked.memory or self.settings.memory}")
+        await progress.begin(f"loading memory {plain(asked.memory or self.settings.memory, SHORT)}")
         recognizer = await asyncio.to_thread(self.recognizers.of, asked.memory)
         await asyncio.to_thread(lambda: recognizer.services.encoder)
         await progress.begin("encoding and searching")

@@ -1,6 +1,9 @@
 """`rar-agent mcp --http`: who is answered, and what over HTTP is not as over stdio."""
 
 import signal
+import socket
+from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -10,6 +13,7 @@ from langchain_mcp_adapters.client import MultiServerMCPClient
 from mcp.shared.exceptions import McpError
 
 from rar_agent import Recognition
+from rar_agent.agents.mcp.http import MOST_AT_ONCE
 from rar_agent.types import Detections
 from tests.agents.conftest import model, tool_messages
 from tests.agents.mcp.conftest import BEARER, Client, data, http_server, over_http, text, until
@@ -140,3 +144,14 @@ def test_bodies_are_bounded(variables):
         assert "colours (default)" in answer.text
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 0
+
+
+def test_connections_are_bounded(variables):
+    with http_server(variables) as (process, url):
+        asked, address = url.replace("/mcp", "/health"), urlsplit(url)
+        with ExitStack() as stack:
+            for _ in range(MOST_AT_ONCE):
+                stack.enter_context(socket.create_connection((address.hostname, address.port)))
+            until(lambda: httpx.get(asked).status_code == 503)
+        until(lambda: httpx.get(asked).status_code == 200)
+        assert process.poll() is None
