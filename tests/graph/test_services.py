@@ -1,11 +1,14 @@
 """The services of a run: prompts that are edited while a server runs."""
 
 import logging
+import os
 import shutil
+import sys
 
 import pytest
 
 from rar_agent import Recognizer
+from rar_agent.errors import DamagedDataError
 from rar_agent.graph import services
 from rar_agent.graph.services import Services
 from rar_agent.memory import create_memory, read_folder
@@ -84,3 +87,23 @@ def test_a_fork_in_the_middle_of_a_load_loads_for_itself(taught, builtin, monkey
     _ = fresh.memory
     with stuck.held(lambda: fresh.encoder):
         assert in_fork(lambda: fresh.encoder is builtin and len(fresh.memory.categories) == 6)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
+def test_what_stands_in_the_place_of_current_is_neither_waited_for_nor_read_whole(own):
+    current = own / "memories" / "discs" / "CURRENT"
+    settings = load_settings(home=own, memory="discs")
+    opened = Services(settings)
+    assert opened.memory.name == "discs"
+    assert not opened.outdated
+    current.unlink()
+    os.mkfifo(current)
+    assert opened.outdated
+    with pytest.raises(DamagedDataError, match="CURRENT is damaged: is no regular file"):
+        _ = Services(settings).memory
+    current.unlink()
+    with current.open("wb") as file:
+        file.truncate(1 << 40)  # read whole, it would fill all memory
+    assert opened.outdated
+    with pytest.raises(DamagedDataError, match="CURRENT is damaged: has more than"):
+        _ = Services(settings).memory

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rar_agent.forks import Lock
 from rar_agent.memory.exchange.documents import id_of, record_of
-from rar_agent.memory.format.location import CURRENT, memory_folder
+from rar_agent.memory.format.generation import stamp
+from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.open import open_memory
 
@@ -37,7 +38,7 @@ class CurrentMemory:
 
     def __init__(self, home: Path, name: str) -> None:
         self._home, self._name = home, name
-        self._file = memory_folder(home, name) / CURRENT
+        self._folder = memory_folder(home, name)
         self._lock = Lock()
         self._state: Opened | None = None
 
@@ -48,12 +49,9 @@ class CurrentMemory:
             NotFoundError: The memory was deleted.
             DamagedDataError: It is damaged.
         """
-        try:
-            current = self._file.read_bytes()
-        except FileNotFoundError:
-            current = b""  # opening says so
+        current = stamp(self._folder)
         with self._lock:
-            if self._state is None or self._state.current != current:
+            if not current or self._state is None or self._state.current != current:
                 memory = open_memory(self._home, self._name)
                 self._state = Opened(current, memory, _numbers_of(memory))
             return self._state
@@ -68,7 +66,7 @@ class CurrentMemory:
     def remember(self, memory: Memory, numbers: dict[str, int]) -> None:
         """Take over a generation that was just committed; the caller holds the writer's lock."""
         with self._lock:
-            self._state = Opened(self._file.read_bytes(), memory, numbers)
+            self._state = Opened(stamp(self._folder), memory, numbers)
 
 
 def _numbers_of(memory: Memory) -> dict[str, int]:

@@ -137,8 +137,8 @@ def current_generation(folder: Path) -> int:
 def stamp(folder: Path) -> bytes:
     """What changes with each generation, also of a memory made anew; empty where there is none."""
     try:
-        return (folder / CURRENT).read_bytes()
-    except OSError:
+        return read_regular(folder / CURRENT, _LARGEST_CURRENT)
+    except OSError:  # opening says what is wrong
         return b""
 
 

@@ -1,3 +1,6 @@
+import os
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -5,7 +8,7 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
-from rar_agent.errors import FingerprintMismatchError, InputError, NotFoundError
+from rar_agent.errors import DamagedDataError, FingerprintMismatchError, InputError, NotFoundError
 from rar_agent.memory import (
     Filter,
     add_to_memory,
@@ -277,6 +280,17 @@ def test_other_writers_are_seen(tmp_path, store, embeddings):
     delete_memory(tmp_path, "documents")
     with pytest.raises(NotFoundError):
         other.similarity_search("c")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_in_the_place_of_current(tmp_path, store, make):
+    store.add_texts(["robin"], ids=["a"])
+    current = tmp_path / "memories" / "documents" / "CURRENT"
+    current.unlink()
+    make(current)
+    with pytest.raises(DamagedDataError, match="CURRENT is damaged"):
+        store.get_by_ids(["a"])
 
 
 def test_it_is_a_memory_like_any_other(tmp_path, store, embeddings):
