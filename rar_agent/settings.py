@@ -71,8 +71,8 @@ class Settings(BaseSettings):
     """What runs the encoder's image half; `auto`: what `tune` found for it on this machine, else
     `torch`."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
-    """Precision class of the encoder's forward pass; `auto`: lower than `fp32` only where `tune` was
-    allowed it and its drift is recorded in the memory."""
+    """Precision class of the encoder's forward pass; `auto`: lower than `fp32` only where `tune`
+    was allowed it and its drift is recorded in the memory."""
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Images encoded at once, at most; `tune` may find fewer to be faster."""
     encode_waiting: int = Field(default=64, ge=1)

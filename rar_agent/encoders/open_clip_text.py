@@ -10,7 +10,6 @@ ways; a tower that is unknown, or for which they differ, gets whole rows.
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -20,13 +19,15 @@ import torch
 from open_clip.hf_model import HFTextEncoder
 from open_clip.transformer import TextTransformer
 
+from rar_agent.telemetry import events
+
 TOLERANCE = 1e-5
 """Largest difference of unit rows, cut and whole, at which a tower's texts are cut."""
 _TOKENS = 4_096  # of a batch: more is no faster on a CPU, and fills a GPU
 _PADDING = 64  # tokens in a batch: more costs more than another pass over the weights
 _PROBES = ("", "cat", "a photo of a Bachman's sparrow, a type of bird! (Müller, 2019)")
 
-_log = logging.getLogger(__name__)
+_log = events(__name__)
 
 
 class TextTower:
@@ -68,8 +69,8 @@ class TextTower:
                 cut = [
                     self._features(tokens[i : i + 1], int(length)) for i, length in enumerate(used)
                 ]
-        except Exception:  # whatever a tower of another version raises, whole rows still work
-            _log.warning("Texts are encoded with their padding.", exc_info=True)
+        except Exception as error:  # of a tower of another version; whole rows still work
+            _log.warning("texts are encoded with their padding", error=repr(error))
             return False
         unit = torch.nn.functional.normalize(torch.cat([whole, torch.cat(cut)]).float(), dim=1)
         return bool((unit[: len(tokens)] - unit[len(tokens) :]).abs().max() <= TOLERANCE)

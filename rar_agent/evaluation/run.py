@@ -33,7 +33,7 @@ from rar_agent.evaluation.simulated import PREFIX
 from rar_agent.evaluation.suite import Suite, configuration_hash
 from rar_agent.graph.conclusion import versions
 from rar_agent.prompts import load_prompt
-from rar_agent.settings import Settings
+from rar_agent.settings import Settings, load_settings
 
 _DECIDING = {
     "seed",
@@ -123,6 +123,7 @@ def prepare_run(
     """
     if suite.beside:
         check_row(suite.beside, settings.home)
+    settings = load_settings(settings, decode_whole=True)  # what is learnt as what is asked about
     data = load_dataset(suite.dataset, settings)
     loaded = load_encoder(choose_encoder(suite.memory.encoder).name, settings)
     encoder = KeptEncoder(loaded, settings.home.expanduser() / "cache" / "embeddings")

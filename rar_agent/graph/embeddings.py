@@ -20,6 +20,8 @@ from rar_agent.loop import promise
 Embedding = tuple[FloatArray, np.float32]
 """(d,), of length 1, and its length before normalisation."""
 
+_Key = tuple[str, tuple[int, int]]
+
 _REMEMBERED = 4_096  # 20 MB at 1,280 dimensions
 
 
@@ -50,22 +52,22 @@ class Embeddings(OfProcess):
 
     def __init__(self, encoder: Encoder, most: int, window_s: float = 0) -> None:
         self._encoder, self._most, self._window_s = encoder, most, window_s
-        self._known: OrderedDict[str, Embedding] = OrderedDict()
+        self._known: OrderedDict[_Key, Embedding] = OrderedDict()
         super().__init__()
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self._came = threading.Condition(self._lock)
         self._turns = ThreadPoolExecutor(1, "rar-agent-encode")
-        self._wanted: dict[str, _Wanted] = {}
-        self._waiting: OrderedDict[str, _Wanted] = OrderedDict()
+        self._wanted: dict[_Key, _Wanted] = {}
+        self._waiting: OrderedDict[_Key, _Wanted] = OrderedDict()
         self._passes = 0  # asked for, and not begun; enough for all that wait
         self._crowded = False
 
     def known(self, image: AdmittedImage) -> Embedding | None:
         """The embedding of an image that was encoded lately; None where it was not."""
         with self._lock:
-            return self._known.get(image.sha256)
+            return self._known.get(_key(image))
 
     def embed(self, image: AdmittedImage, prepared: Pixels | None = None) -> Embedding:
         """The embedding of an image; waits in this thread.
@@ -122,7 +124,7 @@ class Embeddings(OfProcess):
             self._known.clear()
 
     def _join(self, image: AdmittedImage, prepared: Pixels | None) -> _Wanted:
-        key = image.sha256
+        key = _key(image)
         with self._lock:
             wanted = self._wanted.get(key)
             if wanted is None:
@@ -139,7 +141,7 @@ class Embeddings(OfProcess):
             return wanted
 
     def _leave(self, wanted: _Wanted) -> None:
-        key = wanted.image.sha256
+        key = _key(wanted.image)
         with self._lock:
             wanted.callers -= 1
             if not wanted.callers and self._waiting.get(key) is wanted:
@@ -175,7 +177,7 @@ class Embeddings(OfProcess):
             return
         with self._lock:
             for one in taken:
-                del self._wanted[one.image.sha256]
+                del self._wanted[_key(one.image)]
         if failed:
             taken[0].done.set_exception(failed)
             return
@@ -186,6 +188,11 @@ class Embeddings(OfProcess):
         return self._encoder.encode_images_with_norms([image.rgb for image in images])
 
     def _remember(self, images: Sequence[AdmittedImage], found: Iterable[Embedding]) -> None:
-        self._known.update(zip((image.sha256 for image in images), found, strict=True))
+        self._known.update(zip(map(_key, images), found, strict=True))
         while len(self._known) > max(_REMEMBERED, len(images)):
             self._known.popitem(last=False)
+
+
+def _key(image: AdmittedImage) -> _Key:
+    """Of an image as it was decoded: in less detail it has another embedding."""
+    return image.sha256, image.rgb.size

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 
 from rar_agent.forks import OfProcess
@@ -45,8 +45,9 @@ class Places(OfProcess):
             place.result()
             yield
         finally:
-            _own.reset(before)
             self._leave(place)
+            with suppress(ValueError):  # ended where a loop was closed: in another context
+                _own.reset(before)
 
     @asynccontextmanager
     async def aplace(self) -> AsyncIterator[None]:
@@ -58,8 +59,9 @@ class Places(OfProcess):
                 await asyncio.wrap_future(place)
             yield
         finally:
-            _own.reset(before)
             self._leave(place)
+            with suppress(ValueError):  # ended where a loop was closed: in another context
+                _own.reset(before)
 
     def _ask(self) -> Future[None]:
         """A place; its holder may go in when it is done."""

@@ -20,7 +20,8 @@ BATCH_PIXELS = 32_000_000
 """Decoded pixels of a batch, 4 bytes each, and of those that wait to be one; one larger image is
 a batch of its own."""
 
-THREADS = os.cpu_count() or 1
+THREADS = min(8, os.cpu_count() or 1)
+"""That read and decode, each an image at a time, of whatever size."""
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -67,7 +68,10 @@ class _Ahead(Generic[Item, Made]):
             self._going -= 1
             if not future.cancelled() and not future.exception():
                 self._pixels += future.result()[1]
-            self.begin()
+            try:
+                self.begin()
+            except RuntimeError:  # the program ends, and left this half-read
+                self.waiting.clear()
 
     def next(self) -> tuple[Item, Made, int]:
         """The first that was begun, when it was read; there has to be one."""

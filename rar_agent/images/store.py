@@ -50,6 +50,8 @@ class ImageStore:
         self._kept: OrderedDict[str, AdmittedImage] = OrderedDict()
         # An image that somebody still holds, as a running batch does, is found without a copy.
         self._held: WeakValueDictionary[str, AdmittedImage] = WeakValueDictionary()
+        # The same image in less detail, of which its holder may be the last.
+        self._reduced: WeakValueDictionary[str, AdmittedImage] = WeakValueDictionary()
         self._lock = Lock()
 
     def put(self, image: AdmittedImage) -> str:
@@ -81,7 +83,7 @@ class ImageStore:
             if sha256 in self._kept:
                 self._kept.move_to_end(sha256)
                 return self._kept[sha256]
-            held = self._held.get(sha256)
+            held = self._held.get(sha256) or self._reduced.get(sha256)
         if held is not None:
             return held
         image = self._read(sha256)
@@ -101,8 +103,11 @@ class ImageStore:
     def _keep(self, image: AdmittedImage) -> None:
         with self._lock:
             held = self._held.get(image.sha256)
-            if held is not None and held.rgb.width > image.rgb.width:
-                image = held  # who put it wanted more detail, and may still
+            if held is not None and held.rgb.width != image.rgb.width:
+                # who put the one with more detail may still want it
+                image, self._reduced[image.sha256] = sorted(
+                    (held, image), key=lambda one: -one.rgb.width
+                )
             self._kept[image.sha256] = self._held[image.sha256] = image
             self._kept.move_to_end(image.sha256)
             pixels = sum(kept.rgb.width * kept.rgb.height for kept in self._kept.values())

@@ -113,7 +113,9 @@ def test_each_has_its_own_answer_in_turn_whoever_leaves_or_fails(steps, most):
         done = [task for n, task in asked if n in model.running and not task.cancelled()]
         encoder.end.release()
         await asyncio.wait(done, timeout=30) if done else None
-        eventually(lambda: not set(embeddings._wanted) - {f"sha-{n}" for n in model.waiting})
+        eventually(
+            lambda: not set(embeddings._wanted) - {(f"sha-{n}", (1, 1)) for n in model.waiting}
+        )
         model.end()
         await begin()
 
@@ -243,3 +245,12 @@ def test_a_forked_process_waits_for_no_pass_of_its_parent():
     with stuck.held(lambda: embeddings.embed(numbered(0))):
         assert in_fork(lambda: embeddings.embed(numbered(0))[1] == expected(0)[1])
         assert in_fork(lambda: embeddings.embed(numbered(1))[1] == expected(1)[1])
+
+
+def test_an_image_in_less_detail_is_another():
+    encoder = Gated()
+    encoder.end.release(2)
+    embeddings = Embeddings(encoder, 2)
+    whole = AdmittedImage("sha", Image.new("RGB", (2, 2), (1, 0, 0)), "")
+    reduced = AdmittedImage("sha", Image.new("RGB", (1, 1), (2, 0, 0)), "")
+    assert [embeddings.embed(one)[1] for one in (whole, reduced, whole)] == [1.5, 2.5, 1.5]

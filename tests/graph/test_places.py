@@ -1,6 +1,7 @@
 """Places that threads and coroutines wait for in one line."""
 
 import asyncio
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
@@ -120,3 +121,25 @@ def test_a_forked_process_has_places_of_its_own():
 
     with stuck.held(hold):
         assert in_fork(take)
+
+
+def test_a_place_is_free_again_where_a_loop_was_closed_with_someone_inside():
+    places = Places(1)
+
+    async def stay():
+        async with places.aplace():
+            await asyncio.Event().wait()
+
+    async def begin():
+        task = asyncio.ensure_future(stay())
+        await asyncio.sleep(0)
+        return task
+
+    loop = asyncio.new_event_loop()
+    task = loop.run_until_complete(begin())
+    loop.close()
+    assert len(places._held) == 1
+    task._log_destroy_pending = False
+    del task
+    gc.collect()
+    assert not places._held

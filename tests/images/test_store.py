@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import time
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from rar_agent.errors import ConfigurationError, NotFoundError
-from rar_agent.images import ImageStore, admit
+from rar_agent.images import AdmittedImage, ImageStore, admit
 from tests.conftest import draw
 from tests.forks import Stuck, in_fork, needs_fork
 
@@ -152,3 +153,18 @@ def test_a_fork_while_another_thread_looks():
 
     with stuck.held(look):
         assert in_fork(lambda: known in store and store.get(known))
+
+
+@pytest.mark.parametrize("whole_first", [True, False])
+def test_an_image_in_more_and_in_less_detail(whole_first):
+    """Who wants more has it while anyone holds it; the other is found when it alone is held."""
+    whole = AdmittedImage("a" * 64, Image.new("RGB", (8, 8)), "x")
+    reduced = AdmittedImage("a" * 64, Image.new("RGB", (4, 4)), "x")
+    store = ImageStore(max_pixels=1)
+    for image in (whole, reduced) if whole_first else (reduced, whole):
+        store.put(image)
+    assert store.get("a" * 64) is whole
+    store.put(AdmittedImage("b" * 64, Image.new("RGB", (8, 8)), "y"))  # takes its place
+    del whole, image
+    gc.collect()
+    assert store.get("a" * 64) is reduced

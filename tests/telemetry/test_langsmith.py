@@ -67,7 +67,6 @@ NESTED = [
     ("admit", "recognize"),
     ("retrieve", "recognize"),
     ("rank", "recognize"),
-    ("rank", "rank"),
     ("openai:m", "rank"),
     ("conclude", "recognize"),
 ]
@@ -95,11 +94,11 @@ def test_a_recognition_is_a_run_with_its_parts_and_what_they_are_found_by(
         assert metadata["rar_model"] == "openai:m"
         assert metadata["rar_prompt"] == "rank@1"
         assert len(metadata["rar_prompt_hash"]) == 12
-    asked = runs[5]
+    asked = runs[4]
     assert asked["run_type"] == "llm"
     usage = asked["outputs"]["generations"][0][0]["message"]["kwargs"]["usage_metadata"]
     assert usage["input_tokens"] == 300
-    concluded = runs[6]["extra"]["metadata"]
+    concluded = runs[5]["extra"]["metadata"]
     assert (concluded["rar_decision"], concluded["rar_degraded"]) == ("accepted", False)
     assert leaked(sent_of(collector), pictures_of(server.requests[0])) == []
     assert "sha256" in json.dumps(asked["inputs"])
@@ -146,7 +145,7 @@ def test_options_that_may_hold_keys_are_not_traced(
     options = {"default_headers": {"x-key": "sesame"}, "temperature": 0.5}
     asking(base_url=url, model_options=options).recognize(photo)
     assert b"sesame" in server.received[0]
-    asked = traced()[5]
+    asked = traced()[4]
     assert asked["serialized"]["name"] == "ChatOpenAI"
     assert asked["extra"]["invocation_params"]["temperature"] == 0.5
     for secret in (b"sk-own-0123456789", b"sesame", b"password"):
