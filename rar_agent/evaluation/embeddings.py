@@ -131,5 +131,5 @@ class KeptEncoder:
 
 def _key(image: Pixels) -> bytes:
     digest = hashlib.sha256(f"prepared {image.shape}".encode())
-    digest.update(np.ascontiguousarray(image))
+    digest.update(image.tobytes())
     return digest.digest()
