@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from rar_agent.errors import InputError
 from rar_agent.memory.format.files import DATA, map_array, write_file
 from rar_agent.memory.format.manifest import CATEGORY, MOST_CATEGORIES, LayerRef
 from rar_agent.memory.format.opened import damaged, reason
@@ -32,10 +33,7 @@ def write_layer(folder: Path, changed: Iterable[tuple[int, Category | None]]) ->
     """Write new and changed categories by id; None in place of a category removes it."""
     rows, lines, end = [], [], 0
     for number, category in changed:
-        line = b""
-        if category is not None:
-            record = {"id": number, **category.model_dump(mode="json", exclude_defaults=True)}
-            line = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        line = _line(number, category) if category is not None else b""
         name = name_hash(category.name) if category else 0
         parent = name_hash(category.parent) if category else 0
         rows.append((number, end, len(line), name, parent))
@@ -48,6 +46,28 @@ def write_layer(folder: Path, changed: Iterable[tuple[int, Category | None]]) ->
         rows=write_file(folder, np.array(rows, CATEGORY).tobytes(), "categories"),
         lines=write_file(folder, b"".join(lines), "jsonl"),
     )
+
+
+def require_readable(category: Category) -> None:
+    """Check that what would be written of a category can be read again.
+
+    Raises:
+        InputError: Its metadata are no JSON, or nested deeper than the reader goes.
+    """
+    if all(isinstance(value, str | int | float | None) for value in category.metadata.values()):
+        return
+    try:
+        from_json(_line(0, category))
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"The metadata of category '{category.name}' cannot be kept: {reason(error)}.",
+            "Give plain JSON values, nested less than 200 deep.",
+        ) from error
+
+
+def _line(number: int, category: Category) -> bytes:
+    record = {"id": number, **category.model_dump(mode="json", exclude_defaults=True)}
+    return json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 class Categories(Sequence[Category]):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import rar_agent
 from rar_agent.encoders import FloatArray
-from rar_agent.memory.format.categories import Categories, write_layer
+from rar_agent.memory.format.categories import Categories, require_readable, write_layer
 from rar_agent.memory.format.drift_record import DriftRecord
 from rar_agent.memory.format.files import write_file
 from rar_agent.memory.format.generation import commit
@@ -136,7 +136,12 @@ class Draft:
         return found - {number for number, category in self._changed.items() if not category}
 
     def put(self, category: Category, number: int | None = None) -> int:
-        """Add a category, or replace the one of an id; returns the id."""
+        """Add a category, or replace the one of an id; returns the id.
+
+        Raises:
+            InputError: Its metadata could not be read again.
+        """
+        require_readable(category)
         if number is None:
             number = self.next_category
             self.next_category += 1

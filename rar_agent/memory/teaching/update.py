@@ -128,7 +128,7 @@ def rewrite_text(
 def _changed(old: Category, changes: Mapping[str, Any]) -> Category:
     try:
         json.dumps(changes.get("metadata", {}), allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"The metadata are no JSON: {error}.", "Give plain values.") from error
     try:
         return Category.model_validate({**old.model_dump(), **changes})

@@ -5,9 +5,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rar_agent.errors import InputError
 from rar_agent.memory import open_memory
 from rar_agent.memory.format import categories as module
-from rar_agent.memory.format.categories import Categories, name_hash, write_layer
+from rar_agent.memory.format.categories import (
+    Categories,
+    name_hash,
+    require_readable,
+    write_layer,
+)
 from rar_agent.memory.format.segment import NewEntry
 from rar_agent.types import Category
 from tests.memory.arrays import begin, drawn
@@ -114,6 +120,39 @@ def test_the_last_layer_counts(tmp_path, layers):
         assert found.children(parent).tolist() == below
     with pytest.raises(IndexError):
         found[len(live)]
+
+
+def nested(levels, within):
+    """Metadata of so many levels, the innermost with a number."""
+    value = 1
+    for _ in range(levels - 1):
+        value = within(value)
+    return {"k": value}
+
+
+@pytest.mark.parametrize("within", [lambda v: {"k": v}, lambda v: [v]])
+def test_only_what_can_be_read_again_is_put(tmp_path, within):
+    """For every depth either the category comes back, or it is refused before it is written."""
+    refused = []
+    for levels in range(1, 300):
+        category = Category(name="ash", metadata=nested(levels, within))
+        try:
+            begin(tmp_path / str(levels)).put(category)
+        except InputError:
+            refused.append(levels)
+        else:
+            layer = write_layer(tmp_path, [(2**31 - 1, category)])
+            assert list(Categories(tmp_path, [layer])) == [category]
+    assert refused == list(range(refused[0], 300))
+    assert 190 < refused[0] <= 200
+
+
+def test_metadata_that_are_no_json():
+    around = []
+    around.append(around)
+    for value in (around, [object()], {"k": object()}, object()):
+        with pytest.raises(InputError, match="'ash' cannot be kept"):
+            require_readable(Category(name="ash", metadata={"k": value}))
 
 
 def test_hashes_are_pinned():

@@ -90,6 +90,16 @@ def test_cycles_are_refused_and_shown(place, encoder):
     assert unchanged(place)
 
 
+@pytest.mark.parametrize("levels", [250, 5_000])
+def test_metadata_that_are_nested_too_deep(place, encoder, levels):
+    value = 1
+    for _ in range(levels):
+        value = [value]
+    with pytest.raises(InputError, match="metadata"):
+        update_category(place, "m", "oak", encoder.load, metadata={"k": value})
+    assert unchanged(place)
+
+
 def test_a_branch_keeps_its_name_to_itself(place, encoder):
     update_category(place, "m", "oak", encoder.load, parent="broadleaved")
     for name in ("fir", "broadleaved"):
