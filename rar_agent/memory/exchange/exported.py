@@ -79,7 +79,8 @@ def open_exported(folder: Path) -> ExportedMemory:
     says = _description(folder)
     for name, wanted in says.files.items():
         with _checked(f"'{folder / name}'"):
-            if described(folder / name) != wanted:
+            # Caches keep files as links; what they lead to has to be a regular file.
+            if described((folder / name).resolve()) != wanted:
                 raise ValueError("it has changed")
     _check_table(folder / CATEGORIES, categories_schema(), says.categories)
     _check_table(folder / ENTRIES, entries_schema(), says.entries)
@@ -94,7 +95,7 @@ def _description(folder: Path) -> Exported:
             "Give a folder that rar-agent exported a memory to.",
         )
     with _checked(f"'{path}'"):
-        says = Exported.model_validate_json(read_regular(path, _LARGEST_DESCRIPTION))
+        says = Exported.model_validate_json(read_regular(path.resolve(), _LARGEST_DESCRIPTION))
         if set(says.files) != {CATEGORIES, ENTRIES, VECTORS}:
             raise ValueError(f"it names the files {sorted(says.files)}")
     return says

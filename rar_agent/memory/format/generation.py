@@ -89,7 +89,11 @@ def _read_manifest(folder: Path) -> tuple[int, bytes]:
     """Number and bytes of the valid manifest."""
     for name in (DATA, _GENERATIONS):
         if (folder / name).is_symlink():
-            raise damaged(folder, name, "it is a link; put the folder itself in its place")
+            raise DamagedDataError(
+                f"{folder / name} of memory '{folder.name}' is a link, not a folder.",
+                "Put a folder with a copy of what it leads to in the link's place. To keep "
+                "memories on another disk, set RAR_HOME.",
+            )
     for _ in range(5):  # a writer may remove an old generation between the two reads
         number, digest = _read_current(folder)
         try:

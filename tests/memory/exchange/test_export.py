@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import sys
 
 import numpy as np
@@ -343,6 +344,19 @@ def test_a_file_less(copy, tmp_path, name):
     with pytest.raises((DamagedDataError, NotFoundError)):
         import_memory(tmp_path, "spoilt", copy)
     assert list_memories(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes")
+@pytest.mark.parametrize("name", FILES)
+def test_files_may_be_links_to_files_and_to_nothing_else(copy, tmp_path, memory, name):
+    """As a cache keeps them."""
+    kept = (copy / name).rename(tmp_path / "blob")
+    (copy / name).symlink_to(kept)
+    assert entries_of(import_memory(tmp_path, "linked", copy)) == entries_of(memory)
+    kept.unlink()
+    os.mkfifo(kept)
+    with pytest.raises(DamagedDataError, match="is no regular file"):
+        import_memory(tmp_path, "spoilt", copy)
 
 
 @settings(

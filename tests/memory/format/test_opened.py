@@ -51,8 +51,13 @@ def test_what_is_no_file_is_refused_by_name(folder, tmp_path, kind, what):
 def test_a_folder_may_not_be_a_link(folder, tmp_path, name):
     (folder / name).rename(tmp_path / "outside")
     (folder / name).symlink_to(tmp_path / "outside")
-    with pytest.raises(DamagedDataError, match=f"{name} is damaged: it is a link"):
+    with pytest.raises(DamagedDataError, match=f"{name} of memory 'm' is a link") as caught:
         open_memory(tmp_path, "m")
+    assert "copy of what it leads to" in caught.value.fix
+    assert "delete" not in caught.value.fix  # nothing is lost
+    (folder / name).unlink()
+    (tmp_path / "outside").rename(folder / name)
+    assert open_memory(tmp_path, "m").name == "m"
 
 
 def test_reading_ends(tmp_path):
