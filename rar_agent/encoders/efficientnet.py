@@ -55,7 +55,8 @@ class EfficientNetLite2(nn.Module):
         """(n, 3, h, w) → (n, 1280), all at least 0."""
         found = _active(self._conv_stem(images))
         found = _active(self._conv_head(self._blocks(found)))
-        return functional.adaptive_avg_pool2d(found, 1).flatten(1)
+        pooled: torch.Tensor = functional.adaptive_avg_pool2d(found, 1)
+        return pooled.flatten(1)
 
 
 class _Block(nn.Module):

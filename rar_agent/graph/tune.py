@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from rar_agent.encoders.base import Pixels
+from rar_agent.encoders.engines import class_of
 from rar_agent.encoders.load import full_name, load_plain
 from rar_agent.encoders.torch_encoder import TorchEncoder
 from rar_agent.encoders.tuning import LOWER, Measured, Tuning, write_tuning
@@ -27,6 +28,7 @@ from rar_agent.memory import Memory, open_memory
 from rar_agent.memory.drift import agreement, keep_drifts, to_hold_out, without
 from rar_agent.memory.format.drift_record import DriftRecord
 from rar_agent.memory.teaching.known import KnownImages
+from rar_agent.memory.teaching.teach import changing
 from rar_agent.settings import Settings
 from rar_agent.types import Exemplar
 
@@ -83,6 +85,9 @@ def tune_memory(
         f"Memory '{name}'",
         "Restore the weights it was made with, or create the memory again.",
     )
+    if allowed:  # it may take minutes until what was found can be written
+        with changing(memory.folder):
+            pass
     with _trial(settings, memory, encoder, photos) as trial:
         if allowed and trial.judge is None:
             raise InputError(
@@ -96,7 +101,7 @@ def tune_memory(
         tuning = measuring.run(progress)
     if found := _drifts(memory, tuning):
         keep_drifts(settings.home, name, found)
-    write_tuning(settings.home, tuning)
+    _keep(settings, encoder, tuning)
     return tuning
 
 
@@ -122,8 +127,16 @@ def tune_encoder(
     most = settings.batch_size
     measuring = Measuring(encoder, trial, settings.home, (), most, rounds, compiling=compiling)
     tuning = measuring.run(progress)
-    write_tuning(settings.home, tuning)
+    _keep(settings, encoder, tuning)
     return tuning
+
+
+def _keep(settings: Settings, encoder: TorchEncoder, tuning: Tuning) -> None:
+    """Write what was found, and use the int8 model that it is about."""
+    write_tuning(settings.home, tuning)
+    for one in tuning.measured:
+        if one.agreement and class_of(one.precision) == "int8":
+            encoder.source(settings.home).use(one.precision)
 
 
 def _check(allowed: Collection[str]) -> None:

@@ -30,6 +30,12 @@ class Engine(Protocol):
         """(n, h, w, 3) uint8 → (n, d) float32, not normalised."""
 
 
+def reason(error: Exception) -> str:
+    """Why a library failed, in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def class_of(precision: str) -> str:
     """The class of a precision: `int8` of `int8-3fa94c2e`."""
     return precision.partition("-")[0]

@@ -3,6 +3,9 @@
 OpenVINO's parser is C++ that forged files can harm. So the hashes of what was written are kept
 outside of the home folder, in the user's state folder; the bytes that are hashed are those that are
 parsed.
+
+Of models that are made anew, the quantised ones, each stays under its digest: tunings and memories
+say by it which one they are about.
 """
 
 from __future__ import annotations
@@ -12,7 +15,10 @@ import json
 import os
 import re
 import secrets
+import shutil
 import tempfile
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rar_agent.errors import ConfigurationError
 
+_LONG_S = 2 * 24 * 3600  # no draft is used as long
 _PATTERN = r"^[0-9a-f]{64}$"
 
 
@@ -88,13 +95,67 @@ class KeptModels:
         Raises:
             ConfigurationError: The disk is full or may not be written.
         """
-        xml, weights, record = self._paths(key)
+        return self._write(lambda _: key, openvino, model)
+
+    def add(self, key: str, openvino: Any, model: Any) -> KeptModel:  # noqa: ANN401
+        """Keep a model beside others of its key; it is the one to use if it is the first.
+
+        Args:
+            key: All that decides the model but chance; any text.
+            openvino: The module.
+            model: OpenVINO's.
+
+        Raises:
+            ConfigurationError: The disk is full or may not be written.
+        """
+        found = self._write(lambda made: key_of(key, made.digest), openvino, model)
+        if self.read_of(key) is None:
+            self.use(key, found.digest)
+        return found
+
+    def read_of(self, key: str, digest: str | None = None) -> KeptModel | None:
+        """One of the models of a key, if it is there and as this machine wrote it.
+
+        Args:
+            key: See `add`.
+            digest: Which one; None: the one to use.
+        """
+        digest = digest or self.used(key)
+        return self.read(key_of(key, digest)) if digest else None
+
+    def used(self, key: str) -> str | None:
+        """Digest of the model to use; None where none was made."""
+        try:
+            digest = self._used(key).read_text("ascii")
+        except (OSError, UnicodeDecodeError):
+            return None
+        return digest if is_digest(digest) else None
+
+    def use(self, key: str, digest: str) -> None:
+        """Say which model is the one to use.
+
+        Raises:
+            ConfigurationError: The disk is full or may not be written.
+        """
+        try:
+            replace(self._used(key), digest.encode("ascii"))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _write(
+        self,
+        key_of_made: Callable[[KeptModel], str],
+        openvino: Any,  # noqa: ANN401
+        model: Any,  # noqa: ANN401
+    ) -> KeptModel:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            clear_drafts(self._folder, "draft-")
             with tempfile.TemporaryDirectory(dir=self._folder, prefix="draft-") as draft:
                 made = Path(draft) / "model.xml"
                 openvino.save_model(model, made, compress_to_fp16=False)
                 found = KeptModel(made.read_bytes(), made.with_suffix(".bin").read_bytes())
+                xml, weights, record = self._paths(key_of_made(found))
                 with suppress(FileNotFoundError):
                     record.unlink()
                 made.with_suffix(".bin").replace(weights)
@@ -102,21 +163,34 @@ class KeptModels:
             written = _Written(xml=_sha256(found.xml).hex(), weights=_sha256(found.weights).hex())
             replace(record, written.model_dump_json().encode())
         except OSError as error:
-            raise ConfigurationError(
-                f"'{self._folder}' cannot be written: {error.strerror}.",
-                "Make room, or set RAR_HOME to a folder that can be written.",
-            ) from error
+            raise self._unwritable(error) from error
         return found
 
-    def forget(self, key: str) -> None:
-        """Have a model made anew."""
-        with suppress(FileNotFoundError):
-            self._paths(key)[2].unlink()
+    def _unwritable(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(
+            f"'{error.filename or self._folder}' cannot be written: {error.strerror}.",
+            "Make room, or set RAR_HOME to a folder that can be written.",
+        )
 
     def _paths(self, key: str) -> tuple[Path, Path, Path]:
-        name = hashlib.sha256(key.encode()).hexdigest()[:32]
+        name = _name(key)
         model = self._folder / f"{name}.xml"
         return model, model.with_suffix(".bin"), self._records / f"{name}.json"
+
+    def _used(self, key: str) -> Path:
+        return self._folder / f"{_name(key)}.txt"
+
+
+def _name(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def clear_drafts(folder: Path, prefix: str) -> None:
+    """Remove temporary folders that a process left when it was killed: those of days before."""
+    for left in folder.glob(f"{prefix}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LONG_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def replace(path: Path, data: bytes) -> None:

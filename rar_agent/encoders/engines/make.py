@@ -47,21 +47,41 @@ class Source:
         """Whether it runs on the CPU."""
         return torch.device(self.device).type == "cpu"
 
-    def quantized(self) -> KeptModel | None:
-        """The model in int8, if there is one that this machine made."""
-        return KeptModels(self.home).read(self._key("int8"))
+    def quantized(self, precision: str = "int8") -> KeptModel | None:
+        """The model in int8, if there is one that this machine made.
+
+        Args:
+            precision: Which one, see `Engine.precision`; `int8`: the one to use.
+        """
+        digest = precision.partition("-")[2] or None
+        return KeptModels(self.home).read_of(self._key("int8"), digest)
+
+    def named(self, precision: str) -> str:
+        """Which model `int8` is, see `Engine.precision`; anything else stays as it is."""
+        digest = KeptModels(self.home).used(self._key("int8")) if precision == "int8" else None
+        return f"int8-{digest}" if digest else precision
+
+    def use(self, precision: str) -> None:
+        """Have `int8` be the model of this precision, see `Engine.precision`.
+
+        Raises:
+            ConfigurationError: Nothing can be written.
+        """
+        KeptModels(self.home).use(self._key("int8"), precision.partition("-")[2])
 
     def quantize(self, images: Sequence[Pixels]) -> KeptModel:
-        """Make the model in int8 anew, and keep it.
+        """Make a model in int8, and keep it beside others; the first is the one to use.
 
         Args:
             images: Such as it will see.
 
         Raises:
-            ConfigurationError: OpenVINO or NNCF is not installed, or nothing can be written.
+            ConfigurationError: OpenVINO or NNCF is not installed, does not run on the device or
+                fails; or nothing can be written.
         """
+        self.require_cpu()
         model = quantize(convert(self.network, self.shape), images)
-        return KeptModels(self.home).write(self._key("int8"), openvino(), model)
+        return KeptModels(self.home).add(self._key("int8"), openvino(), model)
 
     def converted(self) -> KeptModel:
         """The model in fp32, made if it is not kept.
@@ -74,9 +94,21 @@ class Source:
         found = kept.read(key)
         return found or kept.write(key, openvino(), convert(self.network, self.shape))
 
+    def require_cpu(self) -> None:
+        """Refuse a device that OpenVINO does not run on.
+
+        Raises:
+            ConfigurationError: It is not the CPU.
+        """
+        if not self.on_cpu:
+            raise ConfigurationError(
+                f"OpenVINO runs on the CPU here, and the device is '{self.device}'.",
+                "Set RAR_DEVICE=cpu or RAR_ENGINE=torch.",
+            )
+
     def _key(self, precision: str) -> str:
         said = (f"{name} {number}" for name, number in sorted(versions().items()))
-        return key_of(self.identity, precision, machine(), *said)
+        return key_of(self.identity, precision, machine("cpu"), *said)
 
 
 def make_engine(source: Source, engine: EngineName, precision: str, most: int) -> Engine:
@@ -101,18 +133,14 @@ def make_engine(source: Source, engine: EngineName, precision: str, most: int) -
         if engine == "torch":
             return TorchEngine(source.network, source.device, precision)
         return CompiledEngine(source.network, source.device, precision, source.shape, most)
-    if not source.on_cpu:
-        raise ConfigurationError(
-            f"OpenVINO runs on the CPU here, and the device is '{source.device}'.",
-            "Set RAR_DEVICE=cpu or RAR_ENGINE=torch.",
-        )
+    source.require_cpu()
     if precision == "fp16":
         raise ConfigurationError("OpenVINO has no fp16 on a CPU.", "Set RAR_PRECISION=fp32.")
     began = time.perf_counter()
     if precision.startswith("int8"):
         openvino()  # whether it is installed comes first
-        model = source.quantized()
-        if model is None or precision not in ("int8", f"int8-{model.digest}"):
+        model = source.quantized(precision)
+        if model is None:
             raise ConfigurationError(
                 "There is no such int8 model of this encoder on this machine.",
                 "Make one, and see what it costs: rar-agent tune --memory NAME --allow int8",
@@ -138,8 +166,13 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def machine() -> str:
-    """The hardware, in words: processor, cores, GPU. Not the host's name: containers change it."""
+def machine(device: str) -> str:
+    """The hardware, in words: processor, cores, GPU. Not the host's name: containers change it.
+
+    Args:
+        device: A torch device that exists. A GPU is asked about only where it is this one, for
+            who runs on the CPU should not have CUDA started.
+    """
     processor, features = platform.processor(), ""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
@@ -151,6 +184,6 @@ def machine() -> str:
     except (OSError, UnicodeDecodeError):
         pass
     parts = [platform.machine(), processor, features, f"{os.cpu_count()} cores"]
-    if torch.cuda.is_available():
-        parts.append(torch.cuda.get_device_name())
+    if torch.device(device).type == "cuda":
+        parts.append(torch.cuda.get_device_name(device))
     return ", ".join(part for part in parts if part)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from rar_agent.encoders.base import FloatArray, Pixels
-from rar_agent.encoders.engines.base import Engine, EngineName
+from rar_agent.encoders.engines.base import Engine, EngineName, reason
 from rar_agent.encoders.engines.kept import KeptModel
 from rar_agent.encoders.engines.openvino_model import openvino
 from rar_agent.errors import ConfigurationError
@@ -31,7 +31,8 @@ class OpenVinoEngine:
         instead: What gives the same numbers in a forked process; None where nothing does.
 
     Raises:
-        ConfigurationError: OpenVINO is not installed, or has no such precision on this machine.
+        ConfigurationError: OpenVINO is not installed, has no such precision on this machine, or
+            cannot load it.
     """
 
     name: EngineName = "openvino"
@@ -52,9 +53,13 @@ class OpenVinoEngine:
             # Else it would take bf16 by itself where the CPU has it.
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         }
-        self._compiled = core.compile_model(
-            core.read_model(model.xml, model.weights), "CPU", options
-        )
+        try:
+            read = core.read_model(model.xml, model.weights)
+            self._compiled = core.compile_model(read, "CPU", options)
+        except Exception as error:
+            raise ConfigurationError(
+                f"OpenVINO cannot load this encoder: {reason(error)}", "Set RAR_ENGINE=torch."
+            ) from error
         self._idle: list[Any] = []
         self._process = os.getpid()
         self._instead = instead

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from rar_agent.encoders.base import Pixels
+from rar_agent.encoders.engines.base import reason
 from rar_agent.errors import ConfigurationError
 
 CALIBRATION = 300
@@ -93,10 +94,8 @@ def convert(network: nn.Module, shape: tuple[int, int]) -> Any:  # noqa: ANN401
                 network, example_input=example, input=[([-1, *shape, 3], ov.Type.u8)]
             )
     except Exception as error:
-        reason = str(error).strip().splitlines()
         raise ConfigurationError(
-            f"OpenVINO cannot convert this encoder: {reason[0] if reason else type(error)}",
-            "Set RAR_ENGINE=torch.",
+            f"OpenVINO cannot convert this encoder: {reason(error)}", "Set RAR_ENGINE=torch."
         ) from error
 
 
@@ -108,17 +107,22 @@ def quantize(model: Any, images: Sequence[Pixels]) -> Any:  # noqa: ANN401
         images: Such as it will see; `CALIBRATION` of them are looked at, evenly drawn.
 
     Raises:
-        ConfigurationError: NNCF is not installed.
+        ConfigurationError: NNCF is not installed, or cannot quantise it.
     """
     nncf = _nncf()
     attends = any(op.get_type_name() == "ScaledDotProductAttention" for op in model.get_ops())
     chosen = np.unique(np.linspace(0, len(images) - 1, min(CALIBRATION, len(images))).astype(int))
-    with redirect_stdout(io.StringIO()):  # of bars, where a result may be meant to go
-        return nncf.quantize(
-            model,
-            nncf.Dataset([images[i][None] for i in chosen]),
-            preset=nncf.QuantizationPreset.MIXED,
-            model_type=nncf.ModelType.TRANSFORMER if attends else None,
-            subset_size=len(chosen),
-            fast_bias_correction=not attends,
-        )
+    try:
+        with redirect_stdout(io.StringIO()):  # of bars, where a result may be meant to go
+            return nncf.quantize(
+                model,
+                nncf.Dataset([images[i][None] for i in chosen]),
+                preset=nncf.QuantizationPreset.MIXED,
+                model_type=nncf.ModelType.TRANSFORMER if attends else None,
+                subset_size=len(chosen),
+                fast_bias_correction=not attends,
+            )
+    except Exception as error:
+        raise ConfigurationError(
+            f"NNCF cannot quantise this encoder: {reason(error)}", "Set RAR_PRECISION=fp32."
+        ) from error

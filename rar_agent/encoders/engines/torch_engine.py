@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from rar_agent.encoders.base import FloatArray, Pixels
-from rar_agent.encoders.engines.base import EngineName
+from rar_agent.encoders.engines.base import EngineName, reason
 from rar_agent.errors import ConfigurationError
 from rar_agent.forks import OfProcess
 
@@ -99,9 +99,8 @@ class CompiledEngine(OfProcess):
             for count in {1, most}:  # of one image torch makes a program of its own
                 self.run(np.zeros((count, *shape, 3), np.uint8))
         except Exception as error:
-            reason = str(error).strip().splitlines()
             raise ConfigurationError(
-                f"torch.compile does not work here: {reason[0] if reason else type(error)}",
+                f"torch.compile does not work here: {reason(error)}",
                 "Install a C++ compiler, or set RAR_ENGINE=torch.",
             ) from error
         self.load_s = time.perf_counter() - began

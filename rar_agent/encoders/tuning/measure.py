@@ -15,11 +15,12 @@ import torch
 
 from rar_agent.encoders.base import FloatArray, Pixels
 from rar_agent.encoders.engines import Engine, EngineName, Source, class_of, make_engine
+from rar_agent.encoders.engines.base import reason
 from rar_agent.encoders.engines.make import machine, versions
 from rar_agent.encoders.engines.openvino_model import is_installed
 from rar_agent.encoders.torch_encoder import TorchEncoder
 from rar_agent.encoders.tuning.record import Agreement, Chosen, Measured, Tuning
-from rar_agent.errors import ConfigurationError
+from rar_agent.errors import ConfigurationError, RarError
 
 EQUAL = 1e-5
 """Largest difference of a number of unit rows at which an engine is equal to torch in fp32."""
@@ -99,24 +100,32 @@ class Measuring:
         self._measured: list[Measured] = []
 
     def run(self, progress: Progress | None = None) -> Tuning:
-        """Measure; may be interrupted: models that were converted are kept.
+        """Measure; may be interrupted: models that were made are kept beside those in use.
 
         Args:
             progress: Told after each step.
+
+        Raises:
+            ConfigurationError: The encoder gives numbers that are not finite, or does not run in
+                batches of that size.
         """
         tell = progress or (lambda *_: None)
         ways = list(self._ways())
         reference = self._rows(self._encoder.engine)
+        if not np.isfinite(reference[0]).all():
+            raise ConfigurationError(
+                f"The encoder '{self._encoder.name}' gives numbers that are not finite.",
+                "Get its weights again; they may be damaged.",
+            )
         candidates = []
         for done, (engine, precision) in enumerate(ways):
             tell(done, len(ways), f"loading {engine} {precision}")
             try:
                 candidates.append(self._ready(engine, precision))
             except ConfigurationError as error:
-                refused = Measured(
-                    engine=engine, precision=precision, batch_size=1, refused=error.message
-                )
-                self._measured.append(refused)
+                if (engine, precision) == ("torch", "fp32"):
+                    raise
+                self._measured.append(_refused(engine, precision, error.message))
         for turn in range(self._rounds):
             tell(turn, self._rounds, "measuring")
             self._round(candidates, turn)
@@ -139,13 +148,21 @@ class Measuring:
     def _ready(self, engine: EngineName, precision: str) -> _Candidate:
         before = _rss()
         if precision == "int8" and (self._anew or self._source.quantized() is None):
-            self._source.quantize(self._trial.calibration or self._trial.pixels)
+            made = self._source.quantize(self._trial.calibration or self._trial.pixels)
+            precision = f"int8-{made.digest}"
         found = make_engine(self._source, engine, precision, self._most)
         sizes = tuple(
             sorted({1, *(1 << n for n in range(3, 13) if 1 << n < self._most), self._most})
         )
-        for size in sizes:
-            found.run(self._batch(size, 0))
+        try:
+            for size in sizes:
+                found.run(self._batch(size, 0))
+        except RarError:
+            raise
+        except Exception as error:  # of a library, such as for want of the GPU's memory
+            raise ConfigurationError(
+                f"{engine} does not run {precision} here: {reason(error)}", "Set RAR_ENGINE=torch."
+            ) from error
         after = _rss()
         grown = max(0.0, after - before) if before is not None and after is not None else None
         return _Candidate(found, sizes, found.load_s, grown, {size: [] for size in sizes})
@@ -167,6 +184,9 @@ class Measuring:
     def _results(self, one: _Candidate, reference: Rows) -> Iterator[Measured]:
         engine, trial = one.engine, self._trial
         rows = self._rows(engine)
+        if not np.isfinite(rows[0]).all():
+            yield _refused(engine.name, engine.precision, "gives numbers that are not finite")
+            return
         difference = float(np.abs(rows[0] - reference[0]).max())
         agreement = trial.judge(reference, rows) if trial.judge else None
         refused = refusal(engine.precision, difference, agreement)
@@ -198,7 +218,7 @@ class Measuring:
             encoder=encoder.name,
             identity=encoder.fingerprint.identity,
             device=encoder.device,
-            machine=machine(),
+            machine=machine(encoder.device),
             threads=torch.get_num_threads(),
             versions=versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -210,6 +230,10 @@ class Measuring:
             lower=lower,
             why=why,
         )
+
+
+def _refused(engine: EngineName, precision: str, why: str) -> Measured:
+    return Measured(engine=engine, precision=precision, batch_size=1, refused=why)
 
 
 def refusal(precision: str, difference: float, agreement: Agreement | None) -> str:

@@ -58,7 +58,8 @@ def plan_of(settings: Settings, tuning: Tuning | None, measured: Collection[str]
             batch = min(most, found.batch_size)
             return Plan(found.engine, found.precision, batch, tuning.created)
         return Plan(_engine(asked), "fp32", most)
-    fastest = tuning.fastest(settings.precision)
+    exact = settings.precision == "fp32"
+    fastest = tuning.chosen if exact else tuning.fastest(settings.precision)
     if fastest is not None and asked in ("auto", fastest.engine):
         batch = min(most, fastest.batch_size)
         return Plan(fastest.engine, fastest.precision, batch, tuning.created)

@@ -17,7 +17,9 @@ _said: set[str] = set()
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Agreement(_Record):
@@ -117,7 +119,7 @@ class Tuning(_Record):
 
         if self.identity != identity:
             return "the encoder changed"
-        if self.machine != machine() or self.threads != torch.get_num_threads():
+        if self.machine != machine(self.device) or self.threads != torch.get_num_threads():
             return "the machine changed"
         if self.versions != (now := versions()):
             names = sorted({*now, *self.versions})

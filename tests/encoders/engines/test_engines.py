@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from rar_agent.encoders import load_encoder
 from rar_agent.encoders.engines import make_engine
-from rar_agent.encoders.engines.kept import KeptModels
+from rar_agent.encoders.engines.kept import KeptModel, KeptModels, clear_drafts
+from rar_agent.encoders.engines.openvino_engine import OpenVinoEngine
 from rar_agent.encoders.load import load_plain
 from rar_agent.errors import ConfigurationError
 from rar_agent.settings import Settings
@@ -178,6 +180,43 @@ def test_int8_says_which_model_it_is(source):
     assert make_engine(source, "openvino", engine.precision, 8).precision == engine.precision
     with pytest.raises(ConfigurationError, match="no such int8 model"):
         make_engine(source, "openvino", "int8-00000000", 8)
+
+
+@FAST
+def test_an_int8_model_that_is_made_anew_leaves_the_one_in_use(source):
+    first = source.quantize(list(pixels(16)))
+    second = source.quantize(list(pixels(16, 1)))
+    assert first.digest != second.digest
+    assert make_engine(source, "openvino", "int8", 8).precision == f"int8-{first.digest}"
+    for made in (first, second):
+        precision = f"int8-{made.digest}"
+        assert make_engine(source, "openvino", precision, 8).precision == precision
+    source.use(f"int8-{second.digest}")
+    assert source.named("int8") == f"int8-{second.digest}"
+    assert source.quantized() == second
+
+
+@FAST
+def test_what_a_library_fails_at_is_a_typed_error(source):
+    with pytest.raises(ConfigurationError, match="cannot quantise"):
+        source.quantize([np.zeros((7, 7, 3), np.uint8)])
+    with pytest.raises(ConfigurationError, match="cannot load"):
+        OpenVinoEngine(KeptModel(b"<net/>", b""), "fp32")
+
+
+def test_nothing_is_quantised_for_another_device(source):
+    with pytest.raises(ConfigurationError, match="RAR_DEVICE=cpu"):
+        replace(source, device="cuda").quantize(list(pixels(2)))
+
+
+def test_only_what_a_killed_process_left_is_cleared(tmp_path):
+    for name in ("draft-old", "draft-new", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"x")
+    for name in ("draft-old", "other"):
+        os.utime(tmp_path / name, (0, 0))
+    clear_drafts(tmp_path, "draft-")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["draft-new", "other"]
 
 
 @FAST

@@ -47,7 +47,7 @@ def tuning(**changes):
         "encoder": "builtin",
         "identity": "id",
         "device": "cpu",
-        "machine": machine(),
+        "machine": machine("cpu"),
         "threads": torch.get_num_threads(),
         "versions": versions(),
         "created": "2026-01-01T00:00:00+00:00",
@@ -79,7 +79,14 @@ def test_a_tuning_decides_what_the_settings_leave_open():
     assert ran(engine="torch") == ("torch", "fp32", 32)
     assert ran(precision="bf16") == ("torch", "bf16", 8)
     assert ran(precision="int8") == ("openvino", INT8, 16)
+    assert ran(precision="fp32") == ("openvino", "fp32", 8)
     assert ran(precision="fp16") == ("torch", "fp16", 32)
+
+
+def test_fp32_as_asked_is_what_was_chosen_not_what_is_faster_by_chance():
+    plain = tuning(chosen=Chosen(engine="torch", precision="fp32", batch_size=8))
+    plan = plan_of(Settings(precision="fp32"), plain)
+    assert (plan.engine, plan.batch_size) == ("torch", 8)
 
 
 def test_precision_is_lowered_only_for_a_memory_that_has_its_drift_on_record():
