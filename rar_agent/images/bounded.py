@@ -8,6 +8,8 @@ from rar_agent.errors import ImageError
 
 READS = 500_000
 """Of any file; and one more for each 64 bytes, twice what a GIF needs."""
+BMP_READS = 4_000_000
+"""More of a BMP, up to one for each byte: Pillow reads compressed ones a byte at a time."""
 TIMES = 8
 """How often all bytes of a file may be read, and 10 MB more."""
 
@@ -25,7 +27,8 @@ class BoundedReader(BytesIO):
     def __init__(self, data: bytes, name: str) -> None:
         super().__init__(data)
         self._name = name
-        self._reads = READS + len(data) // 64
+        is_bmp = data.startswith(b"BM")
+        self._reads = READS + (min(len(data), BMP_READS) if is_bmp else len(data) // 64)
         self._bytes = TIMES * len(data) + 10_000_000
 
     def read(self, size: int | None = -1, /) -> bytes:

@@ -33,6 +33,12 @@ def bmp(width: int, height: int, compression: int, data: bytes, bits: int = 8) -
     return head + about + colours + data
 
 
+def runs(width: int, height: int) -> bytes:
+    """Compressed rows in which no two neighbours are alike: an honest image at its largest."""
+    row = b"".join(bytes([1, x % 251]) for x in range(width)) + b"\0\0"
+    return row * height + b"\0\1"
+
+
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:
     """WebP of these chunks."""
     parts = (
@@ -118,6 +124,11 @@ FILES = [
         "BMP of five million runs of nothing",
         lambda: bmp(16, 16, 1, b"\0\2\0\0" * 5_000_000 + b"\0\1"),
         "error",
+    ),
+    Hostile(
+        "BMP of a million runs, as encoders make them",
+        lambda: bmp(1_200, 900, 1, runs(1_200, 900)),
+        "image",
     ),
     Hostile("BMP of runs of none", lambda: bmp(64, 64, 1, b"\0\0" * 5_000_000), "error"),
     Hostile("BMP of runs without an end", lambda: bmp(64, 64, 1, b"\xff\7" * 3), "error"),
