@@ -74,9 +74,7 @@ def tune(
             found = tune_encoder(settings, encoder, photos, rounds, compile_, bar.update)
         else:
             name = memory or settings.memory
-            found = tune_memory(
-                settings, name, photos, allowed, rounds, anew, compile_, bar.update
-            )
+            found = tune_memory(settings, name, photos, allowed, rounds, anew, compile_, bar.update)
     if as_json:
         out.print(found.model_dump_json(indent=2), soft_wrap=True)
         return
@@ -163,7 +161,7 @@ def _words(tuning: Tuning) -> str:
     if tuning.lower:
         lower = tuning.lower
         words = (
-            f"{lower.engine}, {lower.precision}, {lower.batch_size} images at once for memory "
-            f"'{tuning.memory}'; for others {words}"
+            f"{lower.engine}, {lower.precision}, {lower.batch_size} images at once for memories "
+            f"with its cost on record; for others {words}"
         )
     return words

@@ -19,7 +19,14 @@ from rar_agent.encoders.base import Pixels
 from rar_agent.encoders.engines import class_of
 from rar_agent.encoders.load import full_name, load_plain
 from rar_agent.encoders.torch_encoder import TorchEncoder
-from rar_agent.encoders.tuning import LOWER, Measured, Tuning, write_tuning
+from rar_agent.encoders.tuning import (
+    LOWER,
+    Measured,
+    Tuning,
+    keep_lower,
+    read_tuning,
+    write_tuning,
+)
 from rar_agent.encoders.tuning.measure import ROUNDS, Measuring, Progress, Trial
 from rar_agent.errors import ImageError, InputError
 from rar_agent.graph.pictures import exemplar_images
@@ -101,8 +108,7 @@ def tune_memory(
         tuning = measuring.run(progress)
     if found := _drifts(memory, tuning):
         keep_drifts(settings.home, name, found)
-    _keep(settings, encoder, tuning)
-    return tuning
+    return _keep(settings, encoder, tuning, allowed)
 
 
 def tune_encoder(
@@ -127,16 +133,21 @@ def tune_encoder(
     most = settings.batch_size
     measuring = Measuring(encoder, trial, settings.home, (), most, rounds, compiling=compiling)
     tuning = measuring.run(progress)
-    _keep(settings, encoder, tuning)
-    return tuning
+    return _keep(settings, encoder, tuning, ())
 
 
-def _keep(settings: Settings, encoder: TorchEncoder, tuning: Tuning) -> None:
+def _keep(
+    settings: Settings, encoder: TorchEncoder, tuning: Tuning, allowed: Collection[str]
+) -> Tuning:
     """Write what was found, and use the int8 model that it is about."""
+    before = read_tuning(settings.home, tuning.encoder, tuning.device, tuning.identity)
+    tuning = keep_lower(tuning, before, allowed)
     write_tuning(settings.home, tuning)
     for one in tuning.measured:
         if one.agreement and class_of(one.precision) == "int8":
             encoder.source(settings.home).use(one.precision)
+            break
+    return tuning
 
 
 def _check(allowed: Collection[str]) -> None:

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rar_agent.encoders import Fingerprint, FloatArray
-from rar_agent.encoders.tuning import Agreement
+from rar_agent.encoders.engines.kept import clear_drafts
+from rar_agent.encoders.tuning import Agreement, Way
 from rar_agent.errors import ConfigurationError
 from rar_agent.memory.format.drift_record import DriftRecord
 from rar_agent.memory.format.files import DATA
 from rar_agent.memory.format.location import memory_folder
+from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.rankers import is_current
 from rar_agent.memory.teaching.draft import Draft
@@ -80,11 +82,17 @@ def without(memory: Memory, rows: NDArray[np.int64]) -> Iterator[Memory]:
     Args:
         memory: Stays as it is.
         rows: Of exemplars, not all of a category.
+
+    Raises:
+        BusyError: Somebody else is writing to it, and might remove files that are being copied.
+        NotFoundError: One of the exemplars was removed since the memory was opened.
     """
+    clear_drafts(memory.folder.parent, ".drift-")
     with TemporaryDirectory(dir=memory.folder.parent, prefix=".drift-") as place:
         home = Path(place)
         folder = memory_folder(home, memory.name)
-        shutil.copytree(memory.folder, folder, copy_function=_link, ignore=_drafts)
+        with writer_lock(memory.folder):
+            shutil.copytree(memory.folder, folder, copy_function=_link, ignore=_drafts)
         ids = [memory.entries.id_of(int(row)) for row in rows]
         yield remove_from_memory(home, memory.name, (), ids, "always")
 
@@ -100,12 +108,13 @@ def _link(source: str, target: str) -> None:
 
 
 def _drafts(_: str, names: list[str]) -> set[str]:
-    return {name for name in names if name.endswith((".tmp", ".lock"))}
+    return {name for name in names if name.endswith((".tmp", ".lock")) or name == "writer.json"}
 
 
-def recorded(memory: Memory) -> frozenset[str]:
-    """Precisions whose drift is on record, and holds: at most a tenth changed since."""
-    return frozenset(r.precision for r in memory.manifest.drifts if is_current(memory, r))
+def recorded(memory: Memory) -> frozenset[Way]:
+    """Ways to run its encoder whose drift is on record, and holds: at most a tenth changed."""
+    found = (record for record in memory.manifest.drifts if is_current(memory, record))
+    return frozenset(Way(record.precision, record.engine, record.device) for record in found)
 
 
 def require_recorded(memory: Memory, encoder: Fingerprint) -> None:
@@ -117,7 +126,8 @@ def require_recorded(memory: Memory, encoder: Fingerprint) -> None:
     precision = encoder.precision
     if not precision.startswith("int8") or precision == memory.manifest.encoder.precision:
         return
-    if precision not in recorded(memory):
+    # Int8 runs on the CPU alone, so the device is the same.
+    if (precision, encoder.engine) not in {(way.precision, way.engine) for way in recorded(memory)}:
         raise ConfigurationError(
             f"What the precision {precision} costs was not measured for memory '{memory.name}', "
             f"which was made in {memory.manifest.encoder.precision}.",
@@ -126,7 +136,9 @@ def require_recorded(memory: Memory, encoder: Fingerprint) -> None:
 
 
 def keep_drifts(home: Path, name: str, records: Sequence[DriftRecord]) -> Memory:
-    """Write what was found as a new generation, in place of what was known of the same classes.
+    """Write what was found as a new generation.
+
+    It takes the place of what was known of the same classes on the same devices.
 
     Raises:
         NotFoundError: There is no such memory.
@@ -135,7 +147,7 @@ def keep_drifts(home: Path, name: str, records: Sequence[DriftRecord]) -> Memory
     """
     with changing(memory_folder(home, name)) as memory:
         draft = Draft.after(memory)
-        classes = {record.precision_class for record in records}
-        others = [r for r in memory.manifest.drifts if r.precision_class not in classes]
+        anew = {(record.precision_class, record.device) for record in records}
+        others = [r for r in memory.manifest.drifts if (r.precision_class, r.device) not in anew]
         draft.drifts = (*others, *records)
         return draft.commit("ready", "never")

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import pytest
 
 from rar_agent.memory import open_memory
+from rar_agent.memory.format.lock import writer_lock
 from tests.conftest import draw
 from tests.encoders.test_open_clip import make_folder
 
@@ -82,6 +83,17 @@ def test_what_a_lower_precision_costs_is_recorded_in_the_memory(rar, tiny):
     rar("tune", "--rounds", "1", "--allow", "bf16")
     assert len(open_memory(home, "discs").manifest.drifts) == 1
     assert [path.name for path in (home / "memories").iterdir()] == ["discs"]  # no copy is left
+
+
+def test_who_writes_to_the_memory_is_asked_for_before_anything_is_measured(rar, tiny, monkeypatch):
+    from rar_agent.encoders.tuning.measure import Measuring
+
+    home, _ = tiny
+    monkeypatch.setattr(Measuring, "run", lambda *_: pytest.fail("it measured"))
+    with writer_lock(home / "memories" / "discs"):
+        done = rar("tune", "--rounds", "1", "--allow", "bf16")
+    assert done.status == 3
+    assert "is being written" in done.err
 
 
 def test_photos_that_the_memory_holds_do_not_count(rar, tiny, discs, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rar_agent.encoders.engines.base import EngineName
 from rar_agent.encoders.tuning.record import Tuning
@@ -11,6 +12,20 @@ from rar_agent.settings import Settings
 
 LOWER = ("bf16", "fp16", "int8")
 """Precision classes that are not `fp32`."""
+
+
+class Way(NamedTuple):
+    """How an encoder is run, as far as its answers depend on it.
+
+    Attributes:
+        precision: See `Engine.precision`.
+        engine: Which one.
+        device: Torch device.
+    """
+
+    precision: str
+    engine: str
+    device: str
 
 
 @dataclass(frozen=True)
@@ -34,16 +49,16 @@ class Plan:
         return f"{self.engine}, {self.precision}, {self.batch_size} images at once, {since}"
 
 
-def plan_of(settings: Settings, tuning: Tuning | None, measured: Collection[str] = ()) -> Plan:
+def plan_of(settings: Settings, tuning: Tuning | None, measured: Collection[Way] = ()) -> Plan:
     """What the settings ask for, and where they leave it open, what the tuning found.
 
     A precision is lowered without being asked for only for a memory in which its drift is on
-    record.
+    record, measured as it would be run.
 
     Args:
         settings: Engine, precision, batch size.
         tuning: One that holds.
-        measured: Precisions whose drift is on record in the memory that is asked.
+        measured: Ways whose drift is on record in the memory that is asked.
     """
     asked, most = settings.engine, settings.batch_size
     if tuning is None:
@@ -52,8 +67,9 @@ def plan_of(settings: Settings, tuning: Tuning | None, measured: Collection[str]
         return Plan(usual if asked == "auto" else asked, precision, most)
     if settings.precision == "auto":
         lower = tuning.lower
-        fits = lower is not None and lower.precision in measured
-        found = lower if lower is not None and fits else tuning.chosen
+        found = tuning.chosen
+        if lower and Way(lower.precision, lower.engine, tuning.device) in measured:
+            found = lower
         if asked in ("auto", found.engine):
             batch = min(most, found.batch_size)
             return Plan(found.engine, found.precision, batch, tuning.created)

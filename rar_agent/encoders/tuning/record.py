@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -157,6 +158,27 @@ def read_tuning(home: Path, name: str, device: str, identity: str) -> Tuning | N
             reason=why,
         )
     return None
+
+
+def keep_lower(found: Tuning, before: Tuning | None, tried: Collection[str]) -> Tuning:
+    """A tuning with the lower precision of the one before, if it has none and did not try that.
+
+    Args:
+        found: The new one.
+        before: One that still holds, of the same encoder and device.
+        tried: Precision classes that the new one was allowed.
+    """
+    lower = before.lower if before else None
+    if before is None or lower is None or found.lower or class_of(lower.precision) in tried:
+        return found
+    kept = [
+        one
+        for one in before.measured
+        if (one.engine, one.precision) == (lower.engine, lower.precision)
+    ]
+    why = f"{found.why}; {lower.precision} by {lower.engine} was allowed before, and stays"
+    measured = (*found.measured, *kept)
+    return found.model_copy(update={"lower": lower, "measured": measured, "why": why})
 
 
 def write_tuning(home: Path, tuning: Tuning) -> None:

@@ -14,6 +14,8 @@ from rar_agent.encoders.tuning import (
     Measured,
     Plan,
     Tuning,
+    Way,
+    keep_lower,
     plan_of,
     read_tuning,
     write_tuning,
@@ -62,6 +64,10 @@ def tuning(**changes):
     return Tuning(**{**fields, **changes})
 
 
+def way(precision, engine="openvino", device="cpu"):
+    return Way(precision, engine, device)
+
+
 def ran(measured=(), known=True, **asked):
     plan = plan_of(Settings(**asked), tuning() if known else None, measured)
     return plan.engine, plan.precision, plan.batch_size
@@ -90,10 +96,12 @@ def test_fp32_as_asked_is_what_was_chosen_not_what_is_faster_by_chance():
 
 
 def test_precision_is_lowered_only_for_a_memory_that_has_its_drift_on_record():
-    assert ran([INT8]) == ("openvino", INT8, 16)
-    assert ran(["int8-ffffffff", "bf16"]) == ("openvino", "fp32", 8)
-    assert ran([INT8], precision="fp32") == ("openvino", "fp32", 8)
-    assert ran([INT8], engine="torch") == ("torch", "fp32", 32)
+    assert ran([way(INT8)]) == ("openvino", INT8, 16)
+    assert ran([way("int8-ffffffff"), way("bf16")]) == ("openvino", "fp32", 8)
+    assert ran([way(INT8)], precision="fp32") == ("openvino", "fp32", 8)
+    assert ran([way(INT8)], engine="torch") == ("torch", "fp32", 32)
+    other_ways = [way(INT8, "torch"), way(INT8, device="cuda")]
+    assert ran(other_ways) == ("openvino", "fp32", 8)
 
 
 def test_what_is_kept_is_read_again(tmp_path):
@@ -101,6 +109,20 @@ def test_what_is_kept_is_read_again(tmp_path):
     assert read_tuning(tmp_path, "builtin", "cpu", "id") == tuning()
     assert read_tuning(tmp_path, "builtin", "cuda", "id") is None
     assert [path.suffix for path in (tmp_path / "tuning").iterdir()] == [".json"]
+
+
+def test_a_lower_precision_that_was_not_tried_again_stays():
+    before = tuning()
+    plain = tuning(lower=None, measured=(measured(), measured("openvino", "fp32", 20)))
+    for tried in ((), ("bf16",)):
+        kept = keep_lower(plain, before, tried)
+        assert kept.lower == before.lower
+        assert f"{INT8} by openvino was allowed before, and stays" in kept.why
+        assert kept.fastest("int8") == before.fastest("int8")
+    assert keep_lower(plain, before, ["int8"]) == plain
+    assert keep_lower(plain, None, ()) == plain
+    other = Chosen(engine="torch", precision="bf16", batch_size=8)
+    assert keep_lower(plain.model_copy(update={"lower": other}), before, ["bf16"]).lower == other
 
 
 @pytest.mark.parametrize(
