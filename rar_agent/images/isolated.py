@@ -59,33 +59,43 @@ def decode_under(data: bytes, name: str, policy: Policy, detail: int = 0) -> Ima
 
 
 class _Worker:
-    """One process, that answers one thread at a time."""
+    """One process, that answers one thread at a time, once it is started."""
 
     def __init__(self, megabytes: int) -> None:
         self.megabytes = megabytes
         self.answered = 0
-        self._connection, theirs = socket.socketpair()
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._connection, self._theirs = socket.socketpair()
+        except OSError as error:
+            raise _not_started(str(error)) from error
+
+    def start(self) -> None:
+        """Begin the process, and wait until it is ready.
+
+        Raises:
+            ConfigurationError: It cannot be started.
+        """
         given = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         path = json.dumps([os.path.abspath(place) for place in sys.path])  # noqa: PTH100 - "" too
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter
-                [sys.executable, "-P", "-s", "-c", _PROGRAM, str(megabytes), path],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={**given, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-                start_new_session=True,  # Ctrl-C is for who started it
-            )
+        try:
+            with self._theirs:
+                self._process = subprocess.Popen(  # noqa: S603 - this interpreter
+                    [sys.executable, "-P", "-s", "-c", _PROGRAM, str(self.megabytes), path],
+                    stdin=self._theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env={**given, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                    start_new_session=True,  # Ctrl-C is for who started it
+                )
+        except OSError as error:
+            raise _not_started(str(error)) from error
         try:
             ready = self._receive(len(READY), time.monotonic() + _START_S) == READY
         except (OSError, EOFError):
             ready = False
         if not ready:
-            raise ConfigurationError(
-                f"No process to decode images in could be started (status {self.end()}).",
-                "Look for limits on memory or processes, raise RAR_ISOLATE_MB, or decode in this "
-                "process with RAR_ISOLATE=0.",
-            )
+            raise _not_started(f"status {self.end()}")
 
     def decode(
         self, data: bytes, name: str, limits: Limits, detail: int, seconds: float
@@ -128,15 +138,19 @@ class _Worker:
     @property
     def alive(self) -> bool:
         """Whether it may be asked again."""
-        return self.answered < IMAGES and self._process.poll() is None
+        begun = self._process is not None and self._process.poll() is None
+        return begun and self.answered < IMAGES
 
     def leave(self) -> None:
-        """Let go of it in a forked process, whose it is not."""
+        """Close its socket, all that a forked process, whose it is not, has to do."""
         self._connection.close()
+        self._theirs.close()
 
     def end(self, wait_s: float = 0) -> int:
-        """End it; its exit status, where it ended by itself in time."""
-        self._connection.close()
+        """End it; its exit status, where it ended by itself in time; 0 if it was never begun."""
+        self.leave()
+        if self._process is None:
+            return 0
         with suppress(subprocess.TimeoutExpired):
             return int(self._process.wait(wait_s))
         self._process.kill()
@@ -145,10 +159,13 @@ class _Worker:
 
 def _told(text: bytearray) -> ImageError:
     try:
-        message, fix = json.loads(text)
-    except ValueError as error:
+        told = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise EOFError from error
-    return ImageError(str(message), str(fix))
+    match told:
+        case [str(message), str(fix)]:
+            return ImageError(message, fix)
+    raise EOFError
 
 
 class _Workers(OfProcess):
@@ -199,13 +216,21 @@ class _Workers(OfProcess):
             with self._lock:
                 worker = self._idle.pop() if self._idle else None
             if worker is None:
-                worker = _Worker(megabytes)
-                with self._lock:
-                    self._all.add(worker)
-                return worker
+                return self._started(megabytes)
             if worker.alive and worker.megabytes == megabytes:
                 return worker
             self._returned(worker, kept=False)
+
+    def _started(self, megabytes: int) -> _Worker:
+        worker = _Worker(megabytes)
+        with self._lock:
+            self._all.add(worker)  # before it starts: a fork meanwhile lets go of it too
+        try:
+            worker.start()
+        except BaseException:
+            self._returned(worker, kept=False)
+            raise
+        return worker
 
     def _returned(self, worker: _Worker, kept: bool) -> None:
         kept = kept and worker.alive
@@ -225,6 +250,14 @@ class _Workers(OfProcess):
             self._idle.clear()
         for worker in left:
             worker.end()
+
+
+def _not_started(why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"No process to decode images in could be started ({why}).",
+        "Look for limits on memory, processes or open files, raise RAR_ISOLATE_MB, or decode in "
+        "this process with RAR_ISOLATE=0.",
+    )
 
 
 def _too_slow(name: str, seconds: float) -> ImageError:

@@ -67,13 +67,14 @@ def serve() -> None:
 def _limit(memory: int) -> None:
     """Bound this process: memory, no files but the open ones, none written, no cores.
 
-    macOS takes the limit on memory and does not keep it.
+    No descriptor is allowed: with 3, one that is closed could be opened as another file. macOS
+    takes the limit on memory and does not keep it.
     """
     import resource
 
     wanted = {
         resource.RLIMIT_AS: memory,
-        resource.RLIMIT_NOFILE: 3,
+        resource.RLIMIT_NOFILE: 0,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
     }
@@ -93,7 +94,9 @@ def _limit_time(seconds: float) -> None:
 
     used = resource.getrusage(resource.RUSAGE_SELF)
     most = int(used.ru_utime + used.ru_stime + seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, hard))
 
 
 def _answer(connection: socket.socket) -> bool:

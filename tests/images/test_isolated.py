@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from rar_agent.images import Isolation, Limits, Policy, admit, isolated
 from rar_agent.images.isolated import _Worker, _Workers
 from rar_agent.settings import load_settings
 from tests.conftest import draw, eventually
+from tests.forks import needs_fork
 from tests.images.hostile import encoded, picture
 from tests.images.hostile_jpeg import many_scans, resized
 from tests.images.hostile_others import gif
@@ -77,6 +79,7 @@ def test_the_policy_s_limits_are_the_worker_s():
 
 def test_what_a_worker_imports():
     worker = _Worker(3_000)
+    worker.start()
     if Path("/proc/self/maps").exists():
         mapped = Path(f"/proc/{worker._process.pid}/maps").read_text()
         assert "_imaging" in mapped
@@ -88,6 +91,7 @@ def test_what_a_worker_imports():
 def test_a_worker_gets_no_keys(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "a secret")
     worker = _Worker(3_000)
+    worker.start()
     if Path("/proc/self/environ").exists():
         assert b"secret" not in Path(f"/proc/{worker._process.pid}/environ").read_bytes()
     worker.end()
@@ -148,6 +152,10 @@ def test_a_file_that_kills_every_worker_is_an_error(monkeypatch):
         b"E\xff\xff\xff\xff\0\0\0\0",
         b"E\0\0\0\2\0\0\0\0{}",
         b"E\0\0\0\2\0\0\0\0\xff\xff",
+        b"E\0\0\0\1\0\0\0\0001",
+        b'E\0\0\0\4\0\0\0\0"ab"',
+        b"E\0\0\0\5\0\0\0\0[1,2]",
+        pytest.param(b"E\0\0\xea\x60\0\0\0\0" + b"[" * 60_000, id="deep"),
         b"?\0\0\0\1\0\0\0\1",
         b"",
     ],
@@ -167,6 +175,62 @@ def test_a_worker_that_does_not_start(monkeypatch):
     monkeypatch.setattr(isolated, "_PROGRAM", "raise SystemExit(7)")
     with pytest.raises(ConfigurationError, match=r"could be started.*RAR_ISOLATE=0"):
         admit(PNG, ISOLATED)
+
+
+def test_a_name_that_is_no_unicode_gets_there_and_back():
+    with pytest.raises(ImageError, match="not an image") as refused:
+        isolated.decode_under(b"no image", "a\udcff.png", ISOLATED)
+    assert "a\udcff.png" in refused.value.message
+
+
+@pytest.mark.parametrize("place", ["socket.socketpair", "subprocess.Popen"])
+def test_a_system_that_gives_no_more(place, monkeypatch):
+    def none(*_, **__):
+        raise OSError(24, "Too many open files")
+
+    made = []
+    real = socket.socketpair
+    monkeypatch.setattr(socket, "socketpair", lambda: made.extend(real()) or tuple(made))
+    monkeypatch.setattr(f"rar_agent.images.isolated.{place}", none)
+    with pytest.raises(ConfigurationError, match=r"Too many open files.*RAR_ISOLATE=0"):
+        admit(PNG, ISOLATED)
+    assert [one.fileno() for one in made] == [-1] * len(made)
+    assert not isolated._workers._all
+
+
+OPENS = """
+import json, os, sys; sys.path[:] = json.loads(sys.argv.pop())
+from rar_agent.errors import ImageError
+from rar_agent.images import worker
+def opens(*_):
+    os.close(1)
+    try:
+        said = f"opened {os.open(os.devnull, os.O_RDONLY)}"
+    except OSError as error:
+        said = str(error)
+    raise ImageError(said, "")
+worker.decode = opens
+worker.serve()
+"""
+
+
+def test_a_worker_opens_nothing_in_the_place_of_what_it_closes(monkeypatch):
+    monkeypatch.setattr(isolated, "_PROGRAM", OPENS)
+    with pytest.raises(ImageError, match="Too many open files"):
+        admit(PNG, ISOLATED)
+
+
+HASTY = """
+import resource, sys
+from rar_agent.images import Isolation, Policy, admit
+resource.setrlimit(resource.RLIMIT_CPU, (25, 25))
+print(admit(sys.stdin.buffer.read(), Policy(isolation=Isolation(seconds=30))).rgb.size)
+"""
+
+
+def test_a_limit_on_processor_time_that_is_lower_already():
+    done = subprocess.run([sys.executable, "-c", HASTY], input=PNG, capture_output=True)
+    assert done.stdout.split() == [b"(96,", b"96)"], done.stderr.decode()
 
 
 def test_workers_are_bounded_and_shared_by_threads():
@@ -195,7 +259,8 @@ def test_a_bomb_does_not_hurt_who_decodes_beside_it():
         good = [pool.submit(admit, PNG, ISOLATED) for _ in range(10)]
         assert {one.result().rgb.size for one in good} == {(96, 96)}
         for one in bad:
-            assert one.exception() is None or isinstance(one.exception(), ImageError)
+            with pytest.raises(ImageError, match="not decoded within 1 seconds"):
+                one.result()
 
 
 PARENT = """
@@ -233,6 +298,37 @@ def test_workers_end_with_a_parent_that_is_killed():
     process.kill()
     process.wait()
     eventually(lambda: gone(worker))
+
+
+STARTING = """
+import os, threading, time
+from rar_agent.images import Isolation, Policy, admit, isolated
+isolated._PROGRAM = "import socket; socket.socket(fileno=0).recv(1)"
+real, begun = isolated.subprocess.Popen, []
+isolated.subprocess.Popen = lambda *a, **k: begun.append(real(*a, **k)) or begun[0]
+threading.Thread(target=admit, args=(b"x", Policy(isolation=Isolation())), daemon=True).start()
+while not begun:
+    time.sleep(0.01)
+time.sleep(0.1)  # until it is waited for
+forked = os.fork()
+if forked:
+    print(begun[0].pid, forked, flush=True)
+time.sleep(60)
+"""
+
+
+@needs_fork
+def test_a_fork_keeps_no_worker_that_starts_meanwhile():
+    process = subprocess.Popen([sys.executable, "-c", STARTING], stdout=subprocess.PIPE)
+    worker, forked = map(int, process.stdout.readline().split())
+    try:
+        assert not gone(worker)
+        process.kill()
+        process.wait()
+        eventually(lambda: gone(worker))
+        assert not gone(forked)
+    finally:
+        os.kill(forked, signal.SIGKILL)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -307,12 +403,20 @@ def test_the_environment_says_who_isolates(monkeypatch):
         assert load_settings().isolate == expected
 
 
-def test_nobody_waits_for_a_worker_that_another_thread_starts():
-    begun = threading.Barrier(3)
+def test_nobody_waits_for_a_worker_that_another_thread_starts(monkeypatch):
+    monkeypatch.setattr(isolated, "MOST", 3)
+    starting, real = threading.Barrier(3), _Worker.start
 
-    def ask(_):
-        begun.wait()
-        return admit(PNG, ISOLATED).rgb.size
+    def start(self):
+        starting.wait(20)  # breaks where one start waits for another's end
+        real(self)
 
+    monkeypatch.setattr(_Worker, "start", start)
+    workers = _Workers()
     with ThreadPoolExecutor(3) as pool:
-        assert set(pool.map(ask, range(3))) == {(96, 96)}
+        asked = [
+            pool.submit(workers.decode, PNG, "x", Limits(), 0, Isolation(seconds=60))
+            for _ in range(3)
+        ]
+    assert {one.result().size for one in asked} == {(96, 96)}
+    workers.close()
