@@ -25,7 +25,11 @@ _SHORTEST_SECRET = 8
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of what follows."""
 
-_NAME = re.compile("key|token|secret|password|authorization|credential|header", re.IGNORECASE)
+_NAME = re.compile(
+    "key|token(?!i[sz])|secret|password|authorization|credential|header", re.IGNORECASE
+)
+"""What secrets are named; a tokenizer is none."""
+
 _given: dict[str, str] = {}
 """Secrets among a model's options, with their names."""
 
@@ -35,16 +39,27 @@ def hide_secrets(options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if _NAME.search(name):
             _given.update({text: name for text in _texts(value) if len(text) >= _SHORTEST_SECRET})
-        elif isinstance(value, Mapping):
-            hide_secrets(value)
+        else:
+            for inner in _mappings(value):
+                hide_secrets(inner)
 
 
 def _texts(value: object) -> Iterable[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for part in value.values():
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for part in value:
             yield from _texts(part)
+
+
+def _mappings(value: object) -> Iterable[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _mappings(part)
 
 
 def without_images(text: str) -> str:
@@ -56,9 +71,12 @@ def without_images(text: str) -> str:
 
 def redacted(text: str) -> str:
     """A text without images, and without secrets: of variables, of a model's options, in URLs."""
-    for name, value in os.environ.items():
-        if len(value) >= _SHORTEST_SECRET and _SECRET.search(name) and value in text:
-            text = text.replace(value, f"[{name}]")
-    for value, name in list(_given.items()):
-        text = text.replace(value, f"[{name}]")
+    secrets = {
+        value: name
+        for name, value in os.environ.items()
+        if len(value) >= _SHORTEST_SECRET and _SECRET.search(name)
+    }
+    secrets = {**_given, **secrets}
+    for value in sorted(secrets, key=len, reverse=True):  # one may begin as another does
+        text = text.replace(value, f"[{secrets[value]}]")
     return without_images(_IN_URL.sub("[left out]", text))

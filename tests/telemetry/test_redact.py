@@ -2,10 +2,11 @@
 
 import base64
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rar_agent.telemetry import redacted, without_images
+from rar_agent.telemetry import hide_secrets, redact, redacted, without_images
 from tests.telemetry.leaks import leaked
 
 IMAGES = st.binary(min_size=160, max_size=600)
@@ -47,3 +48,40 @@ def test_keys_are_named_not_told(monkeypatch):
         "key [OPENAI_API_KEY], [OTEL_EXPORTER_OTLP_HEADERS], cat"
     )
     assert redacted("at https://me:word@host/v1") == "at https://[left out]@host/v1"
+
+
+@pytest.fixture
+def none_given(monkeypatch):
+    monkeypatch.setattr(redact, "_given", {})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"api_keys": ["short", "sk-own-0123456789"]},
+        {"api_keys": [["sk-own-0123456789"], {"first": ("sk-own-0123456789",)}]},
+        {"default_headers": [{"Authorization": "sk-own-0123456789"}]},
+        {"extra": [{"api_key": "sk-own-0123456789"}]},
+        {"extra": ({"more": [{"accessToken": "sk-own-0123456789"}]},)},
+        {"extra": {"tokens": ["sk-own-0123456789"]}},
+    ],
+)
+def test_keys_are_found_in_options_however_deep(none_given, options):
+    hide_secrets(options)
+    assert "sk-own" not in redacted("key sk-own-0123456789.")
+
+
+def test_options_that_are_no_secrets_stay(none_given):
+    hide_secrets({"tokenizer": "Qwen2-VL-7B", "extra": [{"tokenizer_mode": "mistral-common"}]})
+    assert redacted("Qwen2-VL-7B, mistral-common") == "Qwen2-VL-7B, mistral-common"
+
+
+@pytest.mark.parametrize("shorter_first", [True, False])
+def test_nothing_is_left_of_a_key_that_begins_as_another(none_given, monkeypatch, shorter_first):
+    keys = {"first_key": "sk-own-0123", "second_key": "sk-own-0123456789"}
+    hide_secrets(keys if shorter_first else dict(reversed(keys.items())))
+    assert redacted("sk-own-0123456789, sk-own-0123") == "[second_key], [first_key]"
+    monkeypatch.setenv("OWN_API_KEY", "sk-own-0123456789-more")
+    assert redacted("sk-own-0123456789-more") == "[OWN_API_KEY]"
+    monkeypatch.setenv("OWN_API_KEY", "sk-own-0")
+    assert redacted("sk-own-0123456789") == "[second_key]"
