@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -101,6 +103,7 @@ class Tools:
         self.settings = settings
         self.recognizers = Recognizers(settings)
         self._remote = remote
+        self._folders = _known_folders(settings)
         self._kinds = {name: kind for name, kind in _KINDS.items() if teach or not kind.writes}
 
     async def listed(self) -> list[Tool]:
@@ -127,8 +130,9 @@ class Tools:
 
     def shown(self, wrong: str) -> str:
         """What a client is told of an error: a line, no keys, from afar no folders from here."""
-        wrong = plain(redacted(wrong))
-        return _FOLDERS.sub("…/", wrong) if self._remote else wrong
+        if not self._remote:
+            return plain(redacted(wrong))
+        return _FOLDERS.sub("…/", plain(self._folders.sub("/…", redacted(wrong))))
 
     async def _recognize(self, asked: RecognizeInput, context: Context) -> Said:
         progress, boxes = Progress(context, 4), shares(asked.boxes)
@@ -206,6 +210,18 @@ class Tools:
     async def _roots(self, context: Context) -> tuple[Any, ...]:
         own = self.settings.roots
         return own if self._remote else (*own, *await client_roots(context.session))
+
+
+def _known_folders(settings: Settings) -> re.Pattern[str]:
+    """Folders that errors may begin with, whatever is in their names."""
+    given = [
+        Path(os.path.expanduser(one))  # noqa: PTH111 - Path's fails where nobody has a home
+        for one in (settings.home, *settings.roots, "~")
+    ]
+    known = {str(path) for one in given for path in (one.absolute(), one.resolve())}
+    known -= {one.anchor for one in given} | {"/"}
+    names = sorted(known, key=len, reverse=True)  # the longest one counts
+    return re.compile(rf"(?<![\w.~])(?:{'|'.join(map(re.escape, names)) or '(?!)'})")
 
 
 def _drawn(image: AdmittedImage, detections: Detections, side: int) -> ImageContent:

@@ -12,7 +12,9 @@ from mcp.types import ListResourcesRequest, ListToolsRequest, ReadResourceReques
 from rar_agent.agents import knowledge
 from rar_agent.agents.mcp import tools
 from rar_agent.agents.mcp.server import build_server
+from rar_agent.agents.mcp.tools import Tools
 from rar_agent.errors import ConfigurationError
+from rar_agent.settings import Settings
 from tests.agents.mcp.conftest import BEARER, Client, data, http_server, over_http, text
 from tests.agents.mcp.test_http import ACCEPT, GREETING
 from tests.conftest import draw
@@ -136,6 +138,29 @@ async def test_what_nobody_foresaw(settings, monkeypatch, caplog, error, says, o
     assert says in str(told.value)
     assert "/home/me" not in str(told.value)
     assert ("/home/me" in caplog.text) == says.startswith("A bug")  # for who runs the server
+
+
+@pytest.mark.parametrize("name", ["Jane Doe", "pictures, mine", "a: b;c", "plain"])
+def test_folders_of_any_name_stay_here(tmp_path, monkeypatch, name):
+    here = tmp_path / name
+    (here / "rar").mkdir(parents=True)
+    (tmp_path / "link, too").symlink_to(here)
+    monkeypatch.setenv("HOME", str(here))
+    roots = (tmp_path / "link, too" / "in put",)
+    shown = Tools(Settings(home=here / "rar", roots=roots), remote=True).shown
+    for said, told in {
+        f"{here}/rar/memories/m/CURRENT is damaged.": "…/CURRENT is damaged.",
+        f"'{here}/rar/memories/m/CURRENT' is damaged.": "'…/CURRENT' is damaged.",
+        f"Restore {here}/rar/memories/m from a copy.": "Restore …/m from a copy.",
+        f"See {roots[0]}/a b.png: none.": "See …/a b.png: none.",
+        f"See {here}/in put/a.png: none.": "See …/a.png: none.",
+        f"It is {here}.": "It is /….",
+        "https://example.org/a/b.png is none": "https://example.org/a/b.png is none",
+    }.items():
+        assert shown(said) == told
+    assert Tools(Settings(home="/")).shown("/a/b is none") == "/a/b is none"
+    monkeypatch.setenv("HOME", "/")
+    assert Tools(Settings(home="/"), remote=True).shown("/a/b is none") == "…/b is none"
 
 
 async def test_on_the_same_machine_folders_are_told(settings, monkeypatch):
