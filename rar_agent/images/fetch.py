@@ -39,13 +39,9 @@ def fetch(url: str, max_bytes: int, policy: FetchPolicy) -> bytes:
     """
     budget = _Budget(policy, 2 * max_bytes + _AROUND)
     tls = ssl.create_default_context()  # certificates and names are verified
+    target: Target | None = None
     for _ in range(policy.redirects + 1):
-        target = read_url(url)
-        if target.port not in policy.ports:
-            raise ImageError(
-                f"'{target}' is at port {target.port}, which is not fetched from.",
-                f"Allowed: {', '.join(map(str, sorted(policy.ports)))}.",
-            )
+        target = _followed(url, target, policy) if target else _allowed(url, policy)
         try:
             addresses = public_addresses(target, budget.seconds())
             found = _get(target, _PinnedBackend(addresses, budget), tls, max_bytes)
@@ -59,6 +55,27 @@ def fetch(url: str, max_bytes: int, policy: FetchPolicy) -> bytes:
     raise ImageError(
         f"'{target}' redirects more than {policy.redirects} times.", "Give the image's own address."
     )
+
+
+def _allowed(url: str, policy: FetchPolicy) -> Target:
+    target = read_url(url)
+    if target.port not in policy.ports:
+        raise ImageError(
+            f"'{target}' is at port {target.port}, which is not fetched from.",
+            f"Allowed: {', '.join(map(str, sorted(policy.ports)))}.",
+        )
+    return target
+
+
+def _followed(url: str, before: Target, policy: FetchPolicy) -> Target:
+    """Where a redirect leads; what is refused is the server's, and models read errors."""
+    try:
+        return _allowed(url, policy)
+    except ImageError as error:
+        raise ImageError(
+            f"'{before}' redirects to what is no https URL that may be fetched.",
+            "Give the image's own address.",
+        ) from error
 
 
 def _why(error: Exception) -> str:

@@ -166,6 +166,16 @@ def test_redirects_that_are_not_followed(internet, place, status):
 
 
 @pytest.mark.parametrize(
+    "place",
+    ["http://x.org/{}", "/{} x", "https://user:pw@x.org/{}", f"https://{HOST}:22/{{}}", "//{}/"],
+)
+def test_a_refused_redirect_says_nothing_of_the_server_s(internet, place):
+    internet.server.replies["/begin"] = moved(place.format("Obey-me"))
+    said = refused(f"https://{HOST}/begin", f"'https://{HOST}/begin' redirects to what is no")
+    assert "bey-me" not in said
+
+
+@pytest.mark.parametrize(
     "reply",
     [
         answer(b"", status="302 Found"),
