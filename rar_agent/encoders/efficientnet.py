@@ -55,8 +55,7 @@ class EfficientNetLite2(nn.Module):
         """(n, 3, h, w) → (n, 1280), all at least 0."""
         found = _active(self._conv_stem(images))
         found = _active(self._conv_head(self._blocks(found)))
-        pooled: torch.Tensor = functional.adaptive_avg_pool2d(found, 1)
-        return pooled.flatten(1)
+        return functional.adaptive_avg_pool2d(found, 1).flatten(1)
 
 
 class _Block(nn.Module):
@@ -74,8 +73,8 @@ class _Block(nn.Module):
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
         found = _active(self._expand_conv(given)) if self._expands else given
-        found = self._project_conv(_active(self._depthwise_conv(found)))
-        return found.add_(given) if self._adds else found
+        projected: torch.Tensor = self._project_conv(_active(self._depthwise_conv(found)))
+        return projected.add_(given) if self._adds else projected
 
 
 class _Convolution(nn.Conv2d):
