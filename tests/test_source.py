@@ -84,7 +84,6 @@ GUARDS = {
     ("rar_agent/evaluation/run.py", "load_dataset"): "a card",
     ("rar_agent/finetune/lora.py", "from_pretrained"): "JSON; of a model that was loaded already",
     ("rar_agent/memory/exchange/exported.py", "load"): "allow_pickle=False",
-    ("rar_agent/memory/exchange/hnsw.py", "read_index"): "limits.read_index; structure is checked",
     ("rar_agent/memory/format/files.py", "memmap"): "raw numbers, of the size in the manifest",
     ("rar_agent/memory/index/limits.py", "read_index"): "no part longer than the file",
     ("rar_agent/memory/index/read.py", "read_index"): "limits.read_index; Trust.may_parse",
@@ -92,7 +91,9 @@ GUARDS = {
         "datasets from 4 on runs no code of a data set's; RAR_DOWNLOAD"
     ),
     ("rar_agent/memory/readers/dataset_loading.py", "load_from_disk"): "Arrow and JSON",
-    ("rar_agent/memory/scoring/stored.py", "load"): "allow_pickle=False",
+    ("rar_agent/memory/scoring/stored.py", "read_array"): (
+        "allow_pickle=False; numbers alone, of the length in the archive"
+    ),
     ("rar_agent/models/local/load.py", "from_pretrained"): (
         "safetensors alone; no code of the hub's; RAR_DOWNLOAD"
     ),
@@ -111,6 +112,7 @@ LOADS = {
         "load_state_dict_from_url",
     ),
     *("download_url_to_file", "hf_hub_download", "snapshot_download", "urlretrieve", "fromfile"),
+    "read_array",
 }
 LOAD = ("torch.load", "numpy.load")
 
