@@ -216,7 +216,7 @@ def _known_folders(settings: Settings) -> re.Pattern[str]:
     """Folders that errors may begin with, whatever is in their names."""
     given = [
         Path(os.path.expanduser(one))  # noqa: PTH111 - Path's fails where nobody has a home
-        for one in (settings.home, *settings.roots, "~")
+        for one in (settings.home, *settings.roots, Path("~"))
     ]
     known = {str(path) for one in given for path in (one.absolute(), one.resolve())}
     known -= {one.anchor for one in given} | {"/"}
