@@ -195,7 +195,7 @@ class Settings(BaseSettings):
     """Whether JPEGs are decoded at full size even where the encoder sees less than half of it."""
     isolate: bool | Literal["auto"] = "auto"
     """Whether images are decoded in processes of their own, limited in memory and time; `auto`: by
-    `mcp --http` and the page, where others send them."""
+    `mcp --http`, the page and graph servers, where others send them."""
     isolate_seconds: float = Field(default=30, ge=1, le=3_600)
     """Seconds that such a process has for an image."""
     isolate_mb: int = Field(default=3_000, ge=500)
@@ -221,7 +221,7 @@ class Settings(BaseSettings):
 
     @property
     def for_others(self) -> Settings:
-        """The same, where others send images: `auto` isolates."""
+        """The same, where others name or send images: `auto` isolates."""
         return self.model_copy(update={"isolate": True}) if self.isolate == "auto" else self
 
     @field_validator("roots", mode="before")

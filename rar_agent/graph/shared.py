@@ -31,7 +31,8 @@ _lock = Lock()
 def shared_services(wanted: Wanted, generation: int | None = None) -> Services:
     """The services for what a run chooses.
 
-    Every string is taken for one that a model chose, so `RAR_ROOTS` says what may be read.
+    Every string is taken for one that a model chose, so `RAR_ROOTS` says what may be read; images
+    are decoded as `Settings.for_others` says.
 
     Args:
         wanted: What the run chooses.
@@ -47,7 +48,7 @@ def shared_services(wanted: Wanted, generation: int | None = None) -> Services:
         found = _known.get((wanted, generation)) if generation is not None else None
         found = found or _newest.get(wanted)
         if found is None or (generation is None and found.outdated):
-            settings = load_settings(**wanted._asdict())
+            settings = load_settings(**wanted._asdict()).for_others
             if wanted.prompt:
                 find_prompt(wanted.prompt, settings.home)
             found = Services(settings, store=_store)

@@ -1,6 +1,9 @@
 """The services of a graph server: what its clients choose, and what is taught meanwhile."""
 
+import base64
+import runpy
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -9,12 +12,16 @@ from rar_agent.graph import Context, build_recognize, shared
 from rar_agent.graph.context import RefusedError, services_of
 from rar_agent.graph.services import Services
 from rar_agent.graph.shared import Wanted, shared_services
+from rar_agent.images import isolated
 from rar_agent.memory import SampleReader, add_to_memory, create_memory, read_folder
 from rar_agent.memory.readers import Sample
 from rar_agent.types import Category
 from tests.conftest import draw
 from tests.forks import Stuck, in_fork, needs_fork
+from tests.images.hostile import encoded
 from tests.openai_server import Reply
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +113,32 @@ def test_no_client_brings_services(own, tmp_path):
     draw("red", 99).save(tmp_path / "red.png")
     found = build_recognize().invoke({"image": "red.png"}, context={"services": "x", "k": "2"})
     assert len(found["recognition"]["categories"]) == 2
+
+
+def test_clients_images_are_decoded_in_processes_of_their_own(own, tmp_path, monkeypatch):
+    draw("red", 99).save(tmp_path / "red.png")
+    for isolate, expected in (("auto", 1), ("0", 0)):
+        monkeypatch.setenv("RAR_ISOLATE", isolate)
+        shared._known.clear()
+        shared._newest.clear()
+        isolated._workers.close()
+        build_recognize().invoke({"image": "red.png"})
+        assert len(isolated._workers._all) == expected
+
+
+def test_so_are_those_of_the_agent_that_is_served(own, monkeypatch):
+    agent = runpy.run_path(str(ROOT / "graphs" / "agent.py"))["graph"]
+    data = base64.b64encode(encoded(draw("red", 99), "PNG")).decode()
+    image = {"type": "image", "base64": data, "mime_type": "image/png"}
+    isolated._workers.close()
+    monkeypatch.setattr("rar_agent.models.load_chat_model", _none)
+    with pytest.raises(ConnectionError, match="asked"):
+        agent.invoke({"messages": [{"role": "user", "content": [image]}]})
+    assert len(isolated._workers._all) == 1
+
+
+def _none(_):
+    raise ConnectionError("asked")
 
 
 def test_few_are_kept(own, monkeypatch):
