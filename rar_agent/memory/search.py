@@ -301,7 +301,7 @@ class Searcher:
                 Exemplar(
                     entry=self._memory.entries.id_of(int(rows[i])),
                     source=self._memory.entries.source(int(rows[i])),
-                    similarity=float(cosines[i]),
+                    similarity=float(np.clip(cosines[i], -1, 1)),
                 )
                 for i in np.argsort(-cosines, kind="stable")[:count]
             ]
