@@ -101,10 +101,10 @@ def test_resuming_encodes_and_decodes_nothing_twice(tmp_path, monkeypatch, after
 def counted_decodes(monkeypatch):
     """Names of what is decoded from here on, in any thread."""
     module = import_module("rar_agent.images.admit")
-    decoded, decode = [], module.decode
+    decoded, decode = [], module.decode_under
     monkeypatch.setattr(
         module,
-        "decode",
+        "decode_under",
         lambda data, name, *how: decoded.append(name) or decode(data, name, *how),
     )
     return decoded
