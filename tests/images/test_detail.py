@@ -24,7 +24,7 @@ def jpeg(image, **options):
     st.integers(1, 700),
     st.integers(1, 700),
     st.integers(1, 200),
-    st.sampled_from("RGB L CMYK".split()),
+    st.sampled_from(["RGB", "L", "CMYK"]),
 )
 def test_sides_stay_as_long_as_is_wanted_and_in_proportion(width, height, detail, mode):
     data = jpeg(Image.new(mode, (width, height)))
