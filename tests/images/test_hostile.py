@@ -59,16 +59,20 @@ def test_names_of_files_are_their_own():
     assert len(set(names)) == len(names) > 200
 
 
+APART = FILES[::4]
+"""Decoded in a process of their own too; `python -m fuzz.hostile` does so with all."""
+
+
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("file", FILES, ids=lambda one: one.name)
 def test_hostile_files(file):
     data = file.make()
     here = outcome(lambda: decode(data, file.name, LIMITS))
-    apart = outcome(lambda: decode_under(data, file.name, ISOLATED))
     assert isinstance(here, tuple) == (file.expected == "image"), here
     assert file.reason in str(here)
-    assert apart == here
+    if file in APART:
+        assert outcome(lambda: decode_under(data, file.name, ISOLATED)) == here
 
 
 PEAK = """
