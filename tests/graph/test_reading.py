@@ -40,7 +40,7 @@ def test_a_large_photo_is_recognised_as_when_it_is_decoded_whole(photo, home, me
 
 @pytest.mark.data
 def test_real_photos_are_recognised_as_when_they_are_decoded_whole(data, home):
-    """128 photos of everyday scenes, each enlarged to 3 megapixels: top-1 of 1,000 categories."""
+    """43 everyday scenes, of which most are of no category: where it is sure, it stays sure."""
     files = sorted((data / "coco128" / "images").rglob("*.jpg"))[::3]
     images = [enlarged(admit(file).rgb, 3) for file in files]
     found = [
@@ -49,7 +49,7 @@ def test_real_photos_are_recognised_as_when_they_are_decoded_whole(data, home):
     ]
     same = [a.label == b.label for a, b in zip(*found, strict=True)]
     sure = [b.categories[0].probability > 0.5 for b in found[1]]
-    assert np.mean(same) >= 0.95
+    assert np.mean(same) >= 0.9
     assert all(one for one, known in zip(same, sure, strict=True) if known)
     differences = [
         abs(a.categories[0].probability - b.categories[0].probability)

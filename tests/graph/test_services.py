@@ -77,7 +77,7 @@ def test_an_edit_that_this_ranker_cannot_read_is_not_used(recognizer, own, serve
 def test_a_fork_in_the_middle_of_a_load_loads_for_itself(taught, builtin, monkeypatch):
     stuck = Stuck()
 
-    def load(name, settings):
+    def load(*_):
         stuck()
         return builtin
 

@@ -47,7 +47,7 @@ def test_torch_in_bf16_is_near_and_not_equal(source):
     assert 0 < np.abs(exact - lower).max() < 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_compiled_equals_torch_for_any_number(source):
     engine, plain = (
         make_engine(source, "compile", "fp32", 4),
