@@ -8,13 +8,14 @@ import pytest
 import rar_agent
 
 PACKAGE = Path(__file__).parents[1] / "rar_agent"
-EVERYONE = {"types", "errors", "settings", "telemetry", "forks"}
+EVERYONE = {"types", "errors", "settings", "telemetry", "forks", "durable"}
 BELOW = {
     "types": set(),
     "errors": set(),
     "settings": set(),
     "telemetry": set(),
     "forks": set(),
+    "durable": set(),
     "loop": set(),
     "content": set(),
     "example": set(),

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import secrets
 import shutil
 import tempfile
 import time
@@ -27,6 +25,7 @@ from typing import Any
 from platformdirs import user_state_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rar_agent.durable import replace_file
 from rar_agent.errors import ConfigurationError
 
 _LONG_S = 2 * 24 * 3600  # no draft is used as long
@@ -138,7 +137,7 @@ class KeptModels:
             ConfigurationError: The disk is full or may not be written.
         """
         try:
-            replace(self._used(key), digest.encode("ascii"))
+            replace_file(self._used(key), digest.encode("ascii"))
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -161,7 +160,7 @@ class KeptModels:
                 made.with_suffix(".bin").replace(weights)
                 made.replace(xml)
             written = _Written(xml=_sha256(found.xml).hex(), weights=_sha256(found.weights).hex())
-            replace(record, written.model_dump_json().encode())
+            replace_file(record, written.model_dump_json().encode())
         except OSError as error:
             raise self._unwritable(error) from error
         return found
@@ -191,24 +190,6 @@ def clear_drafts(folder: Path, prefix: str) -> None:
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > _LONG_S:
                 shutil.rmtree(left, ignore_errors=True)
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a small file: who reads it has the old one or the new one.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _sha256(data: bytes) -> bytes:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rar_agent.durable import replace_file
 from rar_agent.encoders.engines.base import EngineName, class_of
-from rar_agent.encoders.engines.kept import replace
 from rar_agent.errors import ConfigurationError
 from rar_agent.telemetry import events
 
@@ -189,7 +189,7 @@ def write_tuning(home: Path, tuning: Tuning) -> None:
     """
     path = _path(home, tuning.encoder, tuning.device)
     try:
-        replace(path, tuning.model_dump_json(indent=1).encode())
+        replace_file(path, tuning.model_dump_json(indent=1).encode())
     except OSError as error:
         raise ConfigurationError(
             f"'{path}' cannot be written: {error.strerror}.",

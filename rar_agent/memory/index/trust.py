@@ -20,6 +20,7 @@ from pathlib import Path
 from platformdirs import user_state_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rar_agent.durable import replace_file
 from rar_agent.errors import ConfigurationError, InputError
 from rar_agent.memory.format.opened import open_regular
 
@@ -130,7 +131,7 @@ class Trust:
 
     def _record(self, sha256: str, times: dict[str, int]) -> None:
         record = _Record(machine=self._machine(), sha256=sha256, **times)
-        _write_durably(self._folder / f"{sha256}.json", record.model_dump_json().encode())
+        _write(self._folder / f"{sha256}.json", record.model_dump_json().encode())
 
     def _read(self, sha256: str) -> _Record | None:
         if not re.fullmatch(_DIGEST, sha256):  # it becomes a file's name
@@ -152,7 +153,7 @@ class Trust:
     def _machine(self) -> str:
         if known := self._known_machine():
             return known
-        _write_durably(self._folder / _MACHINE, (made := secrets.token_hex(32)).encode())
+        _write(self._folder / _MACHINE, (made := secrets.token_hex(32)).encode())
         return self._known_machine() or made  # of two processes at once the last one's id stays
 
 
@@ -174,21 +175,8 @@ def _hash(file: BufferedReader) -> str:
         return ""
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+def _write(path: Path, data: bytes) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(path, data)
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise ConfigurationError(f"'{path}' cannot be written: {error.strerror}.", _FIX) from error
