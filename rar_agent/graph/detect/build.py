@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from rar_agent.graph.both import Both
 from rar_agent.graph.context import Context
 from rar_agent.graph.detect import asking, nodes
 from rar_agent.graph.detect.conclusion import conclude
@@ -34,12 +34,9 @@ def build_detect(
         output_schema=DetectOutput,
     )
     graph.add_node("admit", nodes.admit)
-    # Both forms of one node: a plain function would hold a thread for as long as it waits.
-    graph.add_node("retrieve", RunnableLambda(retrieve, aretrieve, name="retrieve"))
+    graph.add_node("retrieve", Both("retrieve", retrieve, aretrieve))
     graph.add_node("choose", nodes.choose)
-    graph.add_node(
-        "rank", RunnableLambda(asking.rank, asking.arank, name="rank"), destinations=("conclude",)
-    )
+    graph.add_node("rank", Both("rank", asking.rank, asking.arank), destinations=("conclude",))
     graph.add_node("conclude", conclude)
     graph.add_edge(START, "admit")
     graph.add_edge("retrieve", "choose")
