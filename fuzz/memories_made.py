@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rar_agent.encoders.base import normalize
 from rar_agent.memory.exchange.export import export_memory
 from rar_agent.memory.format.files import DATA, adopt_file
-from rar_agent.memory.format.manifest import EncoderRecord, IndexRef, PriorRecord, RankerRecord
+from rar_agent.memory.format.manifest import IndexRef, PriorRecord, RankerRecord
 from rar_agent.memory.format.segment import NewEntry, text_content
 from rar_agent.memory.index.build import build_index
 from rar_agent.memory.index.spec import IndexSpec
@@ -21,21 +21,13 @@ from rar_agent.memory.index.trust import Trust
 from rar_agent.memory.open import open_memory
 from rar_agent.memory.teaching.draft import Draft
 from rar_agent.types import Category, Modality
+from tests.memory.arrays import RECORD
 
 DIMENSION = 8
 EXPORTED = "exported"
 """Folder of what was exported, beside `memories`."""
 
 Rows = Mapping[int, NDArray[np.float32]]
-
-_ENCODER = EncoderRecord(
-    name="builtin",
-    details={"dimension": "any"},
-    precision="fp32",
-    text_scale=10.0,
-    names_help=True,
-    templates=("{}",),
-)
 
 
 def make(home: Path) -> None:
@@ -125,7 +117,7 @@ MADE: Mapping[str, Callable[[Path], None]] = {
 
 
 def _begun(folder: Path) -> Draft:
-    return Draft(folder, _ENCODER, DIMENSION, thumbnails=32)
+    return Draft(folder, RECORD, DIMENSION, thumbnails=32)
 
 
 def _put(draft: Draft, modality: Modality, rows: Rows, thumbnails: bool = False) -> None:

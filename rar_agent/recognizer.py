@@ -220,7 +220,8 @@ class Recognizer:
             return [one.done for one in waiting if isinstance(one, Call) and not _ended(one)]
 
         try:
-            room, ahead, behind = self._room(), self._ahead(), _BEHIND * self.settings.batch_size
+            room, ahead = self._room(), self.settings.batch_size
+            behind = _BEHIND * ahead
             for batch in self._encoded(images, lambda: len(left())):
                 waiting += [
                     image if isinstance(image, Failure) else Call(self._arun(image, asked, room))
@@ -254,7 +255,7 @@ class Recognizer:
         """Like `recognize_batch`, without blocking the event loop."""
         found: list[Failure | asyncio.Task[Recognition]] = []
         tasks: set[asyncio.Task[Recognition]] = set()
-        room, ahead = await asyncio.to_thread(lambda: (self._room(), self._ahead()))
+        room, ahead = await asyncio.to_thread(self._room), self.settings.batch_size
         batches = self._encoded(images, lambda: sum(not task.done() for task in tasks))
         try:
             while (batch := await asyncio.to_thread(next, batches, None)) is not None:
@@ -336,10 +337,6 @@ class Recognizer:
         """For the images of a batch that are on their way; encoding alone gains by no second."""
         asks = self.services.ranker.asks
         return Room(SPARE * self.settings.model_requests if asks else 1)
-
-    def _ahead(self) -> int:
-        """Images that may be on their way while the next batch is encoded."""
-        return self.settings.batch_size
 
     def _encoded(
         self, images: Iterable[ImageSource | AdmittedImage], going: Callable[[], int]
