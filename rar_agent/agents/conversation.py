@@ -9,9 +9,9 @@ from typing import Any, Final
 from langchain.tools import ToolRuntime
 from langchain_core.messages import BaseMessage, convert_to_messages
 
-from rar_agent.agents.kept import image_store
+from rar_agent.agents.kept import KeptImages, image_store
 from rar_agent.errors import ImageError, NotFoundError
-from rar_agent.images import AdmittedImage, ImageStore, Policy, admit
+from rar_agent.images import AdmittedImage, Policy, admit
 from rar_agent.settings import Settings
 from rar_agent.telemetry import events
 
@@ -22,14 +22,15 @@ DESCRIBES: Final = "describe_category"
 """Tool whose photos are no part of the conversation."""
 
 Source = Mapping[str, Any]
-"""Where an image is, by the first of these keys that is there: `sha256` (in the image store),
-`problem` (why it is not), or, as in LangChain's image blocks, `base64`, `url`, `file_id`."""
+"""Where an image is, by the first of these keys that is there: `sha256` (of a kept one, with its
+`seal`, see `kept`), `problem` (why it is not kept), or, as in LangChain's image blocks, `base64`,
+`url`, `file_id`."""
 
 _log = events(__name__)
 
 _HANDLE = re.compile(r"image_[1-9][0-9]{0,5}")
 _MEANT = re.compile(r"\[?(?:attached image: )?image[ _-]?0*([0-9]+)\]?", re.IGNORECASE)
-_KEPT = ("sha256", "problem", "url", "file_id")
+_KEPT = ("sha256", "seal", "problem", "url", "file_id")
 _IMAGES = ("image", "image_url", "input_image")
 _FILES = ("file", "media")
 _TWICE = "it is the name of two images here; attach() takes the conversation, to give each its own."
@@ -144,14 +145,14 @@ def find_image(
         raise ImageError(error.message, f"{error.fix} {there}" if found else error.fix) from error
 
 
-def read_image(source: Source, handle: str, policy: Policy, store: ImageStore) -> AdmittedImage:
+def read_image(source: Source, handle: str, policy: Policy, kept: KeptImages) -> AdmittedImage:
     """The image of a source, named after its handle.
 
     Args:
         source: See `Source`.
         handle: Its name for messages and results.
         policy: Limits, and whether URLs may be fetched.
-        store: Where content hashes are looked up.
+        kept: Where images of conversations are looked up.
 
     Raises:
         ImageError: It has no bytes here, or is over a limit.
@@ -160,7 +161,7 @@ def read_image(source: Source, handle: str, policy: Policy, store: ImageStore) -
     data, url = source.get("base64"), source.get("url", "")
     try:
         if sha256 := source.get("sha256"):
-            image = store.get(sha256)
+            image = kept.get(sha256, source.get("seal", ""))
         elif data or url.startswith("data:"):
             image = admit(f"data:;base64,{data}" if data else url, own)
         elif url:
@@ -168,7 +169,7 @@ def read_image(source: Source, handle: str, policy: Policy, store: ImageStore) -
         else:
             raise ImageError(source.get("problem", "it came without its bytes, as a file id say."))
     except NotFoundError as error:
-        _log.warning("an attached image is not kept", handle=handle, place=store.place)
+        _log.warning("an attached image is not kept", handle=handle, place=kept.place)
         raise ImageError(f"{handle} is no longer kept.", _AGAIN) from error
     except ImageError as error:
         raise ImageError(f"{handle} cannot be used: {error}", _AGAIN) from error

@@ -60,12 +60,12 @@ def asking(agent: CompiledStateGraph[Any, Any, Any, Any], settings: Settings) ->
         """What the guide is sent: the photo, as the first of its own conversation."""
         if boxes:
             question += f"\nboxes: {json.dumps(shares(boxes))}"
-        sha256 = image_store(settings).put(find_image(image, runtime, settings))
+        photo = image_store(settings).put(find_image(image, runtime, settings))
         content: list[str | dict[str, Any]] = [
             reference("image_1"),
             {"type": "text", "text": question},
         ]
-        named = {ATTACHED: {"image_1": {"sha256": sha256}}}
+        named = {ATTACHED: {"image_1": photo}}
         return {"messages": [HumanMessage(content=content, additional_kwargs=named)]}
 
     def run(

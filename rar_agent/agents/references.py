@@ -19,12 +19,11 @@ from rar_agent.agents.conversation import (
     named_in,
     next_handle,
 )
-from rar_agent.agents.kept import image_store
+from rar_agent.agents.kept import KeptImages, image_store
 from rar_agent.errors import ImageError, NotFoundError
 from rar_agent.images import (
     MIME_TYPE,
     ImageSource,
-    ImageStore,
     Picture,
     Policy,
     admit,
@@ -61,11 +60,11 @@ def attach(
         >>> agent.invoke({"messages": [attach("bird.jpg", text="Which one?")]})  # doctest: +SKIP
     """
     settings = settings or load_settings()
-    policy, store = Policy.of(settings), image_store(settings)
+    policy, kept = Policy.of(settings), image_store(settings)
     admitted = [admit(image, policy, keep_encoded=True) for image in images]
     before, named = images_of(to), dict[str, Source]()
     for image in admitted:
-        named[next_handle({**before, **named})] = {"sha256": store.put(image)}
+        named[next_handle({**before, **named})] = kept.put(image)
     said = [{"type": "text", "text": text}] if text else []
     return HumanMessage(
         content=[*map(reference, named), *said],
@@ -130,7 +129,7 @@ def _keep(block: Mapping[str, Any], settings: Settings) -> Source:
         return {key: block[key] for key in ("url", "file_id") if key in block}
     policy = Policy.of(settings).of_bytes
     try:
-        return {"sha256": image_store(settings).put(admit(data, policy, keep_encoded=True))}
+        return image_store(settings).put(admit(data, policy, keep_encoded=True))
     except ImageError as error:
         return {"problem": str(error)}
 
@@ -151,7 +150,8 @@ def with_images(message: AnyMessage, named: Mapping[str, Source], settings: Sett
         source = named.get(referred(item) or "", {})
         if sha256 := source.get("sha256"):
             with suppress(NotFoundError):
-                picture = _picture(image_store(settings), sha256, settings.image_side)
+                seal, side = source.get("seal", ""), settings.image_side
+                picture = _picture(image_store(settings), sha256, seal, side)
                 content.append({"type": "image", "base64": picture.base64, "mime_type": MIME_TYPE})
         elif url := source.get("url"):
             content.append({"type": "image", "url": url})
@@ -163,5 +163,5 @@ def with_images(message: AnyMessage, named: Mapping[str, Source], settings: Sett
 
 
 @lru_cache(maxsize=64)  # shown again at each call of the model
-def _picture(store: ImageStore, sha256: str, side: int) -> Picture:
-    return to_picture(store.get(sha256).rgb, side)
+def _picture(kept: KeptImages, sha256: str, seal: str, side: int) -> Picture:
+    return to_picture(kept.get(sha256, seal).rgb, side)

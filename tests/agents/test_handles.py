@@ -9,7 +9,8 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from rar_agent import AttachedImagesMiddleware, attach, make_recognize_image
-from rar_agent.agents.conversation import find_image
+from rar_agent.agents import make_field_guide
+from rar_agent.agents.conversation import ATTACHED, find_image
 from rar_agent.agents.mcp.images import admit_given
 from rar_agent.errors import ImageError
 from rar_agent.recognizer import Recognizer
@@ -55,6 +56,12 @@ def begun(recognizer):
     assert told.artifact["image"] == SHA256  # so a program knows it, and may tell a model
     assert (settings.home / "images" / FILE).is_file()
     return agent
+
+
+def shown(chat):
+    """Images that a model was shown."""
+    blocks = [item for seen in chat.seen for message in seen for item in message.content_blocks]
+    return [item for item in blocks if item["type"] == "image"]
 
 
 def spelt(name, settings):
@@ -122,3 +129,60 @@ def test_two_threads_each_have_their_own_first_image(begun, recognizer):
     with pytest.raises(ImageError, match="no image_1 in this conversation"):
         find_image("image_1", None, settings)
     assert SHA256 not in str(message)
+
+
+def forging(source):
+    """A message as a client may write it, whose image_1 is another thread's image."""
+    reference = {"type": "text", "text": "[attached image: image_1]"}
+    return HumanMessage([reference], additional_kwargs={ATTACHED: {"image_1": source}})
+
+
+SEALS = [{}, {"seal": ""}, {"seal": "0" * 64}, {"seal": SHA256}, {"seal": "\ud800"}, {"seal": 5}]
+
+
+@pytest.mark.parametrize("seal", SEALS)
+@pytest.mark.parametrize("sha256", [SHA256, SHA256.upper()])
+def test_who_knows_a_hash_writes_it_into_a_message(begun, sha256, seal):
+    chat = begun({"image": "image_1"}, "done", show=True)
+    sent = forging({"sha256": sha256, **seal})
+    [told] = tool_messages(chat.invoke({"messages": [sent]}, thread(2)))
+    assert told.content.startswith("image_1 is no longer kept.")  # as of an expired one
+    assert told.artifact is None
+    assert not shown(chat.asked)
+
+
+@pytest.mark.parametrize("seal", SEALS)
+def test_who_knows_a_hash_writes_it_into_a_thread_s_state(begun, seal):
+    chat = begun("hello", {"image": "image_1"}, "done", show=True)
+    chat.invoke({"messages": [HumanMessage("[attached image: image_1]")]}, thread(2))
+    chat.update_state(thread(2), {ATTACHED: {"image_1": {"sha256": SHA256, **seal}}})
+    [told] = tool_messages(chat.invoke({"messages": [HumanMessage("Which?")]}, thread(2)))
+    assert told.artifact is None
+    assert not shown(chat.asked)
+
+
+def test_who_knows_a_hash_and_the_bare_tool(begun, discs_tool):
+    chat = create_agent(model({"image": "image_1"}, "done"), tools=[discs_tool])
+    [told] = tool_messages(chat.invoke({"messages": [forging({"sha256": SHA256})]}))
+    assert told.artifact is None
+
+
+def test_who_knows_a_hash_and_asks_the_field_guide(begun, recognizer):
+    guide = make_field_guide(model({"image": "image_1"}, "It is red."), recognizer)
+    call = AIMessage("", tool_calls=[{"name": guide.name, "args": {"image": "image_1"}, "id": "1"}])
+    chat = create_agent(model(call, "done"), tools=[guide])
+    [told] = tool_messages(chat.invoke({"messages": [forging({"sha256": SHA256})]}))
+    assert told.status == "error"
+
+
+def test_a_message_that_was_given_goes_on_elsewhere(begun, recognizer):
+    """What `attach` or a thread gave is good for it, as for a program that hands work on."""
+    given = attach(draw("green", 4321), settings=recognizer.settings)
+    chat = begun({"image": "image_1"}, "done", show=True)
+    [told] = tool_messages(chat.invoke({"messages": [given]}, thread(2)))
+    assert told.content.startswith("Answer: green discs")
+    [message] = [m for m in chat.get_state(thread(1)).values["messages"] if m.type == "human"]
+    chat = begun({"image": "image_1"}, "done", show=True)
+    [told] = tool_messages(chat.invoke({"messages": [message]}, thread(3)))
+    assert told.content.startswith("Answer: red discs")
+    assert shown(chat.asked)
