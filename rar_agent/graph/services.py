@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -283,6 +285,8 @@ class Services:
     def image(self, sha256: str, named: str) -> AdmittedImage:
         """The image of a hash; admitted again by name where the store has dropped it meanwhile.
 
+        A model, or a client, that gives a hash has to name the image, too: a hash is no permission.
+
         Args:
             sha256: Its hash, or for a first time what names it.
             named: What names it.
@@ -290,15 +294,17 @@ class Services:
         Raises:
             ImageError: It may not be read, is no image within the limits, or is another by now.
         """
-        try:
-            return self.store.get(sha256)
-        except NotFoundError:
-            image = admit(named, self.policy)
+        own = self._authority == "caller"
+        with suppress(NotFoundError):
+            image = self.store.get(sha256)
+            if own or image.name == named:
+                return image
+        image = admit(named, self.policy)
         if sha256 not in (named, image.sha256):
             raise ImageError(
                 f"'{image.name}' has changed since it was asked about.", "Ask about it again."
             )
-        self.store.put(image)
+        self.store.put(image if own else replace(image, name=named))  # in full
         return image
 
     @property

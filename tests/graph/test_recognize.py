@@ -6,6 +6,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from rar_agent.errors import ImageError, InputError
 from rar_agent.graph import Context, Services, build_recognize
 from rar_agent.graph.context import RefusedError
+from rar_agent.graph.detect import build_detect
 from rar_agent.images import ImageStore, admit
 from rar_agent.memory import create_memory, read_folder
 from rar_agent.settings import load_settings
@@ -173,6 +174,37 @@ def test_strings_in_a_run_without_services_are_a_models(home, tmp_path, monkeypa
     with pytest.raises(RefusedError, match="no memory 'nosuch'"):
         graph.invoke({"image": "in.png"}, context=Context(memory="nosuch"))
     shared._newest.clear()
+
+
+@pytest.fixture
+def others(home, tmp_path, monkeypatch):
+    """The hash of an image that one client of a graph server named; others may name `own.png`."""
+    from rar_agent.graph import shared
+
+    draw("red", 2).save(tmp_path / "theirs.png")
+    draw("blue", 2).save(tmp_path / "own.png")
+    monkeypatch.setenv("RAR_ROOTS", str(tmp_path))
+    shared._newest.clear()
+    first = build_recognize().invoke({"image": "theirs.png"})
+    (tmp_path / "theirs.png").unlink()  # so that who is answered has it from the store
+    yield first["recognition"]["image"]
+    shared._newest.clear()
+
+
+@pytest.mark.parametrize("build", [build_recognize, build_detect])
+def test_a_hash_is_no_image_s_name_where_clients_ask(others, build):
+    with pytest.raises(RefusedError, match="open to models"):
+        build().invoke({"image": others, "boxes": [[0, 0, 9, 9]]})
+
+
+@pytest.mark.parametrize("named", ["hash", "own.png"])
+def test_a_hash_that_a_client_writes_into_a_state_is_not_looked_up(others, named):
+    graph, config = build_recognize(InMemorySaver()), {"configurable": {"thread_id": "2"}}
+    graph.invoke({"image": "own.png"}, config)
+    written = {"image": others if named == "hash" else named, "sha256": others}
+    graph.update_state(config, written, as_node="admit")
+    with pytest.raises(RefusedError, match=r"open to models|has changed since"):
+        graph.invoke(None, config)
 
 
 def test_services_sent_as_data_are_ignored():
