@@ -3,8 +3,6 @@
 It proposes to teach, and waits for a person's approval before it does.
 """
 
-from rar_agent import Recognizer
 from rar_agent.agents import build_agent
-from rar_agent.settings import load_settings
 
-graph = build_agent(recognizer=Recognizer(settings=load_settings().for_others), teach=True)
+graph = build_agent(teach=True)

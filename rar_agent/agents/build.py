@@ -45,7 +45,8 @@ def build_agent(
     Args:
         model: Chat model that calls tools, or its `provider:name`; default: the settings'
             `agent_model`, else their `model`, loaded when it is first called.
-        recognizer: What the tools ask; default: one from the settings.
+        recognizer: What the tools ask; its settings count for attached images, too. Default: one
+            from the settings, for others: it decodes images in processes of their own.
         teach: Whether the agent may propose to teach; a person is asked before it does, which
             takes a checkpointer.
         checkpointer: Where conversations are kept; a graph server brings its own.
@@ -53,7 +54,8 @@ def build_agent(
     Raises:
         ConfigurationError: A setting is not valid.
     """
-    asked, settings = Recognizers(recognizer), _settings(recognizer)
+    recognizer = recognizer or Recognizer(settings=load_settings().for_others)
+    asked, settings = Recognizers(recognizer), recognizer.settings
     tools = [_field_guide(model, asked, settings)]
     tools += [tool for tool in make_toolkit(asked, teach) if tool.name == "teach_category"]
     return _agent("agent", model, tools, asked, settings, settings.agent_prompt, checkpointer)
@@ -69,12 +71,13 @@ def make_field_guide(
 
     Args:
         model: See `build_agent`.
-        recognizer: See `build_agent`.
+        recognizer: What the tool asks; default: one from the settings.
 
     Raises:
         ConfigurationError: A setting is not valid.
     """
-    return _field_guide(model, Recognizers(recognizer), _settings(recognizer))
+    settings = recognizer.settings if recognizer else load_settings()
+    return _field_guide(model, Recognizers(recognizer), settings)
 
 
 def _field_guide(
@@ -167,7 +170,3 @@ def _named_model(name: str | None, settings: Settings) -> Callable[[], BaseChatM
         return load_chat_model(chosen).model
 
     return load
-
-
-def _settings(recognizer: Recognizer | None) -> Settings:
-    return recognizer.settings if recognizer else load_settings()

@@ -14,6 +14,7 @@ from rar_agent import Recognizer, attach
 from rar_agent.agents import build_agent, make_field_guide
 from rar_agent.errors import ConfigurationError
 from rar_agent.graph.context import RefusedError
+from rar_agent.images import isolated
 from rar_agent.memory import create_memory, read_folder
 from tests.agents.conftest import ScriptedModel, block, encoded, model, tool_messages
 from tests.conftest import draw
@@ -220,6 +221,19 @@ def test_a_model_by_name_is_loaded_when_it_is_called(recognizer, server):
     agent = build_agent(None, Recognizer(settings=settings))
     assert agent.invoke({"messages": [HumanMessage("hi")]})["messages"][-1].text == "hello"
     assert server.requests[0]["model"] == "some-model"
+
+
+@pytest.mark.parametrize("isolate", ["auto", "0"])
+@pytest.mark.parametrize("given", [False, True])
+def test_who_decodes_attached_images(recognizer, place, monkeypatch, given, isolate):
+    """Without a recognizer of the program's own it answers others, as one that is served does."""
+    monkeypatch.setenv("RAR_HOME", str(place))
+    monkeypatch.setenv("RAR_MEMORY", "discs")
+    monkeypatch.setenv("RAR_ISOLATE", isolate)
+    isolated._workers.close()
+    agent = build_agent(model("hello"), recognizer if given else None)
+    agent.invoke({"messages": [HumanMessage([block(draw("red", 99))])]})
+    assert len(isolated._workers._all) == (isolate == "auto" and not given)
 
 
 @pytest.fixture
