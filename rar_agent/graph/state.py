@@ -17,7 +17,8 @@ class RecognizeInput(TypedDict):
     """What a run is given."""
 
     image: str
-    """Content hash of an image in the store, a path under a root, or an allowed https URL."""
+    """A path under a root or an allowed https URL; of a caller in this process, the content hash of
+    an image in its store."""
     source: Annotated[NotRequired[str], EphemeralValue]
     """The image's name for people; default: `image`."""
 

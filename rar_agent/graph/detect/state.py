@@ -15,7 +15,8 @@ class DetectInput(TypedDict):
     """What a run is given."""
 
     image: str
-    """Content hash of an image in the store, a path under a root, or an allowed https URL."""
+    """A path under a root or an allowed https URL; of a caller in this process, the content hash of
+    an image in its store."""
     boxes: NotRequired[list[Any] | None]
     """Each four numbers, or an object with `box`, `score`, `name` and `id`; None: the settings'
     proposer proposes them."""
