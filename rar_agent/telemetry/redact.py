@@ -22,8 +22,10 @@ _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|OTLP(_[A-Z]+)?_HEADERS)$")
 _IN_URL = re.compile(r"(?<=://)[^\s/@]+(?=@)")
 _SHORTEST_SECRET = 8
 
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, and those that turn the direction of what follows."""
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, those that turn the direction of what follows, and half characters.
+
+Models are told none of these, and nothing else that is not seen, see `agents.untrusted`."""
 
 _NAME = re.compile(
     "key|token(?!i[sz])|secret|password|authorization|credential|header", re.IGNORECASE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from io import BufferedReader
 from pathlib import Path
@@ -12,11 +11,9 @@ from pydantic import ValidationError
 
 from rar_agent.errors import DamagedDataError
 from rar_agent.memory.format.location import advice
+from rar_agent.telemetry import UNPRINTABLE
 
 _LONGEST = 600  # characters of a reason
-_UNPRINTABLE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
-)
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -71,7 +68,7 @@ def reason(error: object) -> str:
         words = f"it has no {error}"
     else:
         words = str(error) or type(error).__name__
-    return _UNPRINTABLE.sub("?", words)[:_LONGEST].rstrip(".")
+    return UNPRINTABLE.sub("?", " ".join(words.split()))[:_LONGEST].rstrip(".")
 
 
 def damaged(folder: Path, name: str, error: object) -> DamagedDataError:

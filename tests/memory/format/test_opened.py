@@ -71,7 +71,7 @@ def test_reading_ends(tmp_path):
 
 
 def test_a_reason_is_one_line_that_a_terminal_may_be_shown():
-    assert reason(ValueError("a\n\x1b[31mb\u202e\ud800 c")) == "a?[31mb? c"
+    assert reason(ValueError("a\n\x1b[31mb\u202e\ud800 c")) == "a ?[31mb?? c"
     assert len(reason(ValueError("a" * 10_000))) == 600
     assert reason(ValueError()) == "ValueError"
     assert reason(KeyError("id")) == "it has no 'id'"
