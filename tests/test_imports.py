@@ -8,7 +8,7 @@ import pytest
 import rar_agent
 
 PACKAGE = Path(__file__).parents[1] / "rar_agent"
-EVERYONE = {"types", "errors", "settings", "telemetry", "forks", "durable"}
+EVERYONE = {"types", "errors", "settings", "telemetry", "forks", "durable", "locks"}
 BELOW = {
     "types": set(),
     "errors": set(),
@@ -16,6 +16,7 @@ BELOW = {
     "telemetry": set(),
     "forks": set(),
     "durable": set(),
+    "locks": set(),
     "loop": set(),
     "content": set(),
     "example": set(),

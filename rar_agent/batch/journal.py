@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from rar_agent.errors import ConfigurationError, DamagedDataError, InputError
+from rar_agent.locks import HELD, no_locks, require_locks
 
 _FORMAT = 1
 
@@ -50,7 +51,7 @@ class Journal:
     Raises:
         InputError: It is another configuration's.
         DamagedDataError: A line before the last cannot be read.
-        ConfigurationError: The file cannot be read or written.
+        ConfigurationError: The file cannot be read, written or locked.
     """
 
     def __init__(self, path: Path, configuration: str) -> None:
@@ -61,6 +62,7 @@ class Journal:
         """Items that were done and did not fail, as far as it was read."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            require_locks(path)
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             # Of this file, single bytes are locked: one for each share of the work.
             self._shares = os.open(path.with_suffix(".shares"), os.O_RDWR | os.O_CREAT, 0o666)
@@ -139,10 +141,15 @@ class Journal:
 
         Yields:
             Whether it is this process's.
+
+        Raises:
+            ConfigurationError: Files cannot be locked there.
         """
         try:
             fcntl.lockf(self._shares, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
-        except OSError:
+        except OSError as error:
+            if error.errno not in HELD:
+                raise no_locks(self.path, error.strerror) from error
             yield False
             return
         try:

@@ -12,8 +12,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from rar_agent.batch import Entry, Journal, Outcome
 from rar_agent.batch import run as run_batch
 from rar_agent.batch.runner import Progress
@@ -32,6 +30,7 @@ from rar_agent.evaluation.report.paper import check_row
 from rar_agent.evaluation.simulated import PREFIX
 from rar_agent.evaluation.suite import Suite, configuration_hash
 from rar_agent.graph.conclusion import versions
+from rar_agent.locks import locked
 from rar_agent.prompts import load_prompt
 from rar_agent.settings import Settings, load_settings
 
@@ -86,7 +85,7 @@ class Run:
     def _describe(self) -> None:
         """Write what the run is of; of one that goes on, only what is told anew."""
         place, described = self.folder / DESCRIPTION, self.described
-        with FileLock(place.with_suffix(".lock")):
+        with locked(place.with_suffix(".lock")):
             with suppress(OSError, ValueError):  # there is none, or one that was never finished
                 begun = json.loads(place.read_bytes())
                 described = {**begun, "suite": described["suite"], "dataset": described["dataset"]}
@@ -276,7 +275,7 @@ class _Work:
         if self._open is None or self._open[0] != slug:
             cell = self._cells[slug]
             self._home.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._home / f"{cell.memory}.lock"):  # another process may build it
+            with locked(self._home / f"{cell.memory}.lock"):  # another process may build it
                 learn(cell, self._suite, self._data, self._encoder, self._home, self._settings)
             asked = Asked(cell, self._suite, self._data, self._encoder, self._home, self._settings)
             self._open = slug, asked

@@ -6,13 +6,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock
-
+from rar_agent.errors import ConfigurationError
 from rar_agent.forks import OfProcess, Once
+from rar_agent.locks import locked
 from rar_agent.models.flights import Flights
 from rar_agent.telemetry import events
 
@@ -22,6 +22,7 @@ _T = TypeVar("_T")
 
 _WAIT_MS = 2_000  # for another process that is writing; then it goes without
 _DROPPED = 0.1  # share of the answers that goes where there is no room for another
+_LOST = (sqlite3.Error, OSError, ConfigurationError)
 _NOT_OURS = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 
 _TABLE = """
@@ -112,12 +113,12 @@ class AnswerCache(OfProcess):
                     with self._opening():
                         self._connection = self._open()
                 return work(self._connection)
-            except (sqlite3.Error, OSError) as error:
+            except _LOST as error:
                 code = getattr(error, "sqlite_errorcode", 0) & 0xFF
                 if code in _NOT_OURS:
                     try:
                         self._set_aside(error)
-                    except (sqlite3.Error, OSError) as another:
+                    except _LOST as another:
                         self._warn(another)
                 elif code != sqlite3.SQLITE_BUSY:
                     self._warn(error)
@@ -128,9 +129,9 @@ class AnswerCache(OfProcess):
             self._warned = True
             _log.warning("answers are not kept", file=self._path, error=error)
 
-    def _opening(self) -> FileLock:
+    def _opening(self) -> AbstractContextManager[None]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(f"{self._path}.lock", timeout=_WAIT_MS / 1_000)
+        return locked(Path(f"{self._path}.lock"), _WAIT_MS / 1_000)
 
     def _open(self) -> sqlite3.Connection:
         file = sqlite3.connect(

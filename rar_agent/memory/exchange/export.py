@@ -37,7 +37,8 @@ def export_memory(memory: Memory, folder: Path, progress: Progress | None = None
     """Write all that a memory knows to a folder; see `layout` for the files.
 
     What was fitted is left out: `import_memory` chooses the scoring anew. Memory use does not grow
-    with the memory; memory.json is written last, so a folder without it is incomplete.
+    with the memory; memory.json is written last, so a folder without it is incomplete. What fails
+    leaves no files.
 
     Args:
         memory: An opened memory.
@@ -60,10 +61,15 @@ def export_memory(memory: Memory, folder: Path, progress: Progress | None = None
                 "Give an empty folder, or one that is not there yet.",
             )
         folder.mkdir(parents=True, exist_ok=True)
-        _write_categories(memory, folder)
-        _write_entries(memory, folder, progress)
-        description = _describe(memory, folder).model_dump_json(indent=1)
-        (folder / DESCRIPTION).write_text(description, encoding="utf-8")
+        try:
+            _write_categories(memory, folder)
+            _write_entries(memory, folder, progress)
+            description = _describe(memory, folder).model_dump_json(indent=1)
+            (folder / DESCRIPTION).write_text(description, encoding="utf-8")
+        except BaseException:
+            for name in (CATEGORIES, ENTRIES, VECTORS, DESCRIPTION):
+                (folder / name).unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise ConfigurationError(
             f"'{folder}' cannot be written: {error.strerror or error}.",

@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,8 @@ class FileWriter:
 
     def close(self) -> None:
         """Give up, if it was not finished."""
-        self._file.close()
+        with suppress(OSError):  # a full disk: what waited to be written cannot be
+            self._file.close()
 
 
 @contextmanager
@@ -122,18 +123,27 @@ def replace_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        sync_folder(path.parent)
     except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise _cannot_write(path, error) from error
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names of new files in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Make the names of new files in a folder durable.
+
+    Raises:
+        ConfigurationError: The disk is full or may not be written.
+    """
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
 
 
 def map_array(folder: Path, ref: FileRef, dtype: np.dtype, count: int) -> NDArray:  # type: ignore[type-arg]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +128,8 @@ def commit(folder: Path, manifest: Manifest) -> None:
     digest = hashlib.sha256(data).hexdigest()
     current = json.dumps({"generation": manifest.generation, "sha256": digest})
     replace_file(folder / CURRENT, current.encode())
-    _collect(folder, manifest.generation)
+    with suppress(OSError):  # it is committed; the next commit removes what stays
+        _collect(folder, manifest.generation)
 
 
 def current_generation(folder: Path) -> int:
@@ -200,12 +203,30 @@ def manifest_name(number: int) -> str:
     return f"{_GENERATIONS}/{number:06d}.json"
 
 
-def _collect(folder: Path, newest: int) -> None:
-    needed: set[str] = set()
+def present(folder: Path) -> frozenset[str]:
+    """Names of the files of a memory's generations; what `give_back` leaves alone."""
+    there = (folder / part for part in (DATA, _GENERATIONS))
+    return frozenset(path.name for part in there for path in part.glob("*"))
+
+
+def give_back(folder: Path, before: Collection[str]) -> None:
+    """Remove what a writer that failed has written and no generation needs.
+
+    Args:
+        folder: The memory's, whose lock the caller holds.
+        before: What was there when the writer began.
+    """
+    with suppress(OSError, DamagedDataError):
+        _collect(folder, current_generation(folder), before)
+
+
+def _collect(folder: Path, newest: int, kept: Collection[str] = ()) -> None:
+    needed = set(kept)
     for path in sorted((folder / _GENERATIONS).glob("*.json")):
         if not path.stem.isdecimal():  # somebody's copy
             continue
-        if int(path.stem) <= newest - _KEPT or int(path.stem) > newest:
+        gone = int(path.stem) <= newest - _KEPT or int(path.stem) > newest
+        if gone and path.name not in kept:
             path.unlink(missing_ok=True)
         else:
             needed |= {name.decode() for name in _FILE.findall(path.read_bytes())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -134,10 +135,12 @@ def _add(index: FaissObject, vectors: FloatArray, progress: Progress | None) -> 
 
 def _write(index: FaissObject, path: Path, flags: int) -> None:
     try:
-        faiss.write_index(index, str(path), flags)
-    except RuntimeError as error:  # FAISS has no other
-        path.unlink(missing_ok=True)
+        with path.open("wb") as file:  # FAISS's own would not say that the last bytes are missing
+            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write), flags)
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         raise ConfigurationError(
-            f"The index file '{path}' cannot be written: {error}.",
+            f"The index file '{path}' cannot be written: {error.strerror}.",
             "Make room, or set RAR_HOME to a folder that can be written.",
         ) from error
