@@ -2,6 +2,7 @@ import asyncio
 import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -317,6 +318,27 @@ def test_refresh_takes_what_was_taught_meanwhile(tmp_path, builtin):
     taught()  # anew: its generations count from the beginning
     assert recognizer.refresh()
     assert len(recognizer.recognize(draw("blue", 2)).categories) == 1
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_memory_that_is_outdated_is_let_go_at_once(tmp_path, builtin, server, asks):
+    """With its descriptors; the garbage collector may not come by for hours."""
+    create_memory(tmp_path, "grows", builtin, {c: [draw(c, 1), draw(c, 2)] for c in COLOURS})
+    more = {"model": "m", "base_url": server.url, "skip_ranking_at": 1.01} if asks else {}
+    server.script = [GOOD]
+    recognizer = Recognizer("grows", home=tmp_path, device="cpu", **more)
+    recognizer.recognize(draw("red", 3))  # an open connection keeps what opened it
+    recognizer.services = recognizer.services.anew()
+    recognizer.recognize(draw("red", 3))
+    old = weakref.ref(recognizer.services), weakref.ref(recognizer.memory)
+    add_to_memory(tmp_path, "grows", builtin, {"blue": [draw("blue", 3)]})
+    gc.collect()
+    gc.disable()
+    try:
+        assert recognizer.refresh()
+        assert [one() for one in old] == [None, None]
+    finally:
+        gc.enable()
 
 
 async def test_who_waits_is_told_what_happens(place, server):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import proxy
 
 import numpy as np
 
@@ -170,10 +171,11 @@ class Services:
             return None
         with self._lock:
             if self._crops_ranker is None:
+                own = proxy(self)  # in a cycle, a memory would keep its files open for long
                 self._crops_ranker = Live(
                     settings.crops_prompt,
                     settings.home,
-                    lambda several: self._several(model, several),
+                    lambda several: own._several(model, several),
                 ).get
             return self._crops_ranker()
 
@@ -201,10 +203,11 @@ class Services:
         if model is None:
             retrieval = RetrievalRanker()
             return lambda: retrieval
+        own = proxy(self)  # likewise
         return Live(
             prompt,
             settings.home,
-            lambda prompt: self.asking_ranker(settings.ranker, model, prompt, divided),
+            lambda prompt: own.asking_ranker(settings.ranker, model, prompt, divided),
         ).get
 
     @property

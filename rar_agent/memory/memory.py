@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ class Memory:
         count = len(self.categories)
         if self.fit is not None:
             keep_all = count <= ALL_SCORED
-            images = ImageScorer(self.fit, self.entries, self.sums, keep_all)
+            images = ImageScorer(self.fit, self.entries, self._summing, keep_all)
         return Scorer(
             self.entries,
             count,
@@ -183,12 +184,21 @@ class Memory:
 
     def sums(self) -> Sums:
         """Counts and sums of the mapped exemplars of every category."""
+        return self._summing()
+
+    @property
+    def _summing(self) -> Callable[[], Sums]:
+        """Does that without this memory, which a cycle would keep until it is garbage collected.
+
+        Its files and descriptors with it: a server that is taught often would run out of these.
+        """
         record = self.manifest.fit
         if record is None or self._stored is None:
             raise InputError(f"Memory '{self.name}' has no exemplars.", "Teach it some.")
         arrays = self._stored[1]
         stored = (arrays["ids"], arrays["counts"], arrays["sums"]) if self.keeps_sums else None
-        return current_sums(
+        return partial(
+            current_sums,
             self.entries,
             self.categories,
             self._stored[0].feature_map,
