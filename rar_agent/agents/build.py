@@ -46,7 +46,8 @@ def build_agent(
         model: Chat model that calls tools, or its `provider:name`; default: the settings'
             `agent_model`, else their `model`, loaded when it is first called.
         recognizer: What the tools ask; its settings count for attached images, too. Default: one
-            from the settings, for others: it decodes images in processes of their own.
+            from the settings, for others: it decodes images in processes of their own, and answers
+            name no folder of this machine.
         teach: Whether the agent may propose to teach; a person is asked before it does, which
             takes a checkpointer.
         checkpointer: Where conversations are kept; a graph server brings its own.
@@ -54,7 +55,9 @@ def build_agent(
     Raises:
         ConfigurationError: A setting is not valid.
     """
-    recognizer = recognizer or Recognizer(settings=load_settings().for_others)
+    if recognizer is None:
+        recognizer = Recognizer(settings=load_settings().for_others)
+        recognizer.services.remote = True
     asked, settings = Recognizers(recognizer), recognizer.settings
     tools = [_field_guide(model, asked, settings)]
     tools += [tool for tool in make_toolkit(asked, teach) if tool.name == "teach_category"]

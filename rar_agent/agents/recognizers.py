@@ -86,6 +86,7 @@ class Recognizers:
         found = Recognizer(
             memory, settings=first.settings, ranker=wanted.ranker, prompt=wanted.prompt
         )
+        found.services.remote = first.services.remote
         _ = found.memory, found.services.ranker  # what cannot be used is not kept
         return found
 

@@ -15,7 +15,7 @@ from rar_agent.memory import Filter, Memory, SearchResult
 from rar_agent.memory.search import Method
 from rar_agent.ranking import Ranker
 from rar_agent.settings import MOST_CANDIDATES
-from rar_agent.telemetry import part
+from rar_agent.telemetry import part, without_folders
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,9 @@ def retrieved(
     cascade = services.cascade(ranker.prompt_hash) if ranker.asks else None
     answers = []
     for found in results:
+        candidates = [candidate.model_dump(mode="json") for candidate in found.candidates]
         update: dict[str, Any] = {
-            "candidates": [candidate.model_dump(mode="json") for candidate in found.candidates],
+            "candidates": without_folders(candidates) if services.remote else candidates,
             "branches": [branch.model_dump(mode="json") for branch in found.branches],
             "familiarity": found.familiarity,
             "memory": memory.name,

@@ -61,6 +61,7 @@ class Services:
     Attributes:
         places: Of single images that are read and not encoded yet. `embed` takes one for its
             caller; who reads an image for it should take it before.
+        remote: Whether answers go elsewhere, and say no folder of exemplars; may be set.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Services:
         self.policy = Policy.of(settings, authority)
         self.store = store or ImageStore()
         self._authority: Authority = authority
+        self.remote = authority == "model"
         self._proposer = self._given_proposer = proposer
         self._lock = Lock()
         self._memory: Memory | None = None
@@ -89,7 +91,9 @@ class Services:
 
     def anew(self) -> Services:
         """The same, with nothing loaded but the images."""
-        return Services(self.settings, self._authority, self.store, self._given_proposer)
+        found = Services(self.settings, self._authority, self.store, self._given_proposer)
+        found.remote = self.remote
+        return found
 
     @property
     def memory(self) -> Memory:

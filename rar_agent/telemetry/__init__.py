@@ -2,7 +2,13 @@
 
 from rar_agent.telemetry.logs import events, log_no_degraded, mask_log
 from rar_agent.telemetry.recognized import recognized
-from rar_agent.telemetry.redact import UNPRINTABLE, hide_secrets, redacted, without_images
+from rar_agent.telemetry.redact import (
+    UNPRINTABLE,
+    hide_secrets,
+    redacted,
+    without_folders,
+    without_images,
+)
 from rar_agent.telemetry.spans import model_call, part
 from rar_agent.telemetry.start import start
 from rar_agent.telemetry.tracing import hide_images, trace_without_images
@@ -20,5 +26,6 @@ __all__ = [
     "redacted",
     "start",
     "trace_without_images",
+    "without_folders",
     "without_images",
 ]

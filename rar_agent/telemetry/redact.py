@@ -1,10 +1,11 @@
-"""What leaves the process without being asked for: no images, no keys."""
+"""What leaves the process without being asked for: no images, no keys; from afar, no folders."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 _SHORTEST = 200
@@ -82,3 +83,29 @@ def redacted(text: str) -> str:
     for value in sorted(secrets, key=len, reverse=True):  # one may begin as another does
         text = text.replace(value, f"[{secrets[value]}]")
     return without_images(_IN_URL.sub("[left out]", text))
+
+
+def without_folders(found: Any) -> Any:  # noqa: ANN401 - plain data of any kind
+    """Plain data of candidates and recognitions whose exemplars' sources name no folder.
+
+    Of a source that is an absolute path its last part stays.
+    """
+    if isinstance(found, list):
+        return [without_folders(one) for one in found]
+    if not isinstance(found, dict):
+        return found
+    return {
+        key: [_named(one) for one in value]
+        if key == "exemplars" and isinstance(value, list)
+        else without_folders(value)
+        for key, value in found.items()
+    }
+
+
+def _named(exemplar: Any) -> Any:  # noqa: ANN401 - metadata may have the same key
+    if not isinstance(exemplar, dict) or not isinstance(source := exemplar.get("source"), str):
+        return exemplar
+    for path in (PurePosixPath(source), PureWindowsPath(source)):
+        if path.is_absolute():
+            return {**exemplar, "source": path.name}
+    return exemplar

@@ -11,7 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from rar_agent import Recognizer, attach
-from rar_agent.agents import build_agent, make_field_guide
+from rar_agent.agents import AgentContext, build_agent, make_field_guide
 from rar_agent.errors import ConfigurationError
 from rar_agent.graph.context import RefusedError
 from rar_agent.images import isolated
@@ -234,6 +234,20 @@ def test_who_decodes_attached_images(recognizer, place, monkeypatch, given, isol
     agent = build_agent(model("hello"), recognizer if given else None)
     agent.invoke({"messages": [HumanMessage([block(draw("red", 99))])]})
     assert len(isolated._workers._all) == (isolate == "auto" and not given)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_who_is_told_where_exemplars_lie(recognizer, place, discs, monkeypatch, given):
+    monkeypatch.setenv("RAR_HOME", str(place))
+    monkeypatch.setenv("RAR_MEMORY", "discs")
+    asking = [call(name, image="image_1") for name in ("ask_field_guide", "recognize_image")]
+    script = (*asking, "Red discs.", "Red.")
+    for chosen in (None, AgentContext(memory="other")):
+        agent = build_agent(model(*script), recognizer if given else None)
+        sent = {"messages": [HumanMessage([block(draw("red", 99))])]}
+        told = str(list(agent.stream(sent, subgraphs=True, context=chosen)))
+        assert "'source': '" in told
+        assert (str(discs) in told) == given
 
 
 @pytest.fixture

@@ -34,6 +34,10 @@ def test_the_thumbnail_or_the_very_file_that_was_learnt(tmp_path, builtin):
     ):
         find = exemplar_images(memory, policy, files_first)
         assert [find(one).size for one in exemplars(memory)] == [(sides, sides)] * 4
+    # Where it lies is the memory's word: a client of a graph server may write anything.
+    for source in ("/etc/passwd", "red0.png", "", "\0"):
+        written = [one.model_copy(update={"source": source}) for one in exemplars(plain)]
+        assert all(map(exemplar_images(plain, policy), written))
     # Another image at the same path is not what was learnt, and goes to nobody.
     Image.fromarray(np.zeros((96, 96, 3), np.uint8)).save(files["red"][0])
     files["red"][1].unlink()

@@ -107,3 +107,13 @@ def test_what_stands_in_the_place_of_current_is_neither_waited_for_nor_read_whol
     assert opened.outdated
     with pytest.raises(DamagedDataError, match="CURRENT is damaged: has more than"):
         _ = Services(settings).memory
+
+
+def test_who_is_elsewhere_stays_there():
+    settings = load_settings(memory="discs")
+    assert Services(settings).remote
+    assert Services(settings).anew().remote
+    found = Services(settings, "caller")
+    assert not found.anew().remote
+    found.remote = True
+    assert found.anew().remote

@@ -6,15 +6,18 @@ import shutil
 from pathlib import Path
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 
 from rar_agent.errors import InputError, NotFoundError
 from rar_agent.graph import Context, build_recognize, shared
 from rar_agent.graph.context import RefusedError, services_of
+from rar_agent.graph.detect import build_detect
 from rar_agent.graph.services import Services
 from rar_agent.graph.shared import Wanted, shared_services
 from rar_agent.images import isolated
 from rar_agent.memory import SampleReader, add_to_memory, create_memory, read_folder
 from rar_agent.memory.readers import Sample
+from rar_agent.settings import load_settings
 from rar_agent.types import Category
 from tests.conftest import draw
 from tests.forks import Stuck, in_fork, needs_fork
@@ -139,6 +142,20 @@ def test_so_are_those_of_the_agent_that_is_served(own, monkeypatch):
 
 def _none(_):
     raise ConnectionError("asked")
+
+
+@pytest.mark.parametrize("build", [build_recognize, build_detect])
+def test_clients_are_told_no_folder_of_the_memory_s_photos(own, discs, tmp_path, build):
+    draw("red", 99).save(tmp_path / "red.png")
+    given = {"image": "red.png", "boxes": [[0, 0, 64, 64]]}
+    graph, thread = build(InMemorySaver()), {"configurable": {"thread_id": "1"}}
+    told = list(graph.stream(given, thread, stream_mode=["updates", "values", "custom"]))
+    states = [state.values for state in graph.get_state_history(thread)]
+    assert "'source': '" in str(told)
+    assert str(discs) not in str(told) + str(states)
+    parts = Services(load_settings(roots=(tmp_path,)), "caller")
+    given["image"] = str(tmp_path / "red.png")
+    assert str(discs) in str(build().invoke(given, context=Context(services=parts)))
 
 
 def test_few_are_kept(own, monkeypatch):

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rar_agent.telemetry import hide_secrets, redact, redacted, without_images
+from rar_agent.telemetry import (
+    hide_secrets,
+    redact,
+    redacted,
+    without_folders,
+    without_images,
+)
 from tests.telemetry.leaks import leaked
 
 IMAGES = st.binary(min_size=160, max_size=600)
@@ -85,3 +91,27 @@ def test_nothing_is_left_of_a_key_that_begins_as_another(none_given, monkeypatch
     assert redacted("sk-own-0123456789-more") == "[OWN_API_KEY]"
     monkeypatch.setenv("OWN_API_KEY", "sk-own-0")
     assert redacted("sk-own-0123456789") == "[second_key]"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("/home/jo smith/birds/wren's/1.jpg", "1.jpg"),
+        ("/data/shard.tar/key.jpg", "key.jpg"),
+        ("/data/birds.csv:12", "birds.csv:12"),
+        (r"C:\Users\jo\birds\1.jpg", "1.jpg"),
+        (r"\\host\share\1.jpg", "1.jpg"),
+        ("birds/wren/1.jpg", "birds/wren/1.jpg"),
+        ("https://example.com/birds/1.jpg", "https://example.com/birds/1.jpg"),
+        ("taught by an agent: image_1", "taught by an agent: image_1"),
+        ("birds[12]", "birds[12]"),
+        ("", ""),
+    ],
+)
+def test_sources_of_exemplars_name_no_folder(source, told):
+    def found(source):
+        shown = {"exemplars": [{"entry": 1, "source": source}]}
+        other = {"exemplars": 3, "metadata": {"exemplars": ["/a/b", {"source": 5}]}}
+        return {"categories": [shown, other], "source": "/as/the/caller/named/it.jpg"}
+
+    assert without_folders(found(source)) == found(told)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from mcp.server.session import ServerSession
@@ -40,7 +40,7 @@ from rar_agent.agents.mcp.recognizers import Recognizers
 from rar_agent.agents.untrusted import SHORT, bounded, plain
 from rar_agent.errors import InputError, RarError
 from rar_agent.settings import Settings
-from rar_agent.telemetry import redacted
+from rar_agent.telemetry import redacted, without_folders
 from rar_agent.types import Detections, Recognition
 
 if TYPE_CHECKING:
@@ -125,8 +125,13 @@ class Tools:
             content, structured = await _cancelled_once(said)
         except RarError as error:
             return failed(self.shown(str(error)))
-        told: Any = bounded(structured.model_dump(mode="json"))
-        return CallToolResult(content=list(content), structuredContent=told)
+        return CallToolResult(content=list(content), structuredContent=self._told(structured))
+
+    def _told(self, structured: BaseModel) -> dict[str, Any]:
+        """What a client is told beside the text; from afar without the folders of exemplars."""
+        found = structured.model_dump(mode="json")
+        told: Any = bounded(without_folders(found) if self._remote else found)
+        return cast("dict[str, Any]", told)
 
     def shown(self, wrong: str) -> str:
         """What a client is told of an error: a line, no keys, from afar no folders from here."""

@@ -1,6 +1,7 @@
 """What a client elsewhere is told of errors: no folder of this machine, no key, no traceback."""
 
 import json
+import re
 import shutil
 import sys
 
@@ -14,7 +15,9 @@ from rar_agent.agents.mcp import tools
 from rar_agent.agents.mcp.server import build_server
 from rar_agent.agents.mcp.tools import Tools
 from rar_agent.errors import ConfigurationError
+from rar_agent.memory import create_memory, read_folder
 from rar_agent.settings import Settings
+from rar_agent.types import Candidate, Exemplar
 from tests.agents.mcp.conftest import BEARER, Client, data, http_server, over_http, text
 from tests.agents.mcp.test_http import ACCEPT, GREETING
 from tests.conftest import draw
@@ -86,6 +89,28 @@ def test_a_model_that_fails(client, ranker, reply):
     result = client.call("recognize_image", data=data(draw("red", 99)))
     assert result.structuredContent["trace"]["degraded"]
     assert KEY not in result.model_dump_json()
+
+
+def test_sources_of_exemplars(client, home, builtin, discs, ranker):
+    create_memory(home, "folder", builtin, read_folder(discs))
+    ranker.script = [Reply("A > B > C > D > E")] * 2
+    for more in ({}, {"boxes": [[0, 0, 1, 1]]}):
+        picture = data(draw("red", 99))
+        result = client.call("recognize_image", data=picture, memory="folder", **more)
+        sources = re.findall(r'"source":"([^"]*)","similarity"', result.model_dump_json())
+        assert sources
+        assert not any("/" in one for one in sources)
+        assert str(discs) not in result.model_dump_json()
+
+
+def test_who_shares_the_machine_is_told_where_exemplars_lie():
+    exemplar = Exemplar(entry=1, source="/photos/of mine/wren.jpg", similarity=1)
+    found = Candidate(
+        category={"name": "wren"}, score=0, probability=1, evidence=(), exemplars=(exemplar,)
+    )
+    for remote, source in ((False, "/photos/of mine/wren.jpg"), (True, "wren.jpg")):
+        [told] = Tools(Settings(), remote)._told(found)["exemplars"]
+        assert told["source"] == source
 
 
 def test_resources(client, home, damaged):
