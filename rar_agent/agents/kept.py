@@ -6,12 +6,11 @@ import hmac
 import secrets
 from pathlib import Path
 
-from filelock import FileLock
-
 from rar_agent.durable import replace_file
 from rar_agent.errors import ConfigurationError, NotFoundError
 from rar_agent.forks import Once
 from rar_agent.images import AdmittedImage, ImageStore
+from rar_agent.locks import locked
 from rar_agent.settings import Settings
 
 _BYTES = 32
@@ -72,7 +71,7 @@ class KeptImages:
         return found if len(found) == _BYTES else None
 
     def _made_secret(self) -> bytes:
-        with FileLock(self._file.with_suffix(".lock")):
+        with locked(self._file.with_suffix(".lock")):
             found = self._secret()  # another process may have made it meanwhile
             if found is None:
                 replace_file(self._file, found := secrets.token_bytes(_BYTES), mode=0o600)
