@@ -27,16 +27,25 @@ def locked(path: Path, wait_s: float = -1.0) -> Iterator[None]:
     """Hold the lock of a file; the system releases it if the process dies.
 
     Args:
-        path: The file; made if it is not there, and left.
+        path: The file; made with its folder if it is not there, and left.
         wait_s: Seconds to wait for another holder; below 0: as long as it takes.
 
     Raises:
         TimeoutError: Another kept it.
-        OSError: The file cannot be made.
-        ConfigurationError: Locks do not work there.
+        ConfigurationError: The file cannot be made, or locks do not work there.
     """
-    require_locks(path)
-    with FileLock(path, timeout=wait_s):
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            require_locks(path)
+            stack.enter_context(FileLock(path, timeout=wait_s))
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise ConfigurationError(
+                f"'{path.parent}' cannot be written: {error.strerror}.",
+                "Make room, or choose a folder that can be written (RAR_HOME, a command's --out).",
+            ) from error
         yield
 
 

@@ -6,6 +6,7 @@ provider; 5 damaged data; 70 a bug; 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -16,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from rar_agent.cli.lazy import Later, LazyGroup, add_later
-from rar_agent.errors import RarError
+from rar_agent.errors import ConfigurationError, RarError
 
 COMMANDS: Mapping[str, Later] = {
     "recognize": Later(
@@ -55,6 +56,8 @@ COMMANDS: Mapping[str, Later] = {
     ),
     "eval": Later("rar_agent.cli.evaluate:app", "Measure how well it recognises."),
 }
+
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 class _Group(LazyGroup):
@@ -126,6 +129,10 @@ def main() -> None:
             _tell(f"  fix: {error.fix}")
         sys.exit(error.exit_code)
     except Exception as error:  # the last line of defence of the command line
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+            _tell(f"error: '{error.filename or 'the output'}' cannot be written: {error.strerror}.")
+            _tell("  fix: Make room, or choose a folder that can be written.")
+            sys.exit(ConfigurationError.exit_code)
         if os.environ.get("RAR_DEBUG"):
             _tell(traceback.format_exc())
         reason = f"{type(error).__name__}: {error}"

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
+from rar_agent.durable import replace_file
 from rar_agent.errors import DamagedDataError
 from rar_agent.evaluation.record import Record
 
@@ -78,6 +79,9 @@ def write_annotations(
         asked: Keys of its boxes.
         whole: Whether each cell asks about all boxes there are, so that what is in images in which
             nothing was proposed counts as not found.
+
+    Raises:
+        OSError: The disk is full, or nothing may be written there.
     """
     if not annotations:
         return
@@ -88,9 +92,7 @@ def write_annotations(
         if image["file_name"] in files or (whole and image.get("proposals") == 0)
     ]
     text = json.dumps(_of_images(annotations, kept), ensure_ascii=False)
-    part = folder / f"{ANNOTATIONS}.tmp"
-    part.write_text(text, "utf-8")
-    part.replace(folder / ANNOTATIONS)
+    replace_file(folder / ANNOTATIONS, text.encode())
 
 
 def read_annotations(folder: Path) -> dict[str, Any]:

@@ -14,12 +14,18 @@ from PIL import Image
 from rar_agent.encoders import Encoder, Fingerprint, FloatArray
 from rar_agent.encoders.base import Pixels
 from rar_agent.forks import Lock
+from rar_agent.telemetry import events
+
+_log = events(__name__)
 
 _AT_ONCE = 500  # keys of a query: SQLite takes 32,766
+_TABLE = "CREATE TABLE IF NOT EXISTS kept(key BLOB PRIMARY KEY, row BLOB NOT NULL)"
 
 
 class KeptEncoder:
     """An encoder whose image embeddings are kept, by fingerprint and prepared pixels. Thread-safe.
+
+    Where they cannot be kept, that is logged, and images are encoded each time.
 
     Args:
         encoder: Encodes what is not kept.
@@ -28,13 +34,15 @@ class KeptEncoder:
 
     def __init__(self, encoder: Encoder, folder: Path) -> None:
         self._encoder = encoder
-        folder.mkdir(parents=True, exist_ok=True)
         mark = encoder.fingerprint
         self._path = folder / f"{mark.identity}-{mark.precision}.sqlite"
         self._lock = Lock()
-        with self._connected() as db:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("CREATE TABLE IF NOT EXISTS kept(key BLOB PRIMARY KEY, row BLOB NOT NULL)")
+        self._keeps = True
+        with self._where_possible():
+            folder.mkdir(parents=True, exist_ok=True)
+            with self._connected() as db:
+                db.execute("PRAGMA journal_mode=WAL")
+                db.execute(_TABLE)
         self.encoded = 0
         """Images that were not kept before."""
 
@@ -108,7 +116,7 @@ class KeptEncoder:
 
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, FloatArray]:
         found: dict[bytes, FloatArray] = {}
-        with self._connected() as db:
+        with self._where_possible(), self._connected() as db:
             for at in range(0, len(keys), _AT_ONCE):
                 some = keys[at : at + _AT_ONCE]
                 marks = ",".join("?" * len(some))
@@ -117,11 +125,21 @@ class KeptEncoder:
         return {key: row for key, row in found.items() if len(row) == self.dimension + 1}
 
     def _write(self, rows: dict[bytes, FloatArray]) -> None:
-        with self._connected() as db:
+        with self._where_possible(), self._connected() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO kept VALUES (?, ?)",
                 [(key, row.tobytes()) for key, row in rows.items()],
             )
+
+    @contextmanager
+    def _where_possible(self) -> Iterator[None]:
+        """Go on without what is kept, where the disk is full, or may only be read."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            if self._keeps:
+                self._keeps = False
+                _log.warning("embeddings are not kept", file=self._path, error=error)
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:

@@ -15,6 +15,7 @@ from typing import Any
 from rar_agent.batch import Entry, Journal, Outcome
 from rar_agent.batch import run as run_batch
 from rar_agent.batch.runner import Progress
+from rar_agent.durable import replace_file
 from rar_agent.encoders import Encoder, load_encoder
 from rar_agent.encoders.load import choose_encoder
 from rar_agent.errors import ConfigurationError, NotFoundError
@@ -90,10 +91,14 @@ class Run:
                 begun = json.loads(place.read_bytes())
                 described = {**begun, "suite": described["suite"], "dataset": described["dataset"]}
             text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-            whole = place.with_suffix(".tmp")
-            whole.write_text(text, "utf-8")
-            whole.replace(place)
-            write_annotations(self.folder, self.annotations, self.work.samples, self.whole)
+            try:
+                replace_file(place, text.encode())
+                write_annotations(self.folder, self.annotations, self.work.samples, self.whole)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"'{self.folder}' cannot be written: {error.strerror}.",
+                    "Make room, or choose another folder.",
+                ) from error
 
 
 def prepare_run(
@@ -274,7 +279,6 @@ class _Work:
         """The cell, with its memory; one is open at a time."""
         if self._open is None or self._open[0] != slug:
             cell = self._cells[slug]
-            self._home.mkdir(parents=True, exist_ok=True)
             with locked(self._home / f"{cell.memory}.lock"):  # another process may build it
                 learn(cell, self._suite, self._data, self._encoder, self._home, self._settings)
             asked = Asked(cell, self._suite, self._data, self._encoder, self._home, self._settings)

@@ -130,7 +130,6 @@ class AnswerCache(OfProcess):
             _log.warning("answers are not kept", file=self._path, error=error)
 
     def _opening(self) -> AbstractContextManager[None]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         return locked(Path(f"{self._path}.lock"), _WAIT_MS / 1_000)
 
     def _open(self) -> sqlite3.Connection:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from rar_agent.durable import replace_file
 from rar_agent.forks import Lock
 
 Feature = Literal["schema", "logprobs", "temperature", "max_tokens"]
@@ -159,10 +159,5 @@ class Capabilities:
     def _write(self) -> None:
         if self._path is None:
             return
-        new = self._path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(self._known.model_dump_json(indent=1))
-            new.replace(self._path)
-        except OSError:
-            new.unlink(missing_ok=True)  # it costs one refused request a run
+        with suppress(OSError):  # it costs one refused request a run
+            replace_file(self._path, self._known.model_dump_json(indent=1).encode())

@@ -5,6 +5,7 @@ import pytest
 
 from rar_agent.evaluation.embeddings import KeptEncoder
 from tests.conftest import draw
+from tests.disks import read_only, small_disk
 
 IMAGES = [draw(colour, 1) for colour in ("red", "green", "blue")]
 
@@ -73,3 +74,24 @@ def test_many_images_at_once(tmp_path):
     assert np.array_equal(kept.encode_images(images), first)
     assert kept.encoded == 1_200
     assert first[:, 0].tolist() == [i % 256 for i in range(1_200)]
+
+
+def test_a_full_disk_costs_only_what_is_kept(counting, builtin, tmp_path, caplog):
+    own = builtin.encode_images(IMAGES)
+    with small_disk(tmp_path / "disk") as disk:
+        for room in (0, 1, 4, 12):
+            with disk.leaving(room):
+                kept = KeptEncoder(counting, disk.path / str(room))
+                for _ in range(2):
+                    assert np.array_equal(kept.encode_images(IMAGES), own)
+    said = [record.message for record in caplog.records]
+    assert 0 < len(said) <= 4
+    assert all("embeddings are not kept" in one for one in said)
+
+
+def test_a_folder_that_may_only_be_read(counting, builtin, tmp_path):
+    own = builtin.encode_images(IMAGES)
+    (tmp_path / "home").mkdir()
+    with read_only(tmp_path / "home"):
+        kept = KeptEncoder(counting, tmp_path / "home" / "cache")
+        assert np.array_equal(kept.encode_images(IMAGES), own)

@@ -114,7 +114,13 @@ def _sheared(random: np.random.Generator) -> tuple[float, ...]:
 
 
 def _write(image: Image.Image, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     half = file.with_suffix(f".{os.getpid()}")
-    image.save(half, "PNG", compress_level=1)
-    half.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image.save(half, "PNG", compress_level=1)
+        half.replace(file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"'{file.parent}' cannot be written: {error.strerror}.",
+            "Make room, or set RAR_HOME to a folder that can be written.",
+        ) from error

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rar_agent.errors import BusyError, ConfigurationError
+from rar_agent.errors import BusyError
 from rar_agent.locks import locked
 from rar_agent.memory.format.generation import give_back, present
 from rar_agent.telemetry import events
@@ -36,17 +36,11 @@ def writer_lock(folder: Path, wait_s: float = 2.0) -> Iterator[None]:
     owner, here = folder / "writer.json", socket.gethostname()
     with ExitStack() as stack:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(folder / "writer.lock", wait_s))
         except TimeoutError as error:
             raise BusyError(
                 f"Memory '{folder.name}' is being written by {_describe(owner)}.",
                 "Wait until it is done.",
-            ) from error
-        except OSError as error:
-            raise ConfigurationError(
-                f"'{folder}' cannot be written: {error.strerror}.",
-                "Make room, or set RAR_HOME to a folder that can be written.",
             ) from error
         if (left := _claim(owner)) and left["host"] != here:
             _log.warning(
