@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +160,10 @@ class Journal:
     @contextmanager
     def _held(self) -> Iterator[None]:
         """Hold the file's lock; closing the file frees it too, wherever an interrupt struck."""
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise no_locks(self.path, error.strerror) from error
         try:
             yield
         finally:
@@ -175,23 +178,7 @@ class Journal:
             head = {"journal": _FORMAT, "configuration": configuration}
             self._write(json.dumps(head).encode() + b"\n")
             return
-        try:
-            head = json.loads(first[0])
-            version, other = head["journal"], head["configuration"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DamagedDataError(
-                f"'{self.path}' is no journal: {error}.", "Choose another folder."
-            ) from error
-        if version != _FORMAT:
-            raise ConfigurationError(
-                f"Journal '{self.path}' is of format {version}, not {_FORMAT}.",
-                "Go on with the version that began it, or choose another folder.",
-            )
-        if other != configuration:
-            raise InputError(
-                f"Journal '{self.path}' is of another configuration: {other}, not {configuration}.",
-                "Go on with the settings it was begun with, or choose another folder.",
-            )
+        _check(self.path, first[0], configuration)
 
     def _refresh(self) -> None:
         """Read on; a last line without an end is that of a process that died."""
@@ -200,24 +187,11 @@ class Journal:
         whole = data[: data.rfind(b"\n") + 1]
         if len(whole) < len(data):  # whoever holds the lock is the only writer
             os.ftruncate(self._file, self._read + len(whole))
-        for entry in self._parsed(whole.split(b"\n")[:-1]):
+        for entry in _parsed(self.path, whole.split(b"\n")[:-1], self._lines):
             self.successes += (not entry.failed) - self.done(entry.key)
             self._entries[entry.key] = entry
         self._read += len(whole)
-
-    def _parsed(self, lines: Iterable[bytes]) -> Iterator[Entry]:
-        for line in lines:
-            self._lines += 1
-            if self._lines == 1:
-                continue
-            try:
-                said = json.loads(line)
-                yield Entry(str(said["key"]), dict(said["result"]), bool(said["failed"]))
-            except (ValueError, KeyError, TypeError) as error:
-                raise DamagedDataError(
-                    f"'{self.path}', line {self._lines}, cannot be read: {error}.",
-                    "Remove that line: its item is done again.",
-                ) from error
+        self._lines += whole.count(b"\n")
 
     def _write(self, data: bytes) -> None:
         try:
@@ -228,4 +202,65 @@ class Journal:
             raise ConfigurationError(
                 f"Journal '{self.path}' cannot be written: {error.strerror}.",
                 "What was written before is kept; go on when there is room.",
+            ) from error
+
+
+def read_journal(path: Path, configuration: str) -> list[Entry]:
+    """The newest entry of each item; for who may only read. Somebody may be writing.
+
+    Args:
+        path: The file; where there is none, nothing was done.
+        configuration: As for `Journal`.
+
+    Raises:
+        InputError: It is another configuration's.
+        DamagedDataError: A line before the last cannot be read.
+        ConfigurationError: The file cannot be read.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last end is half a line
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigurationError(
+            f"Journal '{path}' cannot be read: {error.strerror}.", "Have it made readable."
+        ) from error
+    if lines:
+        _check(path, lines[0], configuration)
+    return list({entry.key: entry for entry in _parsed(path, lines, 0)}.values())
+
+
+def _check(path: Path, first: bytes, configuration: str) -> None:
+    """Compare the first line."""
+    try:
+        head = json.loads(first)
+        version, other = head["journal"], head["configuration"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedDataError(
+            f"'{path}' is no journal: {error}.", "Choose another folder."
+        ) from error
+    if version != _FORMAT:
+        raise ConfigurationError(
+            f"Journal '{path}' is of format {version}, not {_FORMAT}.",
+            "Go on with the version that began it, or choose another folder.",
+        )
+    if other != configuration:
+        raise InputError(
+            f"Journal '{path}' is of another configuration: {other}, not {configuration}.",
+            "Go on with the settings it was begun with, or choose another folder.",
+        )
+
+
+def _parsed(path: Path, lines: Sequence[bytes], before: int) -> Iterator[Entry]:
+    """Entries of lines, of which the first in a file has none."""
+    for number, line in enumerate(lines, before + 1):
+        if number == 1:
+            continue
+        try:
+            said = json.loads(line)
+            yield Entry(str(said["key"]), dict(said["result"]), bool(said["failed"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedDataError(
+                f"'{path}', line {number}, cannot be read: {error}.",
+                "Remove that line: its item is done again.",
             ) from error

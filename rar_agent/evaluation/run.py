@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rar_agent.batch import Entry, Journal, Outcome
+from rar_agent.batch import Entry, Journal, Outcome, read_journal
 from rar_agent.batch import run as run_batch
 from rar_agent.batch.runner import Progress
 from rar_agent.durable import replace_file
@@ -240,8 +240,7 @@ def read_run(folder: Path) -> tuple[dict[str, Any], list[Record], list[Entry]]:
         raise NotFoundError(
             f"'{folder}' holds no run: {error}.", "Name the folder that eval run printed."
         ) from error
-    with Journal(folder / JOURNAL, name) as journal:
-        entries = list(journal.entries.values())
+    entries = read_journal(folder / JOURNAL, name)
     told = (entry.result.get(RECORD) if entry.failed else entry.result for entry in entries)
     records = [Record.model_validate(one) for one in told if one]
     return described, records, [one for one in entries if one.failed and RECORD not in one.result]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rar_agent.batch import Entry, Journal, run
+from rar_agent.batch import Entry, Journal, read_journal, run
 from tests.disks import done_in, small_disk
 
 KEYS = [str(number) for number in range(40)]
@@ -34,6 +34,7 @@ def test_what_was_acknowledged_stays_and_nothing_else_is_done_twice(disk, size):
         if done_in(disk.leaving(room), disk, go_on):
             break
         stopped += 1
+        assert [entry.key for entry in read_journal(path, "c")] == kept
         with Journal(path, "c") as journal:  # what is half is dropped, and is no damage
             assert list(journal.entries) == kept
     assert stopped

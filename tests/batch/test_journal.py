@@ -1,5 +1,6 @@
 """The journal: what was written stays, whoever dies in the middle of what."""
 
+import fcntl
 import json
 import signal
 from itertools import count
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rar_agent.batch import Entry, Journal
+from rar_agent.batch import Entry, Journal, read_journal
 from rar_agent.errors import ConfigurationError, DamagedDataError, InputError
+from tests.disks import read_only
+from tests.test_locks import MISSING, refusing
 
 PLAIN = st.recursive(
     st.none()
@@ -131,3 +134,41 @@ def test_a_number_that_json_has_not_is_not_written(path):
         with pytest.raises(ValueError, match="JSON"):
             journal.append([Entry("a", {"n": float("nan")})])
         assert journal.entries == {}
+
+
+def test_a_reader_changes_nothing(path):
+    assert read_journal(path, "c") == []
+    with Journal(path, "c") as journal:
+        journal.append([Entry("a", {}, failed=True), Entry("b", {})])
+        journal.append([Entry("a", {"n": 1})])
+        assert read_journal(path, "c") == list(journal.entries.values())
+    with pytest.raises(InputError, match="of another configuration"):
+        read_journal(path, "d")
+    torn = path.read_bytes() + b'{"key": "c", "fai'
+    path.write_bytes(torn)
+    path.with_suffix(".shares").unlink()
+    with read_only(path.parent):
+        assert [entry.key for entry in read_journal(path, "c")] == ["a", "b"]
+        with pytest.raises(ConfigurationError, match=f"'{path}' cannot be written"):
+            Journal(path, "c")
+    assert path.read_bytes() == torn
+    assert list(path.parent.iterdir()) == [path]
+    path.write_bytes(b"x\n")
+    with pytest.raises(DamagedDataError, match="is no journal"):
+        read_journal(path, "c")
+
+
+@pytest.mark.parametrize("number", MISSING)
+def test_a_file_system_without_locks_is_told_of(path, monkeypatch, number):
+    with Journal(path, "c") as journal, monkeypatch.context() as patch:
+        patch.setattr(fcntl, "lockf", refusing(number))
+        with (
+            pytest.raises(ConfigurationError, match=r"cannot be locked in .*NFS"),
+            journal.share(0) as mine,
+        ):
+            assert mine  # it would be taken for another's, and waited for for ever
+    with Journal(path, "c") as journal:
+        monkeypatch.setattr(fcntl, "flock", refusing(number))
+        for ask in (lambda: journal.append([Entry("a", {})]), lambda: Journal(path, "c")):
+            with pytest.raises(ConfigurationError, match=r"cannot be locked in .*NFS"):
+                ask()

@@ -1,5 +1,7 @@
 """One writer, who is known; any number of readers, who do not ask."""
 
+import errno
+import fcntl
 import json
 import re
 import subprocess
@@ -12,7 +14,9 @@ from rar_agent.errors import BusyError, ConfigurationError
 from rar_agent.memory import delete_memory, open_memory
 from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.teaching.teach import changing
+from tests.disks import read_only
 from tests.memory.format.committed import extend
+from tests.test_locks import refusing
 
 HOLD = """
 import sys
@@ -93,4 +97,43 @@ def test_an_owner_that_cannot_be_read_is_another_process(memory, holder):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="RAR_HOME"), writer_lock(tmp_path / "file" / "m"):
+        pass
+
+
+def test_a_file_system_without_locks_is_no_writer_and_readers_do_not_ask(
+    memory, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fcntl, "flock", refusing(errno.ENOLCK))
+    with (
+        pytest.raises(ConfigurationError, match=r"cannot be locked in .*local disk"),
+        writer_lock(memory.folder),
+    ):
+        pass
+    assert len(open_memory(tmp_path, "m").categories) == 3
+
+
+def test_a_writer_of_another_machine_that_did_not_end_is_told_of(memory, caplog):
+    claim = {"pid": 7, "host": "elsewhere", "since": time.time() + 1e8}  # its clock is ahead
+    (memory.folder / "writer.json").write_text(json.dumps(claim))
+    with writer_lock(memory.folder):
+        pass
+    [said] = caplog.messages
+    assert "does not share locks between machines" in said
+    assert "process 7 on elsewhere, for 0 s" in said
+    with writer_lock(memory.folder):
+        pass
+    assert len(caplog.messages) == 1
+
+
+def test_a_folder_that_turns_read_only_meanwhile(memory, tmp_path):
+    with (
+        read_only(memory.folder),
+        pytest.raises(ConfigurationError, match=f"'{memory.folder}/data'"),
+    ):
+        extend(memory.folder, after=memory)
+    with writer_lock(memory.folder), read_only(memory.folder):
+        pass  # who gives the lock back may not be able to say so
+    assert (memory.folder / "writer.json").exists()
+    assert len(open_memory(tmp_path, "m").categories) == 3
+    with writer_lock(memory.folder):
         pass
