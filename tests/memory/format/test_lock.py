@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -131,8 +132,10 @@ def test_a_folder_that_turns_read_only_meanwhile(memory, tmp_path):
         pytest.raises(ConfigurationError, match=f"'{memory.folder}/data'"),
     ):
         extend(memory.folder, after=memory)
-    with writer_lock(memory.folder), read_only(memory.folder):
-        pass  # who gives the lock back may not be able to say so
+    with ExitStack() as writing:
+        writing.enter_context(writer_lock(memory.folder))
+        with read_only(memory.folder):
+            writing.close()  # who gives the lock back cannot say so
     assert (memory.folder / "writer.json").exists()
     assert len(open_memory(tmp_path, "m").categories) == 3
     with writer_lock(memory.folder):
