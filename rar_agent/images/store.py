@@ -133,7 +133,7 @@ class ImageStore:
                 Path(draft).replace(file)
             finally:
                 Path(draft).unlink(missing_ok=True)
-        self._expire(place)
+        self._expire(place, file)
 
     def _use(self, file: Path) -> bool:
         """Count a use of a file; whether it is there."""
@@ -155,9 +155,10 @@ class ImageStore:
             return None
         return AdmittedImage(sha256, rgb, sha256[:12])
 
-    def _expire(self, place: Path) -> None:
+    def _expire(self, place: Path, put: Path) -> None:
         """Remove what is old or too much; drafts of writers that died are old one day.
 
+        What was just put stays, also where the clock was set back and all others look newer.
         The folder may have been there before, with a user's own files: those are left alone.
         """
         files = []
@@ -168,7 +169,9 @@ class ImageStore:
                         seen = file.stat()
                         files.append((seen.st_mtime, seen.st_size, file.path))
         total, now = sum(size for _, size, _ in files), time.time()
-        for used, size, path in sorted(files)[:-1]:
+        for used, size, path in sorted(files):
+            if path == str(put):
+                continue
             if now - used > self._expiry_s or total > self._max_files_bytes:
                 Path(path).unlink(missing_ok=True)
                 total -= size

@@ -21,7 +21,9 @@ from rar_agent.encoders.tuning import (
     write_tuning,
 )
 from rar_agent.encoders.tuning.measure import choose, refusal
+from rar_agent.errors import ConfigurationError
 from rar_agent.settings import Settings
+from tests.disks import FULL, small_disk
 
 INT8 = "int8-0123abcd"
 ALIKE = Agreement(images=400, same=396, low=0.97, high=0.996, difference=0.1)
@@ -180,3 +182,14 @@ def test_what_is_chosen_is_never_refused_nor_lower_unasked_nor_slower(others, pl
         assert max(m.images_s for m in same if not m.refused) >= plain
     if lower:
         assert lower.precision != "fp32"
+
+
+def test_a_tuning_that_finds_no_room_leaves_the_one_before(tmp_path):
+    with small_disk(tmp_path / "disk") as disk:
+        write_tuning(disk.path, tuning())
+        with (
+            disk.leaving(0),
+            pytest.raises(ConfigurationError, match=f"'{disk.path}.*' cannot be written: ({FULL})"),
+        ):
+            write_tuning(disk.path, tuning(why="another"))
+        assert read_tuning(disk.path, "builtin", "cpu", "id") == tuning()
