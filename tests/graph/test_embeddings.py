@@ -231,6 +231,18 @@ def test_what_is_encoded_together_is_what_each_is_alone(builtin):
         assert norm == pytest.approx(length, rel=1e-5)
 
 
+def test_memories_of_an_encoder_share_its_thread():
+    """Each thread that encodes keeps memory of its own: a server that is taught would grow."""
+    encoder, other, used = Gated(), Gated(), []
+    encoder.end = other.end = threading.Semaphore(9)
+    for one in (encoder, encoder, other, encoder):
+        one.prepare = lambda image: used.append(threading.get_ident()) or np.asarray(image)
+        embeddings = Embeddings(one, most=1)
+        assert embeddings.embed(numbered(1))[1] == expected(1)[1]
+        del embeddings
+    assert used[0] == used[1] == used[3] != used[2]
+
+
 @needs_fork
 def test_a_forked_process_waits_for_no_pass_of_its_parent():
     stuck = Stuck()
