@@ -40,9 +40,12 @@ class Reply:
     """Tokens of the prompt and of the answer."""
     logprobs: dict[str, float] | None = None
     """Of the first token's alternatives; told only where the request asks for them."""
-    fault: Literal["", "reset", "reset late", "cut", "drip", "drip headers"] = ""
-    """The connection is reset before the answer or in the middle of it, closed in the middle, or
-    the answer comes a byte at a time: its body, or all of it."""
+    fault: Literal[
+        "", "reset", "reset late", "cut", "cut chunk", "stall", "drip", "drip headers"
+    ] = ""
+    """The connection is reset before the answer or in the middle of it, closed in the middle (of
+    a chunk of an answer that comes in chunks), silent from the middle on, or the answer comes a
+    byte at a time: its body, or all of it."""
 
 
 def tool_call(name: str, **arguments: Any) -> Reply:
@@ -176,10 +179,14 @@ class OpenAIServer:
                 self, status: int, body: bytes, headers: dict[str, str], fault: str = ""
             ) -> None:
                 given = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+                if fault == "cut chunk":
+                    given["Transfer-Encoding"] = "chunked"
+                    del given["Content-Length"]
+                    body = f"{len(body):x}\r\n".encode() + body
                 lines = [f"{name}: {value}" for name, value in (given | headers).items()]
                 head = "\r\n".join([f"HTTP/1.1 {status} Scripted", *lines, "", ""]).encode()
                 fast, slow = head + body, b""
-                if fault in ("reset late", "cut"):
+                if fault in ("reset late", "cut", "cut chunk", "stall"):
                     fast = head + body[: len(body) // 2]
                 elif fault.startswith("drip"):
                     fast, slow = (head, body) if fault == "drip" else (b"", head + body)
@@ -190,7 +197,9 @@ class OpenAIServer:
                 if fault == "reset late":
                     self._wait(0.02)  # what was sent is read first
                     self._reset()
-                elif fault == "cut":
+                elif fault == "stall":
+                    self._wait(30)
+                if fault in ("cut", "cut chunk", "stall"):
                     self.close_connection = True
 
         return Handler

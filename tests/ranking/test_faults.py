@@ -1,6 +1,7 @@
 """A server that misbehaves: no candidate is lost, and each image is repaired or degraded."""
 
 import asyncio
+import gzip
 import json
 import random
 import shutil
@@ -55,6 +56,7 @@ def names_of(found):
     return [c.category.name for c in found.categories]
 
 
+GZIP = {"Content-Encoding": "gzip"}
 FAULTS = {
     "429": Reply(status=429),
     "429, Retry-After": Reply(status=429, headers={"Retry-After": "1"}),
@@ -64,13 +66,27 @@ FAULTS = {
     "reset": Reply(fault="reset"),
     "reset late": Reply("A" * 5_000, fault="reset late"),
     "cut": Reply("A" * 5_000, fault="cut"),
+    "cut chunk": Reply("A" * 5_000, fault="cut chunk"),
+    "stall": Reply("A" * 5_000, fault="stall"),
     "drip": Reply(fault="drip"),
     "drip headers": Reply(fault="drip headers"),
     "silence": Reply(delay_s=2),
 }
 
 
-ENDLESS = {"drip", "drip headers", "silence"}
+ENDLESS = {"stall", "drip", "drip headers", "silence"}
+HALF = b'{"id": "1", "object": "chat.completion", "choices": [{"index": 0, "mess'
+EVENT = b'data: {"id": "1", "choices": [{"index": 0, "delta": {"content": "{\\"ranking'
+BODIES = {
+    "no JSON": Reply(body=b"<html>"),
+    "half of it": Reply(body=HALF),
+    "half of a stream": Reply(body=EVENT, headers={"Content-Type": "text/event-stream"}),
+    "a stream of nothing": Reply(body=b"\n", headers={"Content-Type": "text/event-stream"}),
+    "half of an archive": Reply(body=gzip.compress(HALF)[:-12], headers=GZIP),
+    "no archive": Reply(body=HALF, headers=GZIP),
+    "no choices": Reply(body=b"{}"),
+    "null": Reply(body=b"null"),
+}
 
 
 def patience(fault):
@@ -89,11 +105,9 @@ def test_what_ends_without_an_answer_is_asked_again_by_the_sdk_alone(server, loa
         assert server.times[1] - server.times[0] >= 1
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, "no JSON", "half of it", "no choices", "null"])
+@pytest.mark.parametrize("fault", [*FAULTS, *BODIES])
 async def test_what_never_answers_leaves_retrieval_and_says_why(server, load, retrieved, fault):
-    half = b'{"id": "1", "object": "chat.completion", "choices": [{"index": 0, "mess'
-    bodies = {"no JSON": b"<html>", "half of it": half, "no choices": b"{}", "null": b"null"}
-    server.script = [FAULTS[fault] if fault in FAULTS else Reply(body=bodies[fault])]
+    server.script = [(FAULTS | BODIES)[fault]]
     recognizer = load(**patience(fault))
     for found in (
         recognizer.recognize(draw("red", 99)),
