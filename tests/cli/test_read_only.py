@@ -81,9 +81,9 @@ def test_a_change_is_refused_and_the_place_is_named(rar, place, command):
 
 
 def test_output_that_has_no_room(rar, colours, tmp_path):
+    draw("red", 9_999).save(tmp_path / "photo.png")
     with small_disk(tmp_path / "disk") as disk, disk.leaving(0):
         out = disk.path / "sheet.png"
-        draw("red", 9_999).save(tmp_path / "photo.png")
         done = rar("recognize", tmp_path / "photo.png", "--memory", "colours", "--sheet", out)
         assert done.status in (2, 3)
         assert any(words in done.err for words in FULL.split("|"))
