@@ -118,30 +118,40 @@ class Soak:
         totals = self._totals
         run = Run(totals.next_step)
         totals.runs.append(run)
-        with folder() as place, made(place, Ledger(totals)) as ground:
-            sampled = saved = -1e9
-            while not self._ended and run.seconds < self._limit_s:
-                if self._paused():
-                    continue
-                begun = time.monotonic()
-                do(ground, *kind_of(totals.seed, totals.next_step))
-                totals.next_step += 1
-                took = time.monotonic() - begun
-                self._sleep(took * (1 / self._load - 1))
-                if run.seconds - sampled >= _SAMPLE_S:
-                    run.samples.append([round(run.seconds, 1), *sample(ground)])
-                    sampled = run.seconds
-                whole = time.monotonic() - begun
-                run.seconds += whole
-                totals.seconds += whole
-                totals.busy_s += took
-                if run.seconds - saved >= _SAVE_S:
-                    self._save()
-                    saved = run.seconds
-        self._save()
+        try:
+            with folder() as place, made(place, Ledger(totals)) as ground:
+                self._go_on(ground, run)
+        finally:
+            self._save()
+
+    def _go_on(self, ground: Ground, run: Run) -> None:
+        totals = self._totals
+        sampled = saved = -1e9
+        while not self._ended and run.seconds < self._limit_s:
+            if self._paused():
+                continue
+            begun = time.monotonic()
+            do(ground, *kind_of(totals.seed, totals.next_step))
+            totals.next_step += 1
+            took = time.monotonic() - begun
+            self._sleep(took * (1 / self._load - 1))
+            if run.seconds - sampled >= _SAMPLE_S and not self._quiet:
+                run.samples.append([round(run.seconds, 1), *sample(ground)])
+                sampled = run.seconds
+            whole = time.monotonic() - begun
+            run.seconds += whole
+            totals.seconds += whole
+            totals.busy_s += took
+            if run.seconds - saved >= _SAVE_S:
+                self._save()
+                saved = run.seconds
+
+    @property
+    def _quiet(self) -> bool:
+        return self._pause_while is not None and self._pause_while.exists()
 
     def _paused(self) -> bool:
-        if self._pause_while is None or not self._pause_while.exists():
+        if not self._quiet:
             return False
         self._save()
         time.sleep(_PAUSE_S)
@@ -149,7 +159,7 @@ class Soak:
 
     def _sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and not self._ended:
+        while (left := end - time.monotonic()) > 0 and not (self._ended or self._quiet):
             time.sleep(min(left, 0.5))
 
     def _save(self) -> None:
