@@ -98,7 +98,7 @@ def _first(
     name: str, plain: TorchEncoder, settings: Settings, plans: Sequence[Plan]
 ) -> TorchEncoder:
     """An encoder by the first of some plans that works."""
-    from rar_agent.encoders.engines import make_engine
+    from rar_agent.encoders.engines.make import make_engine
 
     plan = plans[0]
     kept = plan.engine == "openvino"  # runs a model of the home folder

@@ -16,7 +16,9 @@ import torch
 from PIL import Image
 
 from rar_agent.encoders.base import Fingerprint, FloatArray, Pixels, normalize
-from rar_agent.encoders.engines import Engine, Source, TorchEngine, autocast
+from rar_agent.encoders.engines import Engine
+from rar_agent.encoders.engines.make import Source
+from rar_agent.encoders.engines.torch_engine import TorchEngine, autocast
 from rar_agent.encoders.image_network import ImageNetwork
 
 TEXTS = 4_096

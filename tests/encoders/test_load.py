@@ -99,16 +99,16 @@ def test_what_was_tuned_and_is_gone_falls_back_and_is_told_once(tiny, tuned, cap
 
 
 def test_where_the_tunings_fp32_is_gone_too_torch_runs(tiny, tuned, monkeypatch):
-    from rar_agent.encoders import engines
+    from rar_agent.encoders.engines import make
 
-    make = engines.make_engine
+    make_engine = make.make_engine
 
     def without_openvino(source, engine, precision, most):
         if engine == "openvino":
             raise ConfigurationError("It is not here.")
-        return make(source, engine, precision, most)
+        return make_engine(source, engine, precision, most)
 
-    monkeypatch.setattr(engines, "make_engine", without_openvino)
+    monkeypatch.setattr(make, "make_engine", without_openvino)
     before = read_tuning(tuned.home, tiny, "cpu", load_plain(tiny, tuned).fingerprint.identity)
     exact = Chosen(engine="openvino", precision="fp32", batch_size=2)
     write_tuning(tuned.home, before.model_copy(update={"chosen": exact}))

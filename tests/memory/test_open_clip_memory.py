@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from rar_agent import Recognizer
-from rar_agent.encoders import load_encoder
-from rar_agent.errors import ConfigurationError, FingerprintMismatchError
+from rar_agent.encoders import load, load_encoder
+from rar_agent.errors import ConfigurationError, FingerprintMismatchError, RarError
 from rar_agent.memory import create_memory, read_folder
 from rar_agent.settings import load_settings
 from rar_agent.types import Category
@@ -26,6 +26,13 @@ def place(tmp_path, discs, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def another_process(monkeypatch):
+    """Nothing is loaded in it yet."""
+    for kept in ("_plain", "_loaded"):
+        monkeypatch.setattr(load, kept, {})
+
+
 def test_recognize_loads_the_memorys_own_encoder_from_anywhere(place, monkeypatch):
     monkeypatch.chdir("/")
     found = Recognizer("tiny", home=place, device="cpu").recognize(draw("red", 0))
@@ -33,22 +40,15 @@ def test_recognize_loads_the_memorys_own_encoder_from_anywhere(place, monkeypatc
     assert len(found.categories) == 5
 
 
-def test_other_weights_in_its_place_are_refused(place):
-    from rar_agent.encoders import load
-
+def test_other_weights_in_its_place_are_refused(place, another_process):
     shutil.rmtree(place / "tiny")
     make_folder(place / "tiny", seed=1)
-    load._loaded.clear()
     with pytest.raises(FingerprintMismatchError, match="weights"):
         Recognizer("tiny", home=place, device="cpu").recognize(draw("red", 0))
 
 
-def test_a_folder_that_has_gone_says_so(place):
-    from rar_agent.encoders import load
-    from rar_agent.errors import RarError
-
+def test_a_folder_that_has_gone_says_so(place, another_process):
     shutil.rmtree(place / "tiny")
-    load._loaded.clear()
     with pytest.raises(RarError) as error:
         Recognizer("tiny", home=place, device="cpu").recognize(draw("red", 0))
     assert str(place / "tiny") in str(error.value)

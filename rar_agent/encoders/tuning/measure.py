@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from rar_agent.encoders.base import FloatArray, Pixels
-from rar_agent.encoders.engines import Engine, EngineName, Source, class_of, make_engine
+from rar_agent.encoders.engines import Engine, EngineName, class_of
+from rar_agent.encoders.engines.make import Source, make_engine
 from rar_agent.encoders.engines.base import reason
 from rar_agent.encoders.engines.make import machine, versions
 from rar_agent.encoders.engines.openvino_model import is_installed

@@ -80,6 +80,7 @@ def write(home: Path, request: dict) -> None:
             change.apply(home, NAME, TinyEncoder(), random.choice(["auto", "never"]))
         if kind != "delete":
             assert leftovers(folder) == []
+        assert "torch" not in sys.modules  # each fork would import it
         say(done=kind, new=new)
         kind = request.get("kind")
 
