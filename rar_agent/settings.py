@@ -195,7 +195,7 @@ class Settings(BaseSettings):
     """Whether JPEGs are decoded at full size even where the encoder sees less than half of it."""
     isolate: bool | Literal["auto"] = "auto"
     """Whether images are decoded in processes of their own, limited in memory and time; `auto`: by
-    `mcp --http`, the page and graph servers, where others send them."""
+    `mcp --http`, the page, graph servers and `build_agent()`, where others send them."""
     isolate_seconds: float = Field(default=30, ge=1, le=3_600)
     """Seconds that such a process has for an image."""
     isolate_mb: int = Field(default=3_000, ge=500)
