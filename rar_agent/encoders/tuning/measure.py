@@ -15,9 +15,8 @@ import torch
 
 from rar_agent.encoders.base import FloatArray, Pixels
 from rar_agent.encoders.engines import Engine, EngineName, class_of
-from rar_agent.encoders.engines.make import Source, make_engine
 from rar_agent.encoders.engines.base import reason
-from rar_agent.encoders.engines.make import machine, versions
+from rar_agent.encoders.engines.make import Source, machine, make_engine, versions
 from rar_agent.encoders.engines.openvino_model import is_installed
 from rar_agent.encoders.torch_encoder import TorchEncoder
 from rar_agent.encoders.tuning.record import Agreement, Chosen, Measured, Tuning

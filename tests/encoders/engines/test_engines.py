@@ -12,8 +12,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from rar_agent.encoders import load_encoder
-from rar_agent.encoders.engines.make import make_engine
 from rar_agent.encoders.engines.kept import KeptModel, KeptModels, clear_drafts
+from rar_agent.encoders.engines.make import make_engine
 from rar_agent.encoders.engines.openvino_engine import OpenVinoEngine
 from rar_agent.encoders.load import load_plain
 from rar_agent.errors import ConfigurationError
