@@ -47,11 +47,11 @@ def serve(
         ready: Told the page's address, with the token, when it can be opened.
 
     Raises:
-        ConfigurationError: It cannot listen there.
+        ConfigurationError: It cannot listen there, or there is no place for temporary files.
     """
     # uvicorn, when it has shut down, raises what it was told by anew; a default would end us here.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with _listening(host, port) as listening, TemporaryDirectory(prefix="rar-agent-ui-") as place:
+    with _listening(host, port) as listening, _temporary() as place:
         port = listening.getsockname()[1]
         token = secrets.token_urlsafe(32)
         app = application(settings, Path(place), token, frozenset({host, *LOOPBACK, *names}), port)
@@ -121,6 +121,16 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready()
+
+
+def _temporary() -> TemporaryDirectory[str]:
+    try:
+        return TemporaryDirectory(prefix="rar-agent-ui-")
+    except OSError as error:
+        raise ConfigurationError(
+            f"No folder for temporary files can be written: {error.strerror}.",
+            "Set TMPDIR to one with room.",
+        ) from error
 
 
 def _listening(host: str, port: int) -> socket.socket:

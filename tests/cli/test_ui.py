@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import tempfile
 
 import pytest
 
@@ -38,3 +39,12 @@ def test_a_place_that_is_taken_is_a_sentence():
             _listening("127.0.0.1", port)
     with pytest.raises(ConfigurationError, match=r"at no-such-host.invalid"):
         _listening("no-such-host.invalid", 0)
+
+
+def test_no_place_for_temporary_files_is_a_sentence(tmp_path, monkeypatch):
+    pytest.importorskip("uvicorn", reason="the page needs the extra ui")
+    from rar_agent.ui.server import _temporary
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(ConfigurationError, match="temporary files .*TMPDIR"):
+        _temporary()
