@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-WARM_UP_S = 600.0
-"""Of a process, in which caches and pools of threads fill; what grows then is not judged."""
+WARM_UP_S = 1_800.0
+"""Of a process, in which caches, pools of threads, and malloc's parts for each thread fill; what
+grows then is not judged."""
 JUDGED_S = 1_200.0
 """After it, before anything is said of growth."""
 LIMIT = 0.01
