@@ -46,5 +46,5 @@ def test_no_place_for_temporary_files_is_a_sentence(tmp_path, monkeypatch):
     from rar_agent.ui.server import _temporary
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    with pytest.raises(ConfigurationError, match="temporary files .*TMPDIR"):
+    with pytest.raises(ConfigurationError, match=r"temporary files .*TMPDIR"):
         _temporary()

@@ -1,8 +1,12 @@
 """What is kept of models on a disk that fills up: it costs answers, never a recognition."""
 
+import errno
+import fcntl
+
 from rar_agent.models.cache import AnswerCache
 from rar_agent.models.capabilities import Capabilities
 from tests.disks import read_only, small_disk
+from tests.test_locks import refusing
 
 ANSWERS = {bytes([number]): "x" * 3_000 for number in range(60)}
 
@@ -41,3 +45,12 @@ def test_what_a_server_refuses_is_known_though_it_cannot_be_written(tmp_path):
         known.refuse({"schema"})
         assert known.refused == {"schema"}
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_answers_are_not_kept_where_there_are_no_locks(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", refusing(errno.ENOLCK))
+    cache = AnswerCache(tmp_path / "answers.sqlite", 100)
+    cache.put(b"a", "1")
+    assert cache.get(b"a") is None
+    [said] = caplog.messages
+    assert "cannot be locked" in said
