@@ -43,8 +43,13 @@ def write_next(name: str, base: str, home: Path) -> Found:
     path = own_folder(home) / name / f"{version}.yaml"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        file = path.open("x", encoding="utf-8")
+        try:
+            with file:
+                file.write(text)
+        except OSError:  # half a prompt would be there for all who look
+            path.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise ConfigurationError(
             f"'{path}' cannot be written: {error.strerror}.", "Set RAR_HOME to a folder of yours."
