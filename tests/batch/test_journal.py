@@ -65,7 +65,9 @@ def test_an_interrupt_anywhere_leaves_the_journal_to_the_next(path):
     try:
         for turn in range(300):
             with pytest.raises(KeyboardInterrupt), Journal(path, "c") as journal:  # noqa: PT012
-                signal.setitimer(signal.ITIMER_REAL, 0.0001 + turn * 0.00001)
+                signal.setitimer(
+                    signal.ITIMER_REAL, 0.0001 + turn * 0.00001, 1
+                )  # one may be ignored
                 for number in numbers:
                     journal.append([Entry(str(number), {})])
     finally:
