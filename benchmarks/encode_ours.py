@@ -21,12 +21,11 @@ from PIL import Image
 
 from benchmarks import process
 from rar_agent.encoders import load_encoder
-from rar_agent.encoders.torch_encoder import TorchEncoder
+from rar_agent.encoders.torch_encoder import CPU_PASS, TorchEncoder
 from rar_agent.images import Policy, admit
 from rar_agent.images.read import THREADS
 from rar_agent.memory import create_memory
 from rar_agent.memory.readers import FolderReader
-from rar_agent.memory.teaching.learn import CPU_BATCH
 from rar_agent.settings import Settings, load_settings
 
 Found = dict[str, Any]
@@ -98,14 +97,14 @@ def prepare(encoder: TorchEncoder, settings: Settings, given: Found) -> Found:
 
 
 def forward(encoder: TorchEncoder, settings: Settings, given: Found) -> Found:
-    """The bare pass on ready pixels, batches as large as when a memory is made on a CPU."""
+    """The bare pass on ready pixels, as many at once as on a CPU."""
     images = len(_photos(given))
     policy = Policy.of(settings)
-    some = [admit(photo, policy, detail=encoder.detail) for photo in _photos(given)[:CPU_BATCH]]
+    some = [admit(photo, policy, detail=encoder.detail) for photo in _photos(given)[:CPU_PASS]]
     batch, engine = np.stack([encoder.prepare(image.rgb) for image in some]), encoder.engine
     spending = process.Spending()
-    for start in range(0, images, CPU_BATCH):
-        engine.run(batch[: min(CPU_BATCH, images - start)])
+    for start in range(0, images, CPU_PASS):
+        engine.run(batch[: min(CPU_PASS, images - start)])
     return spending.end() | {"images": images}
 
 
@@ -141,7 +140,7 @@ def main() -> None:
     settings = load_settings(home=Path(given["home"]), device="cpu", **given.get("settings", {}))
     encoder = load_encoder(given["encoder"], settings)
     assert isinstance(encoder, TorchEncoder)
-    encoder.encode_images([Image.new("RGB", (640, 480))] * CPU_BATCH)
+    encoder.encode_images([Image.new("RGB", (640, 480))] * CPU_PASS)
     if encoder.names_help:  # such a memory has a text of each category, too
         encoder.encode_texts(["a photo"])
     found = WAYS[given["way"]](encoder, settings, given)

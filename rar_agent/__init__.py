@@ -76,7 +76,10 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'rar_agent' has no attribute {name!r}")
-    return getattr(import_module(f"rar_agent.{home}"), name)
+    from rar_agent.garbage import uncollected
+
+    with uncollected():  # it may import LangGraph
+        return getattr(import_module(f"rar_agent.{home}"), name)
 
 
 def __dir__() -> list[str]:

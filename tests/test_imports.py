@@ -8,7 +8,7 @@ import pytest
 import rar_agent
 
 PACKAGE = Path(__file__).parents[1] / "rar_agent"
-EVERYONE = {"types", "errors", "settings", "telemetry", "forks", "durable", "locks"}
+EVERYONE = {"types", "errors", "settings", "telemetry", "forks", "durable", "garbage", "locks"}
 BELOW = {
     "types": set(),
     "errors": set(),
@@ -16,6 +16,7 @@ BELOW = {
     "telemetry": set(),
     "forks": set(),
     "durable": set(),
+    "garbage": set(),
     "locks": set(),
     "loop": set(),
     "content": set(),

@@ -6,6 +6,7 @@ provider; 5 damaged data; 70 a bug; 130 interrupted.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import sys
@@ -18,6 +19,7 @@ import typer
 
 from rar_agent.cli.lazy import Later, LazyGroup, add_later
 from rar_agent.errors import ConfigurationError, RarError
+from rar_agent.garbage import leave_to_the_system
 
 COMMANDS: Mapping[str, Later] = {
     "recognize": Later(
@@ -118,9 +120,11 @@ def _tell(wrong: str) -> None:
 
 def main() -> None:
     """Run the command line; never shows a traceback, unless RAR_DEBUG is set."""
-    # Before torch: its threads would else spin while they wait for each other, on cores that
-    # threads which read images need.
+    # Before torch and NumPy: their threads would else spin while they wait for work, on cores
+    # that threads which read images need.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    atexit.register(leave_to_the_system)
     try:
         app()
     except RarError as error:

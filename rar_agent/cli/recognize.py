@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +27,7 @@ from rar_agent.cli.asked import (
 )
 from rar_agent.cli.options import BaseUrl, Model, Orders, PromptName, RankerName
 from rar_agent.errors import InputError
+from rar_agent.garbage import uncollected
 
 if TYPE_CHECKING:
     from rar_agent.graph.preview import Watched
@@ -68,7 +69,8 @@ def recognize(
         raise InputError(f"'{sheet}' cannot be written.", "Name a .png file in a folder there is.")
     _refuse_unexplained(explain, html, json, len(found))
     asked = asked_of(method, k, coverage, error_rate, only, where)
-    from rar_agent.recognizer import Recognizer
+    with uncollected():
+        from rar_agent.recognizer import Recognizer
 
     recognizer = Recognizer(
         memory,
@@ -82,7 +84,8 @@ def recognize(
         orders=orders,
     )
     require_model(recognizer.settings, {"ranker": ranker, "prompt": prompt, "orders": orders})
-    with _watched(recognizer, explain) as seen:
+    alone = len(found) == 1  # most of its time goes into imports
+    with _watched(recognizer, explain) as seen, uncollected() if alone else nullcontext():
         results = _run(recognizer, found, asked, json)
     say_filtered(recognizer, asked)
     if not json:

@@ -12,6 +12,7 @@ from rar_agent.encoders.base import Encoder
 from rar_agent.encoders.open_clip_files import canonical, missing_files
 from rar_agent.errors import ConfigurationError, InputError
 from rar_agent.forks import Lock
+from rar_agent.garbage import uncollected
 from rar_agent.settings import Settings
 from rar_agent.telemetry import events
 
@@ -140,7 +141,8 @@ def load_plain(name: str, settings: Settings) -> TorchEncoder:
     with _lock:
         key = (name, settings.device)
         if key not in _plain:
-            _plain[key] = _load(name, settings)
+            with uncollected():  # it imports torch
+                _plain[key] = _load(name, settings)
         return _plain[key]
 
 
