@@ -9,10 +9,12 @@ from rar_agent.garbage import uncollected
 
 def test_no_garbage_is_collected_meanwhile_and_then_as_before():
     assert gc.isenabled()
-    with pytest.raises(ValueError, match="x"), uncollected():
+    with uncollected():
         with uncollected():
             assert not gc.isenabled()
         assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="x"), uncollected():
         raise ValueError("x")
     assert gc.isenabled()
     gc.disable()
