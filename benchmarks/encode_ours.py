@@ -25,7 +25,8 @@ from PIL import Image
 
 from benchmarks import process
 from rar_agent.encoders import load_encoder
-from rar_agent.encoders.torch_encoder import CPU_PASS, TorchEncoder
+from rar_agent.encoders.torch_encoder import TorchEncoder
+from rar_agent.encoders.tuning.plan import CPU_PASS
 from rar_agent.images import Policy, admit
 from rar_agent.images.read import THREADS
 from rar_agent.memory import create_memory

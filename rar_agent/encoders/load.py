@@ -82,16 +82,16 @@ def load_encoder(name: str, settings: Settings, measured: Collection[Way] = ()) 
         ConfigurationError: It is not on disk, or the device is not there; or the engine that the
             settings name is not, or not in the precision that they name.
     """
-    from rar_agent.encoders.tuning import Plan, plan_of, read_tuning
+    from rar_agent.encoders.tuning import plan_of, read_tuning
 
     name = full_name(name)
     with _lock:
         plain = load_plain(name, settings)
         identity = plain.fingerprint.identity
         tuning = read_tuning(settings.home, name, plain.device, identity)
-        plans = [plan_of(settings, tuning, measured)]
+        plans = [plan_of(settings, plain.device, tuning, measured)]
         if settings.engine == settings.precision == "auto":
-            plans += [plan_of(settings, tuning), Plan(batch_size=settings.batch_size)]
+            plans += [plan_of(settings, plain.device, found) for found in (tuning, None)]
         return _first(name, plain, settings, list(dict.fromkeys(plans)))
 
 

@@ -21,9 +21,6 @@ from rar_agent.encoders.engines.make import Source
 from rar_agent.encoders.engines.torch_engine import TorchEngine, autocast
 from rar_agent.encoders.image_network import ImageNetwork
 
-CPU_PASS = 8
-"""Images in one forward pass on a CPU, at most, where no tuning says otherwise: what the layers of
-more hand on does not stay in a core's cache. docs/speed.md has figures."""
 TEXTS = 4_096
 """Texts whose tokens are in memory at once, and that can be sorted by length."""
 
@@ -114,11 +111,8 @@ class TorchEncoder(ABC):
     def encode_prepared(self, images: Sequence[Pixels]) -> tuple[FloatArray, FloatArray]:
         """See `Encoder.encode_prepared`."""
         rows, engine = np.empty((len(images), self.dimension), np.float32), self.engine
-        size = self._batch_size
-        if self.device == "cpu" and not self.fingerprint.since:  # nothing was tuned
-            size = min(size, CPU_PASS)
-        for start in range(0, len(images), size):
-            chunk = images[start : start + size]
+        for start in range(0, len(images), self._batch_size):
+            chunk = images[start : start + self._batch_size]
             rows[start : start + len(chunk)] = engine.run(np.stack(chunk))
         return normalize(rows)
 

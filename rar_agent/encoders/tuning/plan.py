@@ -10,6 +10,9 @@ from rar_agent.encoders.engines.base import EngineName
 from rar_agent.encoders.tuning.record import Tuning
 from rar_agent.settings import Settings
 
+CPU_PASS = 8
+"""Images in one forward pass on a CPU, at most, where nothing was tuned: what the layers of more
+hand on does not stay in a core's cache. docs/speed.md has figures."""
 LOWER = ("bf16", "fp16", "int8")
 """Precision classes that are not `fp32`."""
 
@@ -49,7 +52,9 @@ class Plan:
         return f"{self.engine}, {self.precision}, {self.batch_size} images at once, {since}"
 
 
-def plan_of(settings: Settings, tuning: Tuning | None, measured: Collection[Way] = ()) -> Plan:
+def plan_of(
+    settings: Settings, device: str, tuning: Tuning | None, measured: Collection[Way] = ()
+) -> Plan:
     """What the settings ask for, and where they leave it open, what the tuning found.
 
     A precision is lowered without being asked for only for a memory in which its drift is on
@@ -57,14 +62,16 @@ def plan_of(settings: Settings, tuning: Tuning | None, measured: Collection[Way]
 
     Args:
         settings: Engine, precision, batch size.
+        device: What the encoder runs on.
         tuning: One that holds.
         measured: Ways whose drift is on record in the memory that is asked.
     """
     asked, most = settings.engine, settings.batch_size
+    usual_size = min(most, CPU_PASS) if device == "cpu" else most
     if tuning is None:
         precision = "fp32" if settings.precision == "auto" else settings.precision
         usual: EngineName = "openvino" if precision == "int8" else "torch"
-        return Plan(usual if asked == "auto" else asked, precision, most)
+        return Plan(usual if asked == "auto" else asked, precision, usual_size)
     if settings.precision == "auto":
         lower = tuning.lower
         found = tuning.chosen
@@ -73,13 +80,13 @@ def plan_of(settings: Settings, tuning: Tuning | None, measured: Collection[Way]
         if asked in ("auto", found.engine):
             batch = min(most, found.batch_size)
             return Plan(found.engine, found.precision, batch, tuning.created)
-        return Plan(_engine(asked), "fp32", most)
+        return Plan(_engine(asked), "fp32", usual_size)
     exact = settings.precision == "fp32"
     fastest = tuning.chosen if exact else tuning.fastest(settings.precision)
     if fastest is not None and asked in ("auto", fastest.engine):
         batch = min(most, fastest.batch_size)
         return Plan(fastest.engine, fastest.precision, batch, tuning.created)
-    return plan_of(settings, None)
+    return plan_of(settings, device, None)
 
 
 def _engine(asked: str) -> EngineName:

@@ -71,29 +71,31 @@ def way(precision, engine="openvino", device="cpu"):
 
 
 def ran(measured=(), known=True, **asked):
-    plan = plan_of(Settings(**asked), tuning() if known else None, measured)
+    plan = plan_of(Settings(**asked), "cpu", tuning() if known else None, measured)
     return plan.engine, plan.precision, plan.batch_size
 
 
 def test_without_a_tuning_nothing_changes():
-    assert plan_of(Settings(), None) == Plan("torch", "fp32", 32)
-    assert ran(known=False, precision="bf16") == ("torch", "bf16", 32)
-    assert ran(known=False, precision="int8") == ("openvino", "int8", 32)
+    assert plan_of(Settings(), "cpu", None) == Plan("torch", "fp32", 8)
+    assert plan_of(Settings(), "cuda", None) == Plan("torch", "fp32", 32)
+    assert plan_of(Settings(batch_size=2), "cpu", None) == Plan("torch", "fp32", 2)
+    assert ran(known=False, precision="bf16") == ("torch", "bf16", 8)
+    assert ran(known=False, precision="int8") == ("openvino", "int8", 8)
 
 
 def test_a_tuning_decides_what_the_settings_leave_open():
     assert ran() == ("openvino", "fp32", 8)
     assert ran(batch_size=4) == ("openvino", "fp32", 4)
-    assert ran(engine="torch") == ("torch", "fp32", 32)
+    assert ran(engine="torch") == ("torch", "fp32", 8)
     assert ran(precision="bf16") == ("torch", "bf16", 8)
     assert ran(precision="int8") == ("openvino", INT8, 16)
     assert ran(precision="fp32") == ("openvino", "fp32", 8)
-    assert ran(precision="fp16") == ("torch", "fp16", 32)
+    assert ran(precision="fp16") == ("torch", "fp16", 8)
 
 
 def test_fp32_as_asked_is_what_was_chosen_not_what_is_faster_by_chance():
     plain = tuning(chosen=Chosen(engine="torch", precision="fp32", batch_size=8))
-    plan = plan_of(Settings(precision="fp32"), plain)
+    plan = plan_of(Settings(precision="fp32"), "cpu", plain)
     assert (plan.engine, plan.batch_size) == ("torch", 8)
 
 
@@ -101,7 +103,7 @@ def test_precision_is_lowered_only_for_a_memory_that_has_its_drift_on_record():
     assert ran([way(INT8)]) == ("openvino", INT8, 16)
     assert ran([way("int8-ffffffff"), way("bf16")]) == ("openvino", "fp32", 8)
     assert ran([way(INT8)], precision="fp32") == ("openvino", "fp32", 8)
-    assert ran([way(INT8)], engine="torch") == ("torch", "fp32", 32)
+    assert ran([way(INT8)], engine="torch") == ("torch", "fp32", 8)
     other_ways = [way(INT8, "torch"), way(INT8, device="cuda")]
     assert ran(other_ways) == ("openvino", "fp32", 8)
 
