@@ -127,8 +127,10 @@ def tool(ground: Ground, random: Random) -> None:
         (folder / f"{number}.png").write_bytes(png(asked(key)))
         call = {"image": str(folder / f"{number}.png")}
         message = offered.invoke({"type": "tool_call", "id": "1", "name": "x", "args": call})
-        ground.check(key, Recognition.model_validate(message.artifact))
-        best = f"Answer: {name_of(key[0])}"
+        found = Recognition.model_validate(message.artifact)
+        ground.check(key, found)
+        accepted = found.decision == "accepted"
+        best = f"Answer: {name_of(key[0])}" if accepted else "Not recognised"
         ground.ledger.expect(message.content.startswith(best), f"tool: {message.content[:200]}")
         got.append(key)
     (ground.place / "outside.png").write_bytes(png(asked(keys[0])))
