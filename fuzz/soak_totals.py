@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from rar_agent.durable import replace_file
+
 WARM_UP_S = 1_800.0
 """Of a process, in which caches, pools of threads, and malloc's parts for each thread fill; what
 grows then is not judged."""
@@ -88,10 +90,7 @@ class Totals:
 
     def save(self, path: Path) -> None:
         """Write them, all or nothing."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(asdict(self)))
-        draft.replace(path)
+        replace_file(path, json.dumps(asdict(self)).encode())
 
     @property
     def clean(self) -> bool:
