@@ -11,6 +11,7 @@ It ends with 1 where something was lost, duplicated or wrong, or grew.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from types import FrameType
+from typing import ClassVar
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
@@ -29,6 +31,7 @@ if __name__ == "__main__":
 from fuzz import soak_killed, soak_recognising, soak_teaching
 from fuzz.soak_ground import Ground, made
 from fuzz.soak_totals import SERIES, Ledger, Run, Totals, growing, report
+from rar_agent.garbage import share_arenas
 
 STEPS = soak_recognising.STEPS | soak_teaching.STEPS | soak_killed.STEPS
 """What a step may do, and how often it comes beside the others."""
@@ -78,8 +81,33 @@ def sample(ground: Ground) -> list[float]:
         "children": children,
         "temporary": _files(ground.place / "tmp"),
         "files": _files(ground.home),
+        "in_use_mb": _in_use() / 1_048_576,
+        "blocks": sys.getallocatedblocks(),
     }
     return [round(found[name], 2) for name in SERIES]
+
+
+class _MallInfo(ctypes.Structure):
+    """glibc's `struct mallinfo2`."""
+
+    _fields_: ClassVar = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def _in_use() -> int:
+    """Bytes of malloc's memory that are not free; 0 where it is not glibc's."""
+    try:
+        mallinfo2 = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError):
+        return 0
+    mallinfo2.restype = _MallInfo
+    found = mallinfo2()
+    return int(found.uordblks + found.hblkhd)
 
 
 def _files(folder: Path) -> int:
@@ -236,6 +264,7 @@ def main() -> None:
             given.state.absolute(),
             given.pause_while,
         )
+        share_arenas()  # as our servers do
         _handle(soak.end)
         soak.run()
     sys.stdout.write(report(totals))

@@ -26,7 +26,7 @@ from tests.conftest import COLOURS
 
 _TESTED, _TRAINED = 5, 2  # drawings of each colour
 _LONGEST_S = 300.0  # of one process
-_IN_FLIGHT = 8  # requests that a process has under way at most, and pays for again
+_IN_FLIGHT = 8  # two batches: under way at most, or answered and not written; paid for again
 
 Plain = dict[str, Any]
 

@@ -20,9 +20,13 @@ JUDGED_S = 1_200.0
 """After it, before anything is said of growth."""
 LIMIT = 0.01
 """Growth in an hour that is allowed, as a share."""
-SERIES = ("rss_mb", "anonymous_mb", "descriptors", "threads", "children", "temporary", "files")
+SERIES = (
+    *("rss_mb", "anonymous_mb", "descriptors", "threads", "children", "temporary", "files"),
+    *("in_use_mb", "blocks"),
+)
 """What is sampled: VmRSS and RssAnon, open file descriptors, threads and child processes of the
-process; files in its folder for temporary files, and in its RAR_HOME."""
+process; files in its folder for temporary files, and in its RAR_HOME; what of malloc's memory is
+not free, and Python's own blocks."""
 
 _MOST = 200  # findings that are kept; all are counted
 _LONGEST = 600  # characters of one

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, wait
 from functools import cached_property
+from time import perf_counter
 from typing import Any, Unpack
 
 from rar_agent.detection import Form, Proposer, read_boxes
-from rar_agent.graph import Services, build_recognize
-from rar_agent.graph.answers import SPARE
-from rar_agent.graph.asked import Asked, given
-from rar_agent.graph.calibrate import plan_calibration
-from rar_agent.graph.detect import build_detect
-from rar_agent.graph.reading import encoded
+from rar_agent.graph import Services
+from rar_agent.graph.asked import Asked, context_for, given
+from rar_agent.graph.direct import answer, steps_matter
+from rar_agent.graph.many import Many
 from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit
-from rar_agent.loop import Call, Room, Threads, end, run
+from rar_agent.loop import Threads, run
 from rar_agent.memory import Memory
 from rar_agent.memory.format.manifest import RankerRecord
 from rar_agent.memory.rankers import keeping_ranker
@@ -27,9 +24,6 @@ from rar_agent.telemetry import part
 from rar_agent.types import Detections, Failure, Recognition
 
 __all__ = ["Asked", "Recognizer"]
-
-_BEHIND = 8
-"""Batches of finished results of a stream that may wait for an earlier image."""
 
 _readers = Threads(16, "rar-agent-read")
 """Images that are slow to come, and many to decode, hold up no step of another's recognition."""
@@ -66,10 +60,14 @@ class Recognizer:
 
     @cached_property
     def _graph(self) -> Any:  # noqa: ANN401 - langgraph's generics do not survive invoke
+        from rar_agent.graph import build_recognize  # LangGraph takes a second to import
+
         return build_recognize(checkpointer=False)  # an agent's would keep our steps in its thread
 
     @cached_property
     def _detect_graph(self) -> Any:  # noqa: ANN401 - likewise
+        from rar_agent.graph.detect import build_detect
+
         return build_detect(checkpointer=False)
 
     @property
@@ -111,9 +109,11 @@ class Recognizer:
         """
         services = self.services
         with part("recognize"), services.places.place():  # until it is encoded
-            image, begin = self._begun(services, image, asked)  # both held until it is done
-            answer = self._graph.invoke(**begin)
-        return Recognition.model_validate(answer["recognition"])
+            image = self._admit(image, services.detail)  # held until it is done
+            if not steps_matter(services):
+                return answer(image, services, context_for(services, asked))
+            found = self._graph.invoke(**given(services, image, asked))
+        return Recognition.model_validate(found["recognition"])
 
     async def arecognize(
         self,
@@ -132,15 +132,18 @@ class Recognizer:
         services = self.services
         with part("recognize"):
             async with services.places.aplace():  # until it is encoded
-                image, begin = await _readers.run(self._begun, services, image, asked)
-                answer: dict[str, Any] = {}
+                admitted, stepwise = await _readers.run(self._begun, services, image)
+                if not stepwise and not tell:
+                    return await self._aconcluded(services, admitted, asked)
+                begin = given(services, admitted, asked)
+                found: dict[str, Any] = {}
                 modes = ["custom", "values"] if tell else ["values"]
                 async for mode, said in self._graph.astream(**begin, stream_mode=modes):
                     if mode == "values":
-                        answer = said
+                        found = said
                     elif tell:
                         await tell(said)
-        return Recognition.model_validate(answer["recognition"])
+        return Recognition.model_validate(found["recognition"])
 
     def detect(
         self,
@@ -213,35 +216,17 @@ class Recognizer:
         errors are raised, since they would fail every image. While one image is waited for, those
         behind it are recognised and kept, up to eight times `batch_size`; no more are read then.
         """
-        waiting: deque[Failure | Call[Recognition]] = deque()
+        return (one for _, one in self._many(asked).results(images, in_order=True))
 
-        def left() -> list[Future[Recognition]]:
-            """What is still waited for."""
-            return [one.done for one in waiting if isinstance(one, Call) and not _ended(one)]
+    def as_completed(
+        self, images: Iterable[ImageSource | AdmittedImage], **asked: Unpack[Asked]
+    ) -> Iterator[tuple[int, Recognition | Failure]]:
+        """Like `stream`, but each result as soon as it is there, with its image's position.
 
-        try:
-            room, ahead = self._room(), self.settings.batch_size
-            behind = _BEHIND * ahead
-            for batch in self._encoded(images, lambda: len(left())):
-                waiting += [
-                    image if isinstance(image, Failure) else Call(self._arun(image, asked, room))
-                    for image in batch
-                ]
-                # The next batch is encoded while this one is asked about.
-                while waiting:
-                    calls = left()
-                    if _ended(waiting[0]):
-                        yield _result(waiting[0])
-                        waiting.popleft()
-                    elif len(calls) > ahead or len(waiting) - len(calls) > behind:
-                        wait(calls, return_when="FIRST_COMPLETED")
-                    else:
-                        break
-            while waiting:
-                yield _result(waiting[0])
-                waiting.popleft()
-        finally:
-            end(call for call in waiting if isinstance(call, Call))
+        An image that the model is slow with holds back no other's answer: what is written down at
+        once is not paid for again, however this ends.
+        """
+        return self._many(asked).results(images, in_order=False)
 
     def recognize_batch(
         self, images: Sequence[ImageSource | AdmittedImage], **asked: Unpack[Asked]
@@ -253,29 +238,7 @@ class Recognizer:
         self, images: Sequence[ImageSource | AdmittedImage], **asked: Unpack[Asked]
     ) -> list[Recognition | Failure]:
         """Like `recognize_batch`, without blocking the event loop."""
-        found: list[Failure | asyncio.Task[Recognition]] = []
-        tasks: set[asyncio.Task[Recognition]] = set()
-        room, ahead = await asyncio.to_thread(self._room), self.settings.batch_size
-        batches = self._encoded(images, lambda: sum(not task.done() for task in tasks))
-        try:
-            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-                for image in batch:
-                    if isinstance(image, Failure):
-                        found.append(image)
-                        continue
-                    task = asyncio.create_task(self._arun(image, asked, room))
-                    found.append(task)
-                    tasks.add(task)
-                while len(tasks) > ahead:
-                    done, tasks = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
-                    for task in done:
-                        task.result()  # what would fail every image is raised at once
-            return [one if isinstance(one, Failure) else await one for one in found]
-        finally:
-            begun = [one for one in found if not isinstance(one, Failure)]
-            for task in begun:
-                task.cancel()
-            await asyncio.gather(*begun, return_exceptions=True)
+        return await self._many(asked).aresults(images)
 
     def calibrate(
         self,
@@ -305,6 +268,8 @@ class Recognizer:
             BusyError: Somebody else is writing to the memory; before any call.
             ProviderError: The model does not answer.
         """
+        from rar_agent.graph.calibrate import plan_calibration
+
         plan = plan_calibration(self.services, calls, Allowed(loss, asked), seed)
         with keeping_ranker(self.settings.home, self.memory.name) as keep:
             record = plan.run(progress)
@@ -313,11 +278,18 @@ class Recognizer:
         return record
 
     def _begun(
-        self, services: Services, image: ImageSource | AdmittedImage, asked: Asked
-    ) -> tuple[AdmittedImage, dict[str, Any]]:
-        """The admitted image, and what the graph is run with for it."""
-        image = self._admit(image, services.detail)
-        return image, given(services, image, asked)
+        self, services: Services, image: ImageSource | AdmittedImage
+    ) -> tuple[AdmittedImage, bool]:
+        """The admitted image, and whether its steps matter."""
+        return self._admit(image, services.detail), steps_matter(services)
+
+    async def _aconcluded(
+        self, services: Services, image: AdmittedImage, asked: Asked
+    ) -> Recognition:
+        context, start = context_for(services, asked), perf_counter()
+        await services.aembed(image)  # holds no thread
+        took = 1000 * (perf_counter() - start)
+        return await asyncio.to_thread(answer, image, services, context, took)
 
     def _admit(self, image: ImageSource | AdmittedImage, detail: int = 0) -> AdmittedImage:
         with part("admit"):
@@ -326,41 +298,5 @@ class Recognizer:
             self.services.store.put(image)
             return image
 
-    async def _arun(self, image: AdmittedImage, asked: Asked, room: Room) -> Recognition:
-        async with room.place():
-            with part("recognize"):
-                self.services.store.put(image)
-                answer = await self._graph.ainvoke(**given(self.services, image, asked))
-        return Recognition.model_validate(answer["recognition"])
-
-    def _room(self) -> Room:
-        """For the images of a batch that are on their way; encoding alone gains by no second."""
-        asks = self.services.ranker.asks
-        return Room(SPARE * self.settings.model_requests if asks else 1)
-
-    def _encoded(
-        self, images: Iterable[ImageSource | AdmittedImage], going: Callable[[], int]
-    ) -> Iterator[list[AdmittedImage | Failure]]:
-        """Images in batches, their embeddings known to the services.
-
-        Where a model is asked, a batch has as many as are on their way: so the first calls begin
-        at once, and none ends long before there is another.
-
-        Args:
-            images: Read as they are wanted.
-            going: How many are on their way.
-        """
-
-        def size() -> int:
-            most, asks = self.settings.batch_size, self.services.ranker.asks
-            return min(most, max(self.settings.model_requests, going())) if asks else most
-
-        return encoded(images, self.services, size)
-
-
-def _result(one: Failure | Call[Recognition]) -> Recognition | Failure:
-    return one if isinstance(one, Failure) else one.done.result()
-
-
-def _ended(one: Failure | Call[Recognition]) -> bool:
-    return isinstance(one, Failure) or one.done.done()
+    def _many(self, asked: Asked) -> Many:
+        return Many(self.services, lambda: self._graph, asked)

@@ -1,4 +1,5 @@
 import gc
+import os
 import subprocess
 import sys
 
@@ -36,3 +37,31 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines()[1:] == ["False True"], done
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_threads_share_the_arenas_of_a_server(shared):
+    code = f"""
+import ctypes, threading
+from rar_agent.garbage import share_arenas
+if {shared}:
+    share_arenas(4)
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+begun = threading.Barrier(12)
+def work():
+    begun.wait()
+    libc.malloc(50_000)
+    begun.wait()
+threads = [threading.Thread(target=work) for _ in range(12)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+    free = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=free)
+    arenas = done.stdout.count("<heap nr=")
+    if not arenas:
+        pytest.skip("malloc is not glibc's")
+    assert (arenas <= 4) == shared, done

@@ -261,6 +261,22 @@ def test_a_stream_reads_not_far_ahead_of_an_image_that_hangs(place, server, held
     assert count <= 1 + 8 + 2 + 1 + 4  # results, images on their way, a batch, those read at once
 
 
+def test_what_is_done_is_given_though_the_first_image_hangs(place, server, held, tmp_path):
+    one = asking(place, server, model_requests=2, batch_size=2)
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    images = [draw("red", 0), *(draw("red", n) for n in range(1, 40)), tmp_path / "bad.png"]
+    results = one.as_completed(images)
+    first = [next(results) for _ in range(40)]
+    held.set()
+    [last] = results
+    assert sorted(at for at, _ in first) == list(range(1, 41))
+    assert [at for at, found in first if isinstance(found, Failure)] == [40]
+    assert last[0] == 0
+    single = {at: comparable(one.recognize(images[at])) for at in (0, 7, 39)}
+    given = dict([*first, last])
+    assert {at: comparable(given[at]) for at in single} == single
+
+
 def test_a_stream_that_is_collected_on_the_loop_stops_nobody(place, server, held):
     one = asking(place, server, model_requests=2, batch_size=2, model_retries=0)
     stream = one.stream([draw("red", n) for n in (1, 0)])

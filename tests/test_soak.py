@@ -158,7 +158,7 @@ def samples(rises, minutes=125, noise=2.0):
     random, found = Random(0), []
     for second in range(0, minutes * 60, 30):
         fills = min(second, 400)
-        values = [1_000 + fills + random.gauss(0, noise), 700, 40, 30, 2, 0, 20]
+        values = [1_000 + fills + random.gauss(0, noise), 700, 40, 30, 2, 0, 20, 300, 900_000]
         rise = {SERIES.index(name): rate * second / 3_600 for name, rate in rises.items()}
         found.append([float(second), *(v + rise.get(n, 0) for n, v in enumerate(values))])
     return found

@@ -41,8 +41,10 @@ def mcp(
 ) -> None:
     """Serve recognize_image and memories over the Model Context Protocol."""
     from rar_agent.agents.mcp.server import build_server
+    from rar_agent.garbage import share_arenas
     from rar_agent.settings import load_settings
 
+    share_arenas()
     settings = load_settings(memory=memory, model=model, base_url=base_url)
     if (stateless or allow_host) and not http:
         raise InputError("--stateless and --allow-host go with --http.", "Add --http.")

@@ -30,6 +30,7 @@ def ui(
         raise ConfigurationError(
             "The page needs Gradio, which is not installed.", "Run: pip install 'rar-agent[ui]'"
         )
+    from rar_agent.garbage import share_arenas
     from rar_agent.settings import load_settings
     from rar_agent.ui.server import LOOPBACK, serve
 
@@ -49,6 +50,7 @@ def ui(
 
             webbrowser.open(address)
 
+    share_arenas()
     try:
         serve(settings, host, port, name or (), ready)
     except KeyboardInterrupt:

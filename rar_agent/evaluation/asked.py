@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import zip_longest
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -19,7 +19,6 @@ from rar_agent.evaluation.record import Answer, Ranked, Record, Seen
 from rar_agent.evaluation.simulated import PREFIX, SimulatedRanker
 from rar_agent.evaluation.suite import Suite
 from rar_agent.graph import Services
-from rar_agent.graph.nodes import order_seed
 from rar_agent.images import AdmittedImage, ImageStore, Policy
 from rar_agent.memory import Memory, open_memory
 from rar_agent.models import load_chat_model
@@ -28,6 +27,9 @@ from rar_agent.ranking import Ranker, RetrievalRanker
 from rar_agent.recognizer import Recognizer
 from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Candidate, Failure, Ranking, Recognition
+
+Result = Recognition | Failure
+Alone = Named | ProviderError | None
 
 RECORD = "record"
 """Key of what is known of an image that a model alone could not be asked about."""
@@ -115,28 +117,49 @@ class Asked:
         truths = [self._data.truth(wanted[sample]) for sample in images]
         near = self._plain.recognize_batch(given, method="knn") if self._has_exemplars else []
         plain = self._plain.recognize_batch(given)
-        ranked: Iterable[Recognition | Failure] = self._asked(given, truths) if self._ranked else []
-        alones: Iterable[Named | ProviderError | None] = (
-            self._namer.ask(given) if self._namer else [None] * len(given)
-        )
-        asked = zip(images, truths, alones, strict=True)
-        for (sample, truth, alone), found in zip(
-            asked, zip_longest(near, plain, ranked), strict=True
-        ):
-            failure = next((one for one in found if isinstance(one, Failure)), None)
-            if failure:
-                yield _failed(prefix + sample, failure.error, failure.kind)
-                continue
-            knn, retrieval, fused = (one for one in found if not isinstance(one, Failure))
-            if fused and fused.trace.degraded and (spent := self._listened.spent):
-                raise spent
-            record = self._record(wanted[sample], truth, knn, retrieval, fused, alone)
-            result = record.model_dump(mode="json")
-            if isinstance(alone, ProviderError):  # the other ways' answers count; it is tried again
-                why = {"error": str(alone), "kind": type(alone).__name__}
-                yield Entry(prefix + sample, {**why, RECORD: result}, failed=True)
-            else:
-                yield Entry(prefix + sample, result)
+        ways: dict[str, Iterator[tuple[int, Any]]] = {}
+        if self._ranked:
+            ways["ranked"] = self._asked(given, truths)
+        if self._namer:
+            ways["alone"] = self._namer.ask(given)
+
+        def entry(position: int, ranked: Result | None = None, alone: Alone = None) -> Entry:
+            known = (near[position] if near else None), plain[position], ranked
+            labelled, truth = wanted[list(images)[position]], truths[position]
+            return self._entry(prefix, labelled, truth, known, alone)
+
+        if not ways:
+            yield from map(entry, range(len(given)))
+        said: list[dict[str, Any]] = [{} for _ in given]
+        for told in zip(*ways.values(), strict=True):  # each image once, in any order
+            for way, (position, one) in zip(ways, told, strict=True):
+                said[position][way] = one
+                if len(said[position]) == len(ways):
+                    yield entry(position, **said[position])
+
+    def _entry(
+        self,
+        prefix: str,
+        labelled: LabelledImage,
+        truth: str,
+        found: tuple[Result | None, Result, Result | None],
+        alone: Alone,
+    ) -> Entry:
+        """What became of an image that was asked about in every way: nearest, retrieved, ranked."""
+        key = prefix + labelled.key
+        failure = next((one for one in found if isinstance(one, Failure)), None)
+        if failure:
+            return _failed(key, failure.error, failure.kind)
+        knn, retrieval, fused = (one for one in found if not isinstance(one, Failure))
+        assert retrieval  # noqa: S101 - always there
+        if fused and fused.trace.degraded and (spent := self._listened.spent):
+            raise spent
+        record = self._record(labelled, truth, knn, retrieval, fused, alone)
+        result = record.model_dump(mode="json")
+        if isinstance(alone, ProviderError):  # the other ways' answers count; it is tried again
+            why = {"error": str(alone), "kind": type(alone).__name__}
+            return Entry(key, {**why, RECORD: result}, failed=True)
+        return Entry(key, result)
 
     def _alone(self, settings: Settings) -> Namer:
         """The model by itself, with the names that fit, or with none where none are known."""
@@ -156,17 +179,17 @@ class Asked:
 
     def _asked(
         self, images: Sequence[AdmittedImage], truths: Sequence[str]
-    ) -> Iterator[Recognition | Failure]:
-        """Ranked, in order."""
+    ) -> Iterator[tuple[int, Result]]:
+        """Ranked, each with its position as soon as it is."""
         assert self._ranked  # noqa: S101 - the caller looked
         if self._simulated:
             for image, truth in zip(images, truths, strict=True):
                 self._simulated.truths[self._seed(image.sha256)] = truth
-        return self._ranked.stream(images)
+        return self._ranked.as_completed(images)
 
     def _seed(self, sha256: str) -> int:
         """That an image's options are shuffled with."""
-        return order_seed(self._plain.services, sha256)
+        return self._plain.services.order_seed(sha256)
 
     def _record(
         self,
@@ -175,7 +198,7 @@ class Asked:
         near: Recognition | None,
         plain: Recognition,
         ranked: Recognition | None,
-        alone: Named | ProviderError | None,
+        alone: Alone,
     ) -> Record:
         trace = (ranked or plain).trace
         return Record(
@@ -239,7 +262,7 @@ def _answer(found: Recognition) -> Answer:
     )
 
 
-def _asked_alone(found: Named | ProviderError | None) -> Ranked | None:
+def _asked_alone(found: Alone) -> Ranked | None:
     if isinstance(found, ProviderError):
         return Ranked(ranker="alone", degraded=True, reason=str(found))
     return found.asked if found else None

@@ -91,7 +91,9 @@ def _guessed(
                 images[key] = read_image(files[key], policy, style)
             except ImageError as error:  # nothing is learnt of it
                 yield Entry(key, {"name": "", "error": str(error)})
-        for key, found in zip(images, namer.ask(list(images.values())), strict=True):
+        asked = list(images)
+        for position, found in namer.ask(list(images.values())):
+            key = asked[position]
             if isinstance(found, ProviderError):
                 yield Entry(key, {"error": str(found)}, failed=True)
             else:

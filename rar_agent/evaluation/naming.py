@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from random import Random
 
@@ -83,20 +84,21 @@ class Namer:
         self._options = options
         self._known = _recognised(options)
 
-    def ask(self, images: Sequence[AdmittedImage]) -> Iterator[Named | ProviderError]:
+    def ask(self, images: Sequence[AdmittedImage]) -> Iterator[tuple[int, Named | ProviderError]]:
         """Ask about images, at the same time as far as the model allows.
 
         Yields:
-            What became of each, in order, as soon as it is known; an error where the model could
-            not be asked.
+            What became of each as soon as it is known, with its position; an error where the model
+            could not be asked.
 
         Raises:
             BudgetError: The limit on what may be spent is reached.
         """
         going = [Call(self._named(self.question(image))) for image in images]
+        positions = {call.done: position for position, call in enumerate(going)}
         try:
-            for call in going:
-                yield call.done.result()
+            for done in as_completed(positions):
+                yield positions[done], done.result()
         finally:
             end(going)
 

@@ -235,12 +235,17 @@ def read_run(folder: Path) -> tuple[dict[str, Any], list[Record], list[Entry]]:
     """
     try:
         described = json.loads((folder / DESCRIPTION).read_bytes())
-        name = described["configuration_hash"]
+        name, cells = described["configuration_hash"], list(described["cells"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NotFoundError(
             f"'{folder}' holds no run: {error}.", "Name the folder that eval run printed."
         ) from error
-    entries = read_journal(folder / JOURNAL, name)
+    # In the same order, whoever answered when: what is drawn by a seed is drawn by position.
+    place = {slug: at for at, slug in enumerate(cells)}
+    entries = sorted(
+        read_journal(folder / JOURNAL, name),
+        key=lambda entry: (place.get(entry.key.partition("/")[0], len(place)), entry.key),
+    )
     told = (entry.result.get(RECORD) if entry.failed else entry.result for entry in entries)
     records = [Record.model_validate(one) for one in told if one]
     return described, records, [one for one in entries if one.failed and RECORD not in one.result]

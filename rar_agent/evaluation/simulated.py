@@ -27,7 +27,7 @@ class SimulatedRanker:
         InputError: The accuracy is not between 0 and 1.
 
     Attributes:
-        truths: Names by the seed that an image is ranked with; see `graph.nodes.order_seed`.
+        truths: Names by the seed that an image is ranked with; see `Services.order_seed`.
     """
 
     name = "listwise"

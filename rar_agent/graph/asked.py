@@ -26,6 +26,18 @@ class Asked(TypedDict, total=False):
     """Metadata that categories must have to be answered: `{"region": "Europe"}`."""
 
 
+def context_for(services: Services, asked: Asked) -> Context:
+    """The runtime context of what a caller in this process asks."""
+    return Context(
+        k=asked.get("k"),
+        method=asked.get("method", "fitted"),
+        coverage=asked.get("coverage"),
+        only=tuple(asked.get("only", ())),
+        where=asked.get("where"),
+        services=services,
+    )
+
+
 def given(
     services: Services, image: AdmittedImage, asked: Asked, boxes: bool = False
 ) -> dict[str, Any]:
@@ -37,17 +49,9 @@ def given(
         asked: Of it.
         boxes: Whether it is asked about its boxes.
     """
-    context = Context(
-        k=asked.get("k"),
-        method=asked.get("method", "fitted"),
-        coverage=asked.get("coverage"),
-        only=tuple(asked.get("only", ())),
-        where=asked.get("where"),
-        services=services,
-    )
     return {
         "input": {"image": image.sha256, "source": image.name},
-        "context": context,
+        "context": context_for(services, asked),
         "config": {"tags": ["rar-agent"], "metadata": _traced_as(services, boxes)},
     }
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 import rar_agent
 from rar_agent.graph.cascade import accept_from
 from rar_agent.graph.services import WAYS, Services
-from rar_agent.graph.state import RecognizeState
 from rar_agent.memory import Memory
 from rar_agent.memory.format.manifest import RankerRecord
 from rar_agent.memory.search import Method
@@ -24,6 +24,9 @@ from rar_agent.types import (
     Recognition,
     Trace,
 )
+
+if TYPE_CHECKING:  # langgraph's
+    from rar_agent.graph.state import RecognizeState
 
 _BRANCH_SURE = 0.5
 _LIBRARIES = ("torch", "faiss-cpu", "pillow", "numpy", "open_clip_torch", "timm")

@@ -131,7 +131,7 @@ def rank(state: RecognizeState) -> Command[Literal["conclude"]]:
         ranker = _ranker(services, state, context)
         _tell_ranking(ranker, candidates)
         with part("rank"):
-            outcome = ranker.rank(image, candidates, order_seed(services, state["sha256"]))
+            outcome = ranker.rank(image, candidates, services.order_seed(state["sha256"]))
     except ProviderError as error:
         outcome = error
     return Command(goto="conclude", update=ranked_update(outcome, _since(start)))
@@ -148,7 +148,7 @@ async def arank(state: RecognizeState) -> Command[Literal["conclude"]]:
         ranker = _ranker(services, state, context)
         _tell_ranking(ranker, candidates)
         with part("rank"):
-            seed = order_seed(services, state["sha256"])
+            seed = services.order_seed(state["sha256"])
             outcome = await ranker.arank(image, candidates, seed)
     except ProviderError as error:
         outcome = error
@@ -203,11 +203,6 @@ def ranked_update(outcome: Ranking | ProviderError, took_ms: float) -> dict[str,
 
 def _candidates(state: RecognizeState) -> Sequence[Candidate]:
     return [Candidate.model_validate(candidate) for candidate in state["candidates"]]
-
-
-def order_seed(services: Services, sha256: str) -> int:
-    """Of the order of options: the same image is shown the same way, other images otherwise."""
-    return services.settings.seed * 1_000_003 + int(sha256[:8], 16)
 
 
 def _since(start: float) -> float:

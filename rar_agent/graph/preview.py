@@ -13,7 +13,7 @@ from langgraph.runtime import Runtime
 from rar_agent.errors import InputError
 from rar_agent.graph.cascade import shown
 from rar_agent.graph.context import Context
-from rar_agent.graph.nodes import order_seed, retrieve
+from rar_agent.graph.nodes import retrieve
 from rar_agent.graph.services import WAYS, Services
 from rar_agent.graph.state import RecognizeState
 from rar_agent.images import AdmittedImage, Picture, to_picture
@@ -88,7 +88,7 @@ def preview(
         candidates,
         len(found),
         to_picture(image.rgb, settings.image_side),
-        services.asker.questions(image.rgb, candidates, order_seed(services, state["sha256"])),
+        services.asker.questions(image.rgb, candidates, services.order_seed(state["sha256"])),
         (update.get("abstain") or update.get("reason", "")) if retrieved.goto == "conclude" else "",
     )
 

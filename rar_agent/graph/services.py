@@ -289,6 +289,10 @@ class Services:
         """Hash of where the model is asked; empty where none is loaded."""
         return self._server or ""
 
+    def order_seed(self, sha256: str) -> int:
+        """Of the order of options: the same image is shown the same way, others otherwise."""
+        return self.settings.seed * 1_000_003 + int(sha256[:8], 16)
+
     def image(self, sha256: str, named: str) -> AdmittedImage:
         """The image of a hash; admitted again by name where the store has dropped it meanwhile.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,7 +49,9 @@ def describe_run(metadata: Mapping[str, Any]) -> None:
     Args:
         metadata: Added as `rar_<name>`.
     """
-    from langsmith import get_current_run_tree  # LangGraph has imported it already
+    if "langsmith" not in sys.modules:  # then there is none
+        return
+    from langsmith import get_current_run_tree
 
     if run := get_current_run_tree():
         told = {f"rar_{name}": metadata[name] for name in metadata}

@@ -19,7 +19,8 @@ UNUSED = (
     *("open_clip", "timm", "torchvision", "torch._dynamo", "torch._inductor", "sympy", "triton"),
     *("transformers", "sentence_transformers", "huggingface_hub", "tokenizers"),
     *("scipy.stats", "scipy.optimize", "faiss", "sklearn", "pandas", "datasets", "skimage"),
-    *("langchain", "langchain_openai", "openai", "mcp", "gradio"),
+    *("langchain", "langchain_openai", "langgraph", "langgraph.graph", "langsmith"),
+    *("langchain_core.runnables", "langchain_core.callbacks", "openai", "mcp", "gradio"),
     *("rar_agent.models", "rar_agent.agents", "rar_agent.ui", "rar_agent.evaluation"),
 )
 """Libraries and parts that the builtin encoder, a ready memory and no model have no use for."""
@@ -35,7 +36,7 @@ def loaded(code):
 def test_a_first_answer_loads_nothing_that_it_does_not_use(arguments):
     answer, modules = loaded(LISTED.format(arguments=["recognize", *arguments]))
     assert "tabby" in answer
-    assert {"torch", "langgraph.graph", "rar_agent.encoders.builtin"} <= modules
+    assert {"torch", "rar_agent.encoders.builtin"} <= modules
     assert modules.isdisjoint(UNUSED), sorted(modules & set(UNUSED))
 
 

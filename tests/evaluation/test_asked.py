@@ -1,6 +1,7 @@
 """A cell that is asked: records that say what a user would have got."""
 
 import json
+import threading
 
 import pytest
 
@@ -10,11 +11,12 @@ from rar_agent.evaluation.embeddings import KeptEncoder
 from rar_agent.evaluation.learning import learn
 from rar_agent.evaluation.record import Record
 from rar_agent.evaluation.suite import Suite
+from rar_agent.images import admit, to_picture
 from rar_agent.recognizer import Recognizer
 from rar_agent.settings import load_settings
 from tests.conftest import COLOURS
 from tests.evaluation.seeing import colour_of
-from tests.openai_server import Reply
+from tests.openai_server import Reply, pictures_of
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +41,10 @@ def cell_of(place, builtin, drawings):
 
 
 def records(asked, samples):
-    entries = list(asked.entries("cell/", samples))
-    assert [entry.key for entry in entries] == [f"cell/{sample}" for sample in samples]
-    return [Record.model_validate(entry.result) for entry in entries]
+    """In order; a model may answer in another."""
+    entries = {entry.key: entry for entry in asked.entries("cell/", samples)}
+    assert sorted(entries) == sorted(f"cell/{sample}" for sample in samples)
+    return [Record.model_validate(entries[f"cell/{sample}"].result) for sample in samples]
 
 
 def test_retrieval_and_the_papers_neighbours_side_by_side(cell_of, place, drawings):
@@ -65,6 +68,23 @@ def test_retrieval_and_the_papers_neighbours_side_by_side(cell_of, place, drawin
         near = own.recognize(one.file, method="knn")
         assert record.knn.names == tuple(c.category.name for c in near.categories)
         assert record.seen[0].source == same.categories[0].exemplars[0].source
+
+
+def test_an_answer_that_is_late_holds_back_no_other(cell_of, server):
+    ways = ["retrieval", "ranked", "alone"]
+    cell, asked = cell_of(ranker={"model": "m", "base_url": server.url}, ways=ways)
+    free, samples = threading.Event(), [one.key for one in cell.test]
+    late = to_picture(admit(cell.test[0].file).rgb).jpeg
+    server.answer = lambda body: Reply(
+        '{"ranking": ["A"], "names": []}', until=free if late in pictures_of(body) else None
+    )
+    entries = asked.entries("cell/", samples)
+    try:
+        first = [next(entries) for _ in samples[1:]]
+    finally:
+        free.set()
+    assert {entry.key for entry in first} == {f"cell/{sample}" for sample in samples[1:]}
+    assert [entry.key for entry in entries] == [f"cell/{samples[0]}"]
 
 
 def test_a_model_ranks_and_is_quoted(cell_of, server):

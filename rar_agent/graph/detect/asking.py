@@ -17,7 +17,7 @@ from rar_agent.graph.context import Context, context_of, services_of
 from rar_agent.graph.detect.crops import Crops
 from rar_agent.graph.detect.state import GroupState
 from rar_agent.graph.detect.turns import turn
-from rar_agent.graph.nodes import order_seed, ranked_update
+from rar_agent.graph.nodes import ranked_update
 from rar_agent.graph.services import Services
 from rar_agent.ranking import Ranker
 from rar_agent.ranking.crops import Crop, Outcome
@@ -91,7 +91,7 @@ def _asked(state: GroupState, services: Services) -> _Asked:
     return _Asked(
         [crops.of(one["box"]).rgb for one in group],
         [[Candidate.model_validate(c) for c in one["candidates"][: one["shown"]]] for one in group],
-        [order_seed(services, one["sha256"]) for one in group],
+        [services.order_seed(one["sha256"]) for one in group],
     )
 
 

@@ -15,6 +15,7 @@ from rar_agent.memory.scoring.affinity import affinity_scores
 from rar_agent.memory.scoring.features import map_features
 from rar_agent.memory.scoring.fit import Fit
 from rar_agent.memory.scoring.gaussian import Array, draw_weight
+from rar_agent.memory.scoring.products import products
 from rar_agent.memory.scoring.prototypes import Sums
 
 _BATCH = 4_096  # queries scored at a time
@@ -53,7 +54,7 @@ class ImageScorer:
         parts = [np.empty((0, len(columns)))]
         for start in range(0, len(queries), _FEW):
             mapped = map_features(queries[start : start + _FEW], self.fit.feature_map)
-            cosines = mapped @ vectors.T
+            cosines = products(mapped, vectors)
             parts.append(affinity_scores(cosines, np.cumsum(counts) - counts, sharpness))
         return self.fit.image_scale * np.concatenate(parts)
 
@@ -77,7 +78,7 @@ class ImageScorer:
         parts = [np.empty(0, np.float32)]
         for start in range(0, len(queries), _BATCH):
             mapped = map_features(queries[start : start + _BATCH], self.fit.feature_map)
-            parts.append((mapped @ prototypes.T)[:, wanted].max(axis=1))
+            parts.append(products(mapped, prototypes)[:, wanted].max(axis=1))
         return np.concatenate(parts).astype(np.float64)
 
     @cached_property
@@ -100,7 +101,7 @@ class ImageScorer:
             centred = (mapped - self.fit.origin).astype(np.float32)
             if self.fit.rule == "single-exemplars":
                 centred = normalize(centred)[0]
-            scores = (centred @ weights.T).astype(np.float64) + biases
+            scores = products(centred, weights).astype(np.float64) + biases
             parts.append(scores[:, wanted])
         return np.concatenate(parts)
 

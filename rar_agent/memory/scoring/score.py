@@ -18,6 +18,7 @@ from rar_agent.encoders import FloatArray
 from rar_agent.memory.entries import Entries
 from rar_agent.memory.scoring.gaussian import Array
 from rar_agent.memory.scoring.images import ImageScorer
+from rar_agent.memory.scoring.products import products
 from rar_agent.types import Modality
 
 
@@ -124,7 +125,7 @@ class Scorer:
 
     def text_logits(self, queries: FloatArray, columns: NDArray[np.integer]) -> Array:
         """(q, k) scaled cosines with the texts of categories that have one."""
-        cosines = queries @ self._of("text", columns)[0].T
+        cosines = products(queries, self._of("text", columns)[0])
         return self._text_scale * cosines.astype(np.float64)
 
     @property
@@ -164,7 +165,7 @@ class Scorer:
     ) -> Array:
         known = self.has_head[columns]
         vectors, fields = self._of("head", columns[known])
-        logits = norms[:, None] * fields["length"] * (queries @ vectors.T) + fields["bias"]
+        logits = norms[:, None] * fields["length"] * products(queries, vectors) + fields["bias"]
         posterior = np.full((len(queries), len(columns)), -np.inf)
         posterior[:, known] = _normal(logits.astype(np.float64))
         return posterior

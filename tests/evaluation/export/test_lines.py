@@ -13,8 +13,8 @@ def test_a_line_a_record_and_a_line_a_failure(run):
     assert {line["run"] for line in lines} == {"0123456789abcdef"}
     assert [line.get("right") for line in lines] == [
         {"retrieval": False, "ranked": True},
-        {"retrieval": True, "ranked": False},
         {"retrieval": False, "ranked": True},
+        {"retrieval": True, "ranked": False},
         None,
     ]
     assert lines[0]["ranking"]["raw"] == '{"ranking": ["B", "A"]}'
