@@ -181,11 +181,12 @@ class Trend:
 
 def trend(samples: Sequence[Sequence[float]], name: str) -> Trend | None:
     """How one of `SERIES` went; None where it was not watched for long enough."""
-    warm = [one for one in samples if one[0] >= WARM_UP_S]
+    at = 1 + SERIES.index(name)  # earlier versions had fewer
+    warm = [one for one in samples if one[0] >= WARM_UP_S and at < len(one)]
     if len(warm) < 8 or warm[-1][0] - warm[0][0] < JUDGED_S:
         return None
     hours = np.array([one[0] for one in warm]) / 3_600
-    values = np.array([one[1 + SERIES.index(name)] for one in warm])
+    values = np.array([one[at] for one in warm])
     slope, start = np.polyfit(hours, values, 1)
     quarter = len(warm) // 4
     return Trend(
@@ -237,8 +238,8 @@ def _table(head: str, counts: dict[str, int]) -> list[str]:
 def _trends(number: int, run: Run) -> list[str]:
     head = f"Run {number + 1}, {run.seconds / 60:.0f} minutes"
     seen = {name: trend(run.samples, name) for name in SERIES}
-    if not all(seen.values()):
-        shown = dict(zip(SERIES, run.samples[-1][1:], strict=True)) if run.samples else {}
+    if not seen["rss_mb"]:
+        shown = dict(zip(SERIES, run.samples[-1][1:], strict=False)) if run.samples else {}
         return [f"{head}: too short to say what grows. Last: {shown}"]
     return [
         f"{head}:",
