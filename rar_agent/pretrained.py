@@ -39,7 +39,12 @@ def find_pretrained(what: str, family: str, name: str, download: bool, about: st
                 "weights (.bin) are not loaded.",
             )
         return str(folder.resolve())
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if name.startswith((".", "/", "~")):
+        raise ConfigurationError(
+            f"There is no folder '{name}'.",
+            "Name one as save_pretrained of model and processor writes it.",
+        )
+    if name.count("/") != 1:
         raise ConfigurationError(
             f"'{family}:{name}' is neither a folder nor a name on the hub.",
             f"Write {family}:FOLDER or {family}:org/name.",
