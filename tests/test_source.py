@@ -36,6 +36,7 @@ MAY_NOT_BE_FALSE = {"verify", "check_hostname"}
 ALLOWED = {
     ("rar_agent/__init__.py", "import_module"): "names from a table of this package",
     ("rar_agent/agents/__init__.py", "import_module"): "names from a table of this package",
+    ("rar_agent/graph/__init__.py", "import_module"): "names from a table of this package",
     ("rar_agent/cli/lazy.py", "import_module"): "names from a table of this package",
     ("rar_agent/memory/exchange/parts.py", "import_module"): "its callers name libraries",
     ("rar_agent/ui/guard.py", "http://"): "compared with the Origin of a request",
