@@ -53,7 +53,8 @@ def mcp(
             "--teach needs a session, to ask a person in; --stateless has none.",
             "Leave one of them out.",
         )
-    server = build_server(settings, remote=http, teach=teach)
+    # Behind a balancer, whoever listens can answer.
+    server = build_server(settings, remote=http, teach=teach, loaded=stateless)
     if not http:
         from rar_agent.agents.mcp.stdio import run_stdio
 
@@ -81,7 +82,7 @@ def mcp(
     if not os.environ.get(TOKEN):
         typer.echo(f"token: {token} (of this run; {TOKEN} sets one)", err=True)
     with _leaving_at_once():
-        run_http(app, listening)
+        run_http(app, listening, stateless)
 
 
 @contextmanager

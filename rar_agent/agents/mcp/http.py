@@ -37,7 +37,9 @@ MOST_AT_ONCE = 100
 
 _log = events(__name__)
 
-_END_S = 1  # for requests to end in once the server is to end; open streams take all of it
+DRAIN_S = 30
+"""For requests to end in, once a server without sessions is to end."""
+_END_S = 1  # of one with sessions, whose open streams take all of it
 
 
 class _Token:
@@ -91,6 +93,9 @@ def build_app(
         max_request_body_size=max_bytes * 4 // 3 + 100_000,
     )
 
+    # Without sessions a stream would have nothing to tell, and hold up the end.
+    methods = ["POST"] if stateless else None
+
     async def health(request: Request) -> PlainTextResponse:
         del request
         return PlainTextResponse("ok\n")
@@ -101,7 +106,7 @@ def build_app(
 
     return Starlette(
         routes=[
-            Route(PATH, RequireAuthMiddleware(_Endpoint(manager), [])),
+            Route(PATH, RequireAuthMiddleware(_Endpoint(manager), []), methods=methods),
             Route("/health", health),
         ],
         middleware=[Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(_Token(token)))],
@@ -124,15 +129,21 @@ def listen(port: int) -> socket.socket:
         ) from error
 
 
-def run_http(app: Starlette, listening: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM."""
+def run_http(app: Starlette, listening: socket.socket, stateless: bool = False) -> None:
+    """Serve until SIGINT or SIGTERM: then no connection is taken any more, and requests end.
+
+    Args:
+        app: What is served.
+        listening: Where.
+        stateless: Whether there are only requests, which may take `DRAIN_S`, and no open streams.
+    """
     _log.info("server started", kind="mcp", port=listening.getsockname()[1])
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         limit_concurrency=MOST_AT_ONCE,
-        timeout_graceful_shutdown=_END_S,
+        timeout_graceful_shutdown=DRAIN_S if stateless else _END_S,
         lifespan="on",
     )
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has ended

@@ -39,19 +39,28 @@ _log = events(__name__)
 
 
 def build_server(
-    settings: Settings, remote: bool = False, teach: bool = False
+    settings: Settings, remote: bool = False, teach: bool = False, loaded: bool = False
 ) -> Server[dict[str, Any], Any]:
-    """The server with its tools and resources; nothing is loaded before it is asked something.
+    """The server with its tools and resources.
 
     Args:
         settings: What to ask, and what may be read.
         remote: Whether clients may be on another machine, as over HTTP.
         teach: Whether they may propose to teach the settings' memory.
+        loaded: Whether that memory and its encoder are loaded now, not when they are first asked.
+
+    Raises:
+        NotFoundError: There is no such memory; with `loaded`, as all below.
+        DamagedDataError: It cannot be opened.
+        FingerprintMismatchError: What is on disk is another encoder than the memory's.
+        ConfigurationError: The encoder cannot be loaded.
     """
     server: Server[dict[str, Any], Any] = Server(
         "rar-agent", rar_agent.__version__, instructions=_INSTRUCTIONS
     )
     tools = Tools(settings.for_others if remote else settings, remote, teach)
+    if loaded:
+        _ = tools.recognizers.of().services.encoder
 
     async def list_tools(_: ListToolsRequest) -> ServerResult:
         return ServerResult(ListToolsResult(tools=await _told(tools, tools.listed())))
