@@ -16,6 +16,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
+from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
@@ -146,6 +147,7 @@ def run_http(app: Starlette, listening: socket.socket, stateless: bool = False) 
         timeout_graceful_shutdown=DRAIN_S if stateless else _END_S,
         lifespan="on",
     )
+    AppStatus.disable_automatic_graceful_drain()  # it cuts off answers that are on their way
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has ended
         signal.signal(number, lambda *_: None)
     asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))

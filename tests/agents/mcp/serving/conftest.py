@@ -1,0 +1,189 @@
+"""Several servers behind a real nginx, over one memory on disk, and who asks them."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+
+import httpx
+import pytest
+
+from tests.agents.mcp.conftest import BEARER, COMMAND, TOKEN, data
+from tests.conftest import COLOURS, draw
+from tests.nginx import NAME, Nginx, free_port, printed
+
+PASSWORD = "of a test"
+BASIC = {"Authorization": "Basic " + base64.b64encode(f"ann:{PASSWORD}".encode()).decode()}
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+STATELESS = ("--stateless", "--allow-host", NAME)
+
+
+class Server:
+    """A process of `rar-agent mcp --http`, always at the same port."""
+
+    def __init__(self, variables, folder, options=STATELESS):
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._command = [COMMAND, "mcp", "--http", "--port", str(self.port), *options]
+        self._given = {**os.environ, "RAR_MCP_TOKEN": TOKEN, **variables}
+        self._log = folder / f"{self.port}.log"
+
+    def start(self):
+        with self._log.open("a") as log:
+            self.process = subprocess.Popen(self._command, env=self._given, stderr=log)
+        return self
+
+    def wait(self):
+        """Until it can be asked."""
+        end = time.monotonic() + 120
+        while True:
+            try:
+                return httpx.get(f"{self.url}/health").raise_for_status()
+            except httpx.TransportError:
+                assert self.process.poll() is None, self._log.read_text()
+                assert time.monotonic() < end
+                time.sleep(0.05)
+
+    def stop(self):
+        """As a service is stopped; gives its status."""
+        self.process.terminate()
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture
+def alone(variables):
+    """Variables of a server that asks no model."""
+    models = ("RAR_MODEL", "RAR_BASE_URL")
+    return {name: value for name, value in variables.items() if name not in models}
+
+
+@pytest.fixture
+def servers_of(tmp_path):
+    """Starts some, and stops them."""
+    started = []
+
+    def start(count, variables, options=STATELESS):
+        several = [Server(variables, tmp_path, options).start() for _ in range(count)]
+        started.extend(several)
+        for one in several:
+            one.wait()
+        return several
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+
+
+@pytest.fixture
+def nginx_of(tmp_path):
+    """Starts nginx before some servers, as docs/serving.md prints it."""
+    running = []
+
+    def start(servers, **changes):
+        ports = [one.port for one in servers]
+        passwords = tmp_path / "htpasswd"
+        passwords.write_text(f"ann:{hashed(PASSWORD)}\nbob:{hashed(PASSWORD)}\n")
+        configuration, *_ = printed("serving.md")
+        listed = re.findall(r"^ +server 127.*\n", configuration, re.MULTILINE)
+        ours = [listed[0].replace("8765", str(port)) for port in ports]
+        folder = tmp_path / "nginx"
+        folder.mkdir()
+        nginx = Nginx(
+            folder,
+            configuration,
+            {
+                "".join(listed): "".join(ours),
+                "/etc/nginx/rar-agent.htpasswd": str(passwords),
+                "Bearer TOKEN": BEARER["Authorization"],
+                **changes,
+            },
+        )
+        running.append(nginx.__enter__())
+        return nginx
+
+    yield start
+    for one in running:
+        one.__exit__()
+
+
+def hashed(password):
+    """As `htpasswd -B` does it."""
+    made = subprocess.run(
+        ["htpasswd", "-nbB", "x", password], capture_output=True, text=True, check=True
+    )
+    return made.stdout.strip().partition(":")[2]
+
+
+def called(tool, **arguments):
+    """A request of the protocol that calls a tool."""
+    params = {"name": tool, "arguments": arguments}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+
+def answer(response):
+    """What the tool gave; fails where the request did."""
+    assert response.status_code == 200, f"{response.status_code} {response.text[:200]}"
+    lines = [line[6:] for line in response.text.splitlines() if line.startswith("data: {")]
+    result = json.loads(lines[-1])["result"]
+    assert not result.get("isError"), result["content"]
+    return result["structuredContent"]
+
+
+PHOTOS = [(colour, data(draw(colour, 9_000 + i))) for i in range(4) for colour in COLOURS]
+
+
+class Load:
+    """Clients that ask without a pause, and count; each has one request on its way.
+
+    Args:
+        nginx: That is asked.
+        clients: How many.
+        check: Told of each answer, and when its request was sent; raises where it is wrong.
+    """
+
+    def __init__(self, nginx, clients=4, check=None):
+        self.sent = 0
+        self.right = 0
+        self.wrong = []
+        self._nginx, self._check = nginx, check
+        self._ended, self._lock = threading.Event(), threading.Lock()
+        self._threads = [threading.Thread(target=self._ask, args=(i,)) for i in range(clients)]
+
+    def _ask(self, number):
+        with self._nginx.client({**BASIC, **ACCEPT}, timeout=60) as client:
+            while not self._ended.is_set():
+                with self._lock:
+                    colour, sent = PHOTOS[self.sent % len(PHOTOS)]
+                    self.sent += 1
+                began = time.monotonic()
+                try:
+                    found = answer(client.post("/mcp", json=called("recognize_image", data=sent)))
+                    assert found["categories"][0]["category"]["name"] == colour
+                    if self._check:
+                        self._check(found, began)
+                except Exception as error:
+                    self.wrong.append(f"{type(error).__name__}: {error}")
+                else:
+                    with self._lock:
+                        self.right += 1
+
+    def more(self, count):
+        """Wait until so many more were answered, rightly or not."""
+        until, end = self.right + len(self.wrong) + count, time.monotonic() + 120
+        while self.right + len(self.wrong) < until:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
