@@ -53,20 +53,20 @@ class Server:
         return self.process.wait(timeout=60)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def alone(variables):
     """Variables of a server that asks no model."""
     models = ("RAR_MODEL", "RAR_BASE_URL")
     return {name: value for name, value in variables.items() if name not in models}
 
 
-@pytest.fixture
-def servers_of(tmp_path):
+@pytest.fixture(scope="module")
+def servers_of(tmp_path_factory):
     """Starts some, and stops them."""
-    started = []
+    started, folder = [], tmp_path_factory.mktemp("servers")
 
     def start(count, variables, options=STATELESS):
-        several = [Server(variables, tmp_path, options).start() for _ in range(count)]
+        several = [Server(variables, folder, options).start() for _ in range(count)]
         started.extend(several)
         for one in several:
             one.wait()
@@ -78,30 +78,24 @@ def servers_of(tmp_path):
         one.process.wait()
 
 
-@pytest.fixture
-def nginx_of(tmp_path):
-    """Starts nginx before some servers, as docs/serving.md prints it."""
+@pytest.fixture(scope="module")
+def nginx_of(tmp_path_factory):
+    """Starts nginx before servers, by their ports, as docs/serving.md prints it, but for changes."""
     running = []
 
-    def start(servers, **changes):
-        ports = [one.port for one in servers]
-        passwords = tmp_path / "htpasswd"
+    def start(ports, **changes):
+        folder = tmp_path_factory.mktemp("nginx")
+        passwords = folder / "htpasswd"
         passwords.write_text(f"ann:{hashed(PASSWORD)}\nbob:{hashed(PASSWORD)}\n")
         configuration, *_ = printed("serving.md")
         listed = re.findall(r"^ +server 127.*\n", configuration, re.MULTILINE)
         ours = [listed[0].replace("8765", str(port)) for port in ports]
-        folder = tmp_path / "nginx"
-        folder.mkdir()
-        nginx = Nginx(
-            folder,
-            configuration,
-            {
-                "".join(listed): "".join(ours),
-                "/etc/nginx/rar-agent.htpasswd": str(passwords),
-                "Bearer TOKEN": BEARER["Authorization"],
-                **changes,
-            },
-        )
+        given = {
+            "".join(listed): "".join(ours),
+            "/etc/nginx/rar-agent.htpasswd": str(passwords),
+            "Bearer TOKEN": BEARER["Authorization"],
+        }
+        nginx = Nginx(folder, configuration, {**given, **changes})
         running.append(nginx.__enter__())
         return nginx
 
@@ -143,13 +137,14 @@ class Load:
         nginx: That is asked.
         clients: How many.
         check: Told of each answer, and when its request was sent; raises where it is wrong.
+        **asked: Of each call.
     """
 
-    def __init__(self, nginx, clients=4, check=None):
+    def __init__(self, nginx, clients=4, check=None, **asked):
         self.sent = 0
         self.right = 0
         self.wrong = []
-        self._nginx, self._check = nginx, check
+        self._nginx, self._check, self._asked = nginx, check, asked
         self._ended, self._lock = threading.Event(), threading.Lock()
         self._threads = [threading.Thread(target=self._ask, args=(i,)) for i in range(clients)]
 
@@ -161,7 +156,8 @@ class Load:
                     self.sent += 1
                 began = time.monotonic()
                 try:
-                    found = answer(client.post("/mcp", json=called("recognize_image", data=sent)))
+                    request = called("recognize_image", data=sent, **self._asked)
+                    found = answer(client.post("/mcp", json=request))
                     assert found["categories"][0]["category"]["name"] == colour
                     if self._check:
                         self._check(found, began)
