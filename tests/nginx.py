@@ -54,22 +54,23 @@ class Nginx:
     Args:
         folder: For all that it writes.
         configuration: As it is printed.
+        name: Of the server.
         changes: What stands in the place of what is printed: ports, files and secrets.
     """
 
-    def __init__(self, folder, configuration, changes):
+    def __init__(self, folder, configuration, changes, name=NAME):
         if shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None:
             pytest.skip("nginx is not installed: apt-get install nginx-light")
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port, self.name = folder, free_port(), name
         authority = trustme.CA()
-        certificate = authority.issue_cert(NAME, "127.0.0.1")
+        certificate = authority.issue_cert(name, "127.0.0.1")
         certificate.cert_chain_pems[0].write_to_path(folder / "chain.pem")
         certificate.private_key_pem.write_to_path(folder / "key.pem")
         authority.cert_pem.write_to_path(folder / "ca.pem")
         changes = {
             "listen 443 ssl": f"listen 127.0.0.1:{self.port} ssl",
-            f"/etc/ssl/{NAME}/fullchain.pem": str(folder / "chain.pem"),
-            f"/etc/ssl/{NAME}/privkey.pem": str(folder / "key.pem"),
+            f"/etc/ssl/{name}/fullchain.pem": str(folder / "chain.pem"),
+            f"/etc/ssl/{name}/privkey.pem": str(folder / "key.pem"),
             **changes,
         }
         for old, new in changes.items():
@@ -97,7 +98,7 @@ class Nginx:
 
     def client(self, headers=None, make=httpx.Client, **given):
         """That trusts its certificate, and calls it by its name."""
-        headers = {"Host": NAME, **(headers or {})}
+        headers = {"Host": self.name, **(headers or {})}
         trusted = ssl.create_default_context(cafile=self.folder / "ca.pem")
         return make(base_url=self.url, verify=trusted, headers=headers, **given)
 

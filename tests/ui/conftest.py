@@ -115,14 +115,18 @@ def proxy():
 
 
 @pytest.fixture(scope="module")
-def ui(taught_home, tmp_path_factory, proxy):
-    """A running page: its address, its model's server, its home, its temporary folder."""
+def ui(taught_home, tmp_path_factory, proxy, request):
+    """A running page: its address, its model's server, its home, its temporary folder.
+
+    It is given a module's `OPTIONS` and `VARIABLES`.
+    """
     pytest.importorskip("gradio", reason="the page needs the extra ui")
     place = tmp_path_factory.mktemp("ui")
     home, temporary = place / "home", place / "tmp"
     shutil.copytree(taught_home, home)
     temporary.mkdir()
     command = [sys.executable, "-c", "from rar_agent.cli import main; main()", "ui", "--port", "0"]
+    command += getattr(request.module, "OPTIONS", ())
     with OpenAIServer() as model, (place / "log").open("wb") as log:
         model.answer = named_first("blue")
         environment = {
@@ -142,6 +146,7 @@ def ui(taught_home, tmp_path_factory, proxy):
             "HTTP_PROXY": proxy,
             "HTTPS_PROXY": proxy,
             "NO_PROXY": "127.0.0.1",
+            **getattr(request.module, "VARIABLES", {}),
         }
         server = subprocess.Popen(
             command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=log, text=True

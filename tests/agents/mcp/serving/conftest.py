@@ -7,16 +7,25 @@ import re
 import subprocess
 import threading
 import time
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from mcp.client.streamable_http import streamable_http_client
 
 from tests.agents.mcp.conftest import BEARER, COMMAND, TOKEN, data
 from tests.conftest import COLOURS, draw
 from tests.nginx import NAME, Nginx, free_port, printed
 
 PASSWORD = "of a test"
-BASIC = {"Authorization": "Basic " + base64.b64encode(f"ann:{PASSWORD}".encode()).decode()}
+
+
+def basic(user):
+    """The header that a user's password is sent in."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()}
+
+
+BASIC = basic("ann")
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 STATELESS = ("--stateless", "--allow-host", NAME)
 
@@ -80,14 +89,17 @@ def servers_of(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nginx_of(tmp_path_factory):
-    """Starts nginx before servers, by their ports, as docs/serving.md prints it, but for changes."""
+    """Starts nginx before the servers at some ports, as docs/serving.md prints it."""
     running = []
 
-    def start(ports, **changes):
+    def start(ports, block=0, **changes):
         folder = tmp_path_factory.mktemp("nginx")
         passwords = folder / "htpasswd"
         passwords.write_text(f"ann:{hashed(PASSWORD)}\nbob:{hashed(PASSWORD)}\n")
-        configuration, *_ = printed("serving.md")
+        configuration = printed("serving.md")[0]
+        if block:  # in place of the first one's upstream
+            upstream = configuration[: configuration.index("limit_req_zone")]
+            configuration = configuration.replace(upstream, printed("serving.md")[block])
         listed = re.findall(r"^ +server 127.*\n", configuration, re.MULTILINE)
         ours = [listed[0].replace("8765", str(port)) for port in ports]
         given = {
@@ -110,6 +122,20 @@ def hashed(password):
         ["htpasswd", "-nbB", "x", password], capture_output=True, text=True, check=True
     )
     return made.stdout.strip().partition(":")[2]
+
+
+def over_tls(nginx, headers):
+    """Connects the official client through nginx."""
+
+    @asynccontextmanager
+    async def connect():
+        async with (
+            nginx.client(headers, httpx.AsyncClient, timeout=60) as client,
+            streamable_http_client(f"{nginx.url}/mcp", http_client=client) as streams,
+        ):
+            yield streams
+
+    return connect
 
 
 def called(tool, **arguments):
