@@ -96,11 +96,15 @@ class Nginx:
         lines = (self.folder / "error.log").read_text().splitlines()
         return "\n".join(line for line in lines if "[notice]" not in line)
 
-    def client(self, headers=None, make=httpx.Client, **given):
-        """That trusts its certificate, and calls it by its name."""
-        headers = {"Host": self.name, **(headers or {})}
+    def connection(self, headers=()):
+        """What a client of httpx needs to trust its certificate, and to call it by its name."""
         trusted = ssl.create_default_context(cafile=self.folder / "ca.pem")
-        return make(base_url=self.url, verify=trusted, headers=headers, **given)
+        named = {"Host": self.name, **dict(headers)}
+        return {"base_url": self.url, "verify": trusted, "headers": named}
+
+    def client(self, headers=(), make=httpx.Client, **given):
+        """Such a client."""
+        return make(**self.connection(headers), **given)
 
     def __enter__(self):
         command = ["nginx", "-e", str(self.folder / "early.log"), "-c", self.folder / "nginx.conf"]

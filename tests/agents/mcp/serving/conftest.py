@@ -1,5 +1,7 @@
 """Several servers behind a real nginx, over one memory on disk, and who asks them."""
 
+from __future__ import annotations
+
 import base64
 import json
 import os
@@ -7,7 +9,11 @@ import re
 import subprocess
 import threading
 import time
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import httpx
 import pytest
@@ -33,19 +39,21 @@ STATELESS = ("--stateless", "--allow-host", NAME)
 class Server:
     """A process of `rar-agent mcp --http`, always at the same port."""
 
-    def __init__(self, variables, folder, options=STATELESS):
+    def __init__(
+        self, variables: dict[str, str], folder: Path, options: tuple[str, ...] = STATELESS
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [COMMAND, "mcp", "--http", "--port", str(self.port), *options]
         self._given = {**os.environ, "RAR_MCP_TOKEN": TOKEN, **variables}
         self._log = folder / f"{self.port}.log"
 
-    def start(self):
+    def start(self) -> Server:
         with self._log.open("a") as log:
             self.process = subprocess.Popen(self._command, env=self._given, stderr=log)
         return self
 
-    def wait(self):
+    def wait(self) -> httpx.Response:
         """Until it can be asked."""
         end = time.monotonic() + 120
         while True:
@@ -56,7 +64,7 @@ class Server:
                 assert time.monotonic() < end
                 time.sleep(0.05)
 
-    def stop(self):
+    def stop(self) -> int:
         """As a service is stopped; gives its status."""
         self.process.terminate()
         return self.process.wait(timeout=60)
@@ -90,30 +98,43 @@ def servers_of(tmp_path_factory):
 @pytest.fixture(scope="module")
 def nginx_of(tmp_path_factory):
     """Starts nginx before the servers at some ports, as docs/serving.md prints it."""
-    running = []
+    with ExitStack() as running:
 
-    def start(ports, block=0, **changes):
-        folder = tmp_path_factory.mktemp("nginx")
-        passwords = folder / "htpasswd"
-        passwords.write_text(f"ann:{hashed(PASSWORD)}\nbob:{hashed(PASSWORD)}\n")
-        configuration = printed("serving.md")[0]
-        if block:  # in place of the first one's upstream
-            upstream = configuration[: configuration.index("limit_req_zone")]
-            configuration = configuration.replace(upstream, printed("serving.md")[block])
-        listed = re.findall(r"^ +server 127.*\n", configuration, re.MULTILINE)
-        ours = [listed[0].replace("8765", str(port)) for port in ports]
-        given = {
-            "".join(listed): "".join(ours),
-            "/etc/nginx/rar-agent.htpasswd": str(passwords),
-            "Bearer TOKEN": BEARER["Authorization"],
-        }
-        nginx = Nginx(folder, configuration, {**given, **changes})
-        running.append(nginx.__enter__())
-        return nginx
+        def start(ports, **given):
+            folder = tmp_path_factory.mktemp("nginx")
+            return running.enter_context(nginx_before(ports, folder, **given))
 
-    yield start
-    for one in running:
-        one.__exit__()
+        yield start
+
+
+def nginx_before(
+    ports: list[int],
+    folder: Path,
+    block: int = 0,
+    changes: Mapping[str, str] = MappingProxyType({}),
+) -> Nginx:
+    """An nginx that serves users `ann` and `bob` from the servers at some ports.
+
+    Args:
+        ports: Of the servers.
+        folder: For all that it writes.
+        block: Of docs/serving.md, whose upstream is taken.
+        changes: To what is printed, old and new.
+    """
+    passwords = folder / "htpasswd"
+    passwords.write_text("".join(f"{user}:{hashed(PASSWORD)}\n" for user in ("ann", "bob")))
+    configuration = printed("serving.md")[0]
+    if block:
+        upstream = configuration[: configuration.index("limit_req_zone")]
+        configuration = configuration.replace(upstream, printed("serving.md")[block])
+    listed = re.findall(r"^ +server 127.*\n", configuration, re.MULTILINE)
+    given = {
+        "".join(listed): "".join(listed[0].replace("8765", str(port)) for port in ports),
+        "/etc/nginx/rar-agent.htpasswd": str(passwords),
+        "Bearer TOKEN": BEARER["Authorization"],
+        **dict(changes),
+    }
+    return Nginx(folder, configuration, given)
 
 
 def hashed(password):
@@ -138,13 +159,13 @@ def over_tls(nginx, headers):
     return connect
 
 
-def called(tool, **arguments):
+def called(tool: str, **arguments: Any) -> dict[str, Any]:
     """A request of the protocol that calls a tool."""
     params = {"name": tool, "arguments": arguments}
     return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
 
 
-def answer(response):
+def answer(response: httpx.Response) -> Any:
     """What the tool gave; fails where the request did."""
     assert response.status_code == 200, f"{response.status_code} {response.text[:200]}"
     lines = [line[6:] for line in response.text.splitlines() if line.startswith("data: {")]

@@ -32,7 +32,7 @@ def server(servers_of, variables):
 
 @pytest.fixture(scope="module")
 def nginx(nginx_of, server):
-    return nginx_of([server.port], **MANY)
+    return nginx_of([server.port], changes=MANY)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_slow_clients_are_dropped_and_hold_up_nobody(nginx_of, server):
     """Servers serve a hundred at a time; who is slow never reaches one."""
     quick = {"client_body_timeout     30s": "client_body_timeout 2s"}
     quick["client_header_timeout 10s"] = "client_header_timeout 2s"
-    nginx = nginx_of([server.port], **MANY, **quick)
+    nginx = nginx_of([server.port], changes={**MANY, **quick})
     with ExitStack() as stack, nginx.client({**ACCEPT, **BASIC}, timeout=20) as client:
         slow = [stack.enter_context(connected(nginx)) for _ in range(150)]
         for number, connection in enumerate(slow):
@@ -186,7 +186,7 @@ class Upstream:
 @pytest.mark.parametrize("does", ["drop", "refuse"])
 def test_what_a_server_did_not_begin_is_asked_of_the_next(nginx_of, server, does):
     with Upstream(does) as upstream:
-        nginx = nginx_of([upstream.port, server.port], **MANY)
+        nginx = nginx_of([upstream.port, server.port], changes=MANY)
         with nginx.client({**ACCEPT, **BASIC}, timeout=20) as client:
             for _ in range(20):
                 assert client.post("/mcp", json=GREETING).status_code == 200
@@ -196,7 +196,7 @@ def test_what_a_server_did_not_begin_is_asked_of_the_next(nginx_of, server, does
 def test_what_makes_servers_drop_it_is_tried_twice(nginx_of):
     with ExitStack() as stack:
         upstreams = [stack.enter_context(Upstream("drop")) for _ in range(4)]
-        nginx = nginx_of([one.port for one in upstreams], **MANY)
+        nginx = nginx_of([one.port for one in upstreams], changes=MANY)
         with nginx.client({**ACCEPT, **BASIC}) as client:
             assert client.post("/mcp", json=GREETING).status_code == 502
         assert sum(one.asked for one in upstreams) == 2
@@ -213,7 +213,7 @@ def test_an_address_may_ask_so_often(nginx_of, server):
 
 def test_an_address_may_have_so_many_under_way(nginx_of):
     with Upstream("keep") as upstream:
-        nginx = nginx_of([upstream.port], **MANY)
+        nginx = nginx_of([upstream.port], changes=MANY)
 
         def ask(_):
             with nginx.client({**ACCEPT, **BASIC}, timeout=3) as client:
@@ -231,7 +231,7 @@ def test_an_address_may_have_so_many_under_way(nginx_of):
 def test_a_user_stays_with_the_process_of_their_sessions(nginx_of, servers_of, variables):
     """Which teaching needs: the server asks a person back."""
     servers = servers_of(2, variables, ("--teach", "--allow-host", NAME))
-    nginx = nginx_of([one.port for one in servers], block=1, **MANY)
+    nginx = nginx_of([one.port for one in servers], block=1, changes=MANY)
     for user in ("ann", "bob"):
         with Client(over_tls(nginx, basic(user)), elicits=True) as client:
             client.answer = {"action": "accept", "content": {"category": f"{user}'s"}}

@@ -28,7 +28,7 @@ def servers(servers_of, alone):
 
 @pytest.fixture(scope="module")
 def nginx(nginx_of, servers):
-    return nginx_of([server.port for server in servers], **FAST)
+    return nginx_of([server.port for server in servers], changes=FAST)
 
 
 def test_a_rolling_restart_loses_no_request(servers, nginx):
