@@ -16,7 +16,6 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from rar_agent.cli import main
-from rar_agent.settings import Settings
 from tests.agents.conftest import model, tool_messages
 from tests.agents.mcp.conftest import COMMAND, Client, over_http, over_stdio, text
 
@@ -107,14 +106,6 @@ class Walk:
             bearer = bearer.replace(placeholder, os.environ["RAR_MCP_TOKEN"])
         with Client(over_http(f"{self.url}/mcp", {"Authorization": bearer})) as client:
             assert "birds (default)" in text(client.call("list_memories"))
-
-    def nginx(self, block):
-        """Not run: it names what the server listens at, answers under, and takes."""
-        assert re.search(r"proxy_pass +(\S+);", block)[1] == ADDRESS
-        name = re.search(r"server_name +(\S+);", block)[1]
-        assert f"--allow-host {name}" in DOCUMENT.read_text()
-        most = int(re.search(r"client_max_body_size (\d+)m;", block)[1]) * 2**20
-        assert most > Settings().max_bytes * 4 / 3
 
     def text(self, block):
         assert self.said == block.replace(ADDRESS, self.url)

@@ -231,7 +231,10 @@ def test_an_address_may_have_so_many_under_way(nginx_of):
 def test_a_user_stays_with_the_process_of_their_sessions(nginx_of, servers_of, variables):
     """Which teaching needs: the server asks a person back."""
     servers = servers_of(2, variables, ("--teach", "--allow-host", NAME))
-    nginx = nginx_of([one.port for one in servers], block=1, changes=MANY)
+    once = {
+        "proxy_next_upstream       error http_503 non_idempotent;": "proxy_next_upstream error;"
+    }
+    nginx = nginx_of([one.port for one in servers], block=1, changes={**MANY, **once})
     for user in ("ann", "bob"):
         with Client(over_tls(nginx, basic(user)), elicits=True) as client:
             client.answer = {"action": "accept", "content": {"category": f"{user}'s"}}
