@@ -141,6 +141,7 @@ def _listening(host: str, port: int) -> socket.socket:
         made = socket.socket(family, kind)
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
             made.bind(address)
         except OSError:
             made.close()

@@ -13,7 +13,7 @@ from langchain_mcp_adapters.client import MultiServerMCPClient
 from mcp.shared.exceptions import McpError
 
 from rar_agent import Recognition
-from rar_agent.agents.mcp.http import MOST_AT_ONCE
+from rar_agent.agents.mcp.http import MOST_AT_ONCE, listen
 from rar_agent.types import Detections
 from tests.agents.conftest import model, tool_messages
 from tests.agents.mcp.conftest import BEARER, Client, data, http_server, over_http, text, until
@@ -127,6 +127,13 @@ async def test_langchain_agents_get_the_tools(url, ranker):
     [message] = tool_messages(state)
     assert "Answer: red" in message.text
     assert message.artifact["structured_content"]["trace"]["memory"] == "colours"
+
+
+def test_the_end_of_an_answer_does_not_wait_for_its_beginning_to_be_confirmed():
+    with listen(0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_bodies_are_bounded(variables):
