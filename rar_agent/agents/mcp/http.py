@@ -128,7 +128,7 @@ def listen(port: int) -> socket.socket:
             f"Port {port} of {HOST} cannot be listened on: {error}.",
             "Choose another with --port, or 0 for any that is free.",
         ) from error
-    # Connections inherit it; asyncio sets it for sockets of another kind only. Without it the end of
+    # Connections inherit it; asyncio sets it for other kinds of sockets only. Without it the end of
     # a streamed answer waits 40 ms for the client to confirm its beginning.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
@@ -151,7 +151,7 @@ def run_http(app: Starlette, listening: socket.socket, stateless: bool = False) 
         timeout_graceful_shutdown=DRAIN_S if stateless else _END_S,
         lifespan="on",
     )
-    AppStatus.disable_automatic_graceful_drain()  # it cuts off answers that are on their way
+    AppStatus.enable_automatic_graceful_drain = False  # it cuts off answers on their way
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has ended
         signal.signal(number, lambda *_: None)
     asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
