@@ -146,8 +146,8 @@ def peers(vectors: FloatArray, queries: FloatArray) -> Iterator[tuple[str, Calla
     yield "langchain", lambda: [store.similarity_search_by_vector(row, SHORTLIST) for row in rows]
 
 
-def run(clusters: Clusters, count: int, approximate: bool) -> dict[str, Any]:
-    """All figures of one size."""
+def run(clusters: Clusters, count: int, approximate: bool, alone: bool = False) -> dict[str, Any]:
+    """All figures of one size; alone: without the peers, which hold all vectors again, twice."""
     queries = clusters.part(0, min(count, 256) * EACH, seed=2)[::EACH]
     with tempfile.TemporaryDirectory() as place:
         home = Path(place)
@@ -164,11 +164,13 @@ def run(clusters: Clusters, count: int, approximate: bool) -> dict[str, Any]:
         row |= dict(zip(keys, np.median(opened, axis=0).tolist(), strict=True))
         row["add_s"] = [_add(home, clusters, count + i * EACH) for i in range(3)]
         memory = open_memory(home, "m")
-        vectors = clusters_of(memory)
+        vectors = None if alone else clusters_of(memory)
         one, many = queries[:1], queries[:64]
         repeats = max(5, min(200, 3_000_000 // count))
         for name, asked in (("single", one), ("batch", many)):
-            ways = {"memory": shortlists(memory, asked), **dict(peers(vectors, asked))}
+            ways = {"memory": shortlists(memory, asked)}
+            if vectors is not None:
+                ways |= dict(peers(vectors, asked))
             times: dict[str, list[float]] = {way: [] for way in ways}
             for _ in range(3):  # interleaved
                 for way, action in ways.items():
@@ -208,12 +210,13 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--vectors", type=Path, help=".npy of real unit rows, repeated with noise")
     parser.add_argument("--exact", action="store_true", help="build no index")
+    parser.add_argument("--alone", action="store_true", help="beside no other program")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     real = np.load(args.vectors, allow_pickle=False) if args.vectors else None
     clusters, found = Clusters(args.dimension, real), []
     for count in args.counts:
-        found.append(run(clusters, count, not args.exact))
+        found.append(run(clusters, count, not args.exact, args.alone))
         sys.stdout.write(json.dumps(found[-1]) + "\n")
         sys.stdout.flush()
     if args.out:

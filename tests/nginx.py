@@ -16,6 +16,7 @@ import trustme
 NAME = "agents.example.org"
 DOCS = Path(__file__).parents[1] / "docs"
 
+_PATH = f"{os.environ['PATH']}:/usr/sbin"
 _MAIN = """
 {user}
 daemon off;
@@ -42,6 +43,12 @@ def printed(document, language="nginx"):
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+def require(program, package):
+    """Skip a test where a program is not installed."""
+    if shutil.which(program, path=_PATH) is None:
+        pytest.skip(f"{program} is not installed: apt-get install {package}")
+
+
 def free_port():
     """One that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -59,8 +66,7 @@ class Nginx:
     """
 
     def __init__(self, folder, configuration, changes, name=NAME):
-        if shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None:
-            pytest.skip("nginx is not installed: apt-get install nginx-light")
+        require("nginx", "nginx-light")
         self.folder, self.port, self.name = folder, free_port(), name
         authority = trustme.CA()
         certificate = authority.issue_cert(name, "127.0.0.1")
@@ -108,7 +114,7 @@ class Nginx:
 
     def __enter__(self):
         command = ["nginx", "-e", str(self.folder / "early.log"), "-c", self.folder / "nginx.conf"]
-        environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
+        environment = {**os.environ, "PATH": _PATH}
         self._process = subprocess.Popen(
             command, env=environment, stderr=subprocess.PIPE, text=True, cwd=self.folder
         )

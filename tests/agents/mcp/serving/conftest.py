@@ -21,7 +21,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests.agents.mcp.conftest import BEARER, COMMAND, TOKEN, data
 from tests.conftest import COLOURS, draw
-from tests.nginx import NAME, Nginx, free_port, printed
+from tests.nginx import NAME, Nginx, free_port, printed, require
 
 PASSWORD = "of a test"
 
@@ -121,6 +121,8 @@ def nginx_before(
         block: Of docs/serving.md, whose upstream is taken.
         changes: To what is printed, old and new.
     """
+    require("nginx", "nginx-light")
+    require("htpasswd", "apache2-utils")
     passwords = folder / "htpasswd"
     passwords.write_text("".join(f"{user}:{hashed(PASSWORD)}\n" for user in ("ann", "bob")))
     configuration = printed("serving.md")[0]
