@@ -1,7 +1,10 @@
 """`rar-agent mcp --http`: who is answered, and what over HTTP is not as over stdio."""
 
+import os
 import signal
 import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
@@ -11,12 +14,24 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_mcp_adapters.client import MultiServerMCPClient
 from mcp.shared.exceptions import McpError
+from starlette.testclient import TestClient
 
 from rar_agent import Recognition
-from rar_agent.agents.mcp.http import MOST_AT_ONCE, listen
+from rar_agent.agents.mcp.http import MOST_AT_ONCE, build_app, listen
+from rar_agent.agents.mcp.server import build_server
+from rar_agent.settings import Settings
 from rar_agent.types import Detections
 from tests.agents.conftest import model, tool_messages
-from tests.agents.mcp.conftest import BEARER, Client, data, http_server, over_http, text, until
+from tests.agents.mcp.conftest import (
+    BEARER,
+    COMMAND,
+    Client,
+    data,
+    http_server,
+    over_http,
+    text,
+    until,
+)
 from tests.conftest import draw
 from tests.openai_server import Reply
 
@@ -151,6 +166,51 @@ def test_bodies_are_bounded(variables):
         assert "colours (default)" in answer.text
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 0
+
+
+def test_who_is_told_to_end_answers_what_was_asked(variables, ranker):
+    """And takes nothing else; so processes can be restarted one after the other."""
+    ranker.script = [Reply("no letter", delay_s=3)]
+    asked = {"jsonrpc": "2.0", "id": 2, "method": "tools/call"}
+    arguments = {"data": data(draw("red", 95))}
+    asked["params"] = {"name": "recognize_image", "arguments": arguments}
+    with http_server(variables, "--stateless") as (process, url), ThreadPoolExecutor() as pool:
+        headers = {**ACCEPT, **BEARER}
+        answer = pool.submit(httpx.post, url, json=asked, headers=headers, timeout=30)
+        until(lambda: ranker.open, 30)
+        process.send_signal(signal.SIGTERM)
+        until(lambda: not listens(url))
+        assert not answer.done()
+        assert "Answer: red" in answer.result().text
+        assert process.wait(timeout=20) == 0
+
+
+def listens(url):
+    """Whether connections are taken there."""
+    address = urlsplit(url)
+    with socket.socket() as probe:
+        return probe.connect_ex((address.hostname, address.port)) == 0
+
+
+def test_who_listens_without_sessions_can_answer(variables):
+    """What cannot be loaded is an error before: a balancer would send requests there."""
+    missing = {**os.environ, **variables, "RAR_MEMORY": "nowhere"}
+    done = subprocess.run(
+        [COMMAND, "mcp", "--http", "--port", "0", "--stateless"],
+        env=missing,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode
+    assert "There is no memory 'nowhere'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_without_sessions_there_are_no_streams(method):
+    app = build_app(build_server(Settings()), "x" * 16, ["test"], [], stateless=True)
+    assert TestClient(app).request(method, "/mcp").status_code == 405
 
 
 def test_connections_are_bounded(variables):
