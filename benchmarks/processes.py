@@ -2,13 +2,15 @@
 
     python -m benchmarks.processes [--processes 1,2,4] [--clients 1,8,32] [--images 96] [--runs 3]
         [--threads 1]
+    python -m benchmarks.processes --restarts 5
 
 nginx runs as docs/serving.md prints it, with TLS and passwords, but for the limits of an address;
 "direct" is one process without it. Each client asks about the next photo as soon as it has its
 answer, over a connection that stays open. Photos are all different (some 41 kB of JPEG), 1,000
 categories, builtin encoder, no ranking model. The clients are another process on the same machine,
 whose cores they share. Memory: the share of a process (PSS) of what servers and their decoders
-hold, after the run with the most clients.
+hold, after the run with the most clients. `--restarts` restarts three processes one after another, so
+often, under 16 clients, and counts requests.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import argparse
 import asyncio
 import base64
 import io
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -29,19 +32,24 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.figures import OURS, Figure, joined, write
+from rar_agent import Category
+from rar_agent.encoders import load_encoder
 from rar_agent.example import example_photo
 from rar_agent.images import admit
+from rar_agent.memory import create_memory
 from rar_agent.settings import load_settings
 from tests.agents.mcp.conftest import BEARER
 from tests.agents.mcp.serving.conftest import (
     ACCEPT,
     BASIC,
     STATELESS,
+    Load,
     Server,
     answer,
     called,
     nginx_before,
 )
+from tests.conftest import COLOURS, draw
 
 _NO_LIMITS = {
     "rate=5r/s": "rate=100000r/s",
@@ -174,6 +182,36 @@ def figures(
     return told
 
 
+def restarts(rounds: int, count: int = 3, clients: int = 16) -> str:
+    """How many requests were sent, and how many were answered rightly, while all restart.
+
+    The memory is one of six colours, as the tests have it, so that answers can be checked.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        taught = [
+            (Category(name=colour), [draw(colour, 100 * c + i) for i in range(3)])
+            for c, colour in enumerate(COLOURS)
+        ]
+        create_memory(folder, "colours", load_encoder("builtin", load_settings()), taught)
+        variables = {"RAR_HOME": str(folder), "RAR_MEMORY": "colours", "OMP_NUM_THREADS": "1"}
+        servers = [Server(variables, folder).start() for _ in range(count)]
+        for server in servers:
+            stack.callback(server.stop)
+        for server in servers:
+            server.wait()
+        ports = [server.port for server in servers]
+        nginx = stack.enter_context(nginx_before(ports, folder, changes=_NO_LIMITS))
+        with Load(nginx, clients) as load:
+            for _ in range(rounds):
+                for server in servers:
+                    load.more(30)
+                    server.stop()
+                    server.start().wait()
+        done = f"{rounds * count} restarts, {load.sent:,} requests, {load.right:,} answered rightly"
+        return "\n".join([done, *load.wrong[:9]])
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -182,7 +220,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=96)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="Of each process.")
+    parser.add_argument("--restarts", type=int, help="Of each of three processes, under load.")
     args = parser.parse_args()
+    if args.restarts:
+        sys.stdout.write(restarts(args.restarts) + "\n")
+        return
     processes, clients = (
         [int(one) for one in given.split(",")] for given in (args.processes, args.clients)
     )

@@ -9,7 +9,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +24,7 @@ from tests.conftest import COLOURS, draw
 from tests.nginx import NAME, Nginx, free_port, printed, require
 
 PASSWORD = "of a test"
+Check = Callable[[Any, float], object]
 
 
 def basic(user):
@@ -189,7 +190,9 @@ class Load:
         **asked: Of each call.
     """
 
-    def __init__(self, nginx, clients=4, check=None, **asked):
+    def __init__(
+        self, nginx: Nginx, clients: int = 4, check: Check | None = None, **asked: Any
+    ) -> None:
         self.sent = 0
         self.right = 0
         self.wrong = []
@@ -216,14 +219,14 @@ class Load:
                     with self._lock:
                         self.right += 1
 
-    def more(self, count):
+    def more(self, count: int) -> None:
         """Wait until so many more were answered, rightly or not."""
         until, end = self.right + len(self.wrong) + count, time.monotonic() + 120
         while self.right + len(self.wrong) < until:
             assert time.monotonic() < end
             time.sleep(0.02)
 
-    def __enter__(self):
+    def __enter__(self) -> Load:
         for thread in self._threads:
             thread.start()
         return self
