@@ -9,8 +9,8 @@ nginx runs as docs/serving.md prints it, with TLS and passwords, but for the lim
 answer, over a connection that stays open. Photos are all different (some 41 kB of JPEG), 1,000
 categories, builtin encoder, no ranking model. The clients are another process on the same machine,
 whose cores they share. Memory: the share of a process (PSS) of what servers and their decoders
-hold, after the run with the most clients. `--restarts` restarts three processes one after another, so
-often, under 16 clients, and counts requests.
+hold, after the run with the most clients. `--restarts` restarts three processes one by one, so many
+times, under 16 clients, and counts requests.
 """
 
 from __future__ import annotations
