@@ -15,6 +15,8 @@ from fuzz.soak_faults import Provider
 from fuzz.soak_totals import Ledger
 from rar_agent import Failure, Recognition, Recognizer
 from rar_agent.encoders import Encoder, load_encoder
+from rar_agent.graph import embeddings
+from rar_agent.images import ImageStore
 from rar_agent.memory import create_memory, delete_memory
 from rar_agent.settings import load_settings
 from tests.conftest import COLOURS, draw
@@ -133,6 +135,11 @@ class Ground:
     knows: dict[str, list[Key]] = field(default_factory=dict)
     _right: dict[tuple[str, Key], Said] = field(default_factory=dict)
 
+    @property
+    def all(self) -> Sequence[Recognizer]:
+        """Its recognisers."""
+        return self.steady, self.isolated, self.asking, self.hasty, self.growing
+
     def right(self, key: Key) -> Said:
         """What `STEADY` says to a drawing: what it said when it was first asked, one at a time."""
         return self._first("steady", self.steady, key)
@@ -222,8 +229,21 @@ def made(place: Path, ledger: Ledger) -> Iterator[Ground]:
             Recognizer(settings=asks, model_timeout_s=Provider.HASTY_S),
             Recognizer(GROWING, settings=plain),
         )
-        ground.begin_growing()
-        yield ground
+        with _small_caches(ground.all):
+            ground.begin_growing()
+            yield ground
+
+
+@contextmanager
+def _small_caches(recognizers: Sequence[Recognizer]) -> Iterator[None]:
+    """Let caches be full within minutes: what grows after that is not them."""
+    for recognizer in recognizers:
+        recognizer.services.store = ImageStore(max_pixels=500_000)
+    usual, embeddings._REMEMBERED = embeddings._REMEMBERED, 128
+    try:
+        yield
+    finally:
+        embeddings._REMEMBERED = usual
 
 
 def names_in(results: Iterable[Recognition]) -> set[str]:
