@@ -45,9 +45,10 @@ BELOW = {
     | {"detection"},
     "ui": {"recognizer", "graph", "memory", "encoders", "images", "prompts", "words", "explained"}
     | {"detection"},
+    "scale": {"memory", "encoders", "images", "batch"},
     "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
     | {"graph", "models", "prompts", "finetune", "words", "explained", "ui", "agents"}
-    | {"evaluation", "detection"},
+    | {"evaluation", "detection", "scale"},
 }
 
 

@@ -85,7 +85,7 @@ def staleness(memory: Memory) -> Text:
     """How much changed since the scoring was chosen."""
     words = f"{percent(memory.changed_share)} changed since it was fitted"
     if memory.stale:
-        return Text(f"{words}: rar-agent memory fit {memory.name}", style="yellow")
+        return Text(f"{words}: rar-agent memory fit {memory.called}", style="yellow")
     return Text(words, style="dim")
 
 
@@ -181,7 +181,7 @@ def segments(memory: Memory) -> Group:
     if not removed:
         return Group(table)
     share = f"{removed:,} of {held:,} entries ({percent(removed / held)}) are removed"
-    note = f"{share}; rar-agent memory compact {memory.name} reclaims them"
+    note = f"{share}; rar-agent memory compact {memory.called} reclaims them"
     return Group(table, Text(note, style="dim"))
 
 

@@ -191,6 +191,11 @@ class Entries:
         return np.where(known[place] == ids, order[place], -1)
 
     @cached_property
+    def last_id(self) -> int:
+        """The largest id, of removed ones too; -1 without any."""
+        return max((segment.ref.last_id for segment in self.segments), default=-1)
+
+    @cached_property
     def _by_id(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows in the order of their ids, and these."""
         order = np.argsort(self._all_ids, kind="stable").astype(np.int64)

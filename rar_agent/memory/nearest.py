@@ -104,7 +104,7 @@ class Nearest:
         if allowed is not None:
             few = int(allowed.sum()) * 2 <= len(allowed)
             passing = entries.categories.ids[allowed == few], few
-        found = origin.nearest(modality, queries, count, passing, entries.removed)
+        found = origin.nearest(modality, queries, count, entries.last_id, passing, entries.removed)
         scores = np.full((len(queries), count), -np.inf, np.float32)
         rows = np.full((len(queries), count), -1, np.int64)
         for i, (cosines, ids) in enumerate(found):

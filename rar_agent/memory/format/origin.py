@@ -115,6 +115,7 @@ class Origin(Protocol):
         modality: Modality,
         queries: FloatArray,
         count: int,
+        last: int,
         categories: tuple[NDArray[np.int64], bool] | None,
         removed: NDArray[np.int64],
     ) -> list[tuple[FloatArray, NDArray[np.int64]]]:
@@ -124,13 +125,14 @@ class Origin(Protocol):
             modality: Of the entries.
             queries: (q, d) unit rows.
             count: Entries wanted.
+            last: The largest id that is on record; others are not committed.
             categories: Ids of categories, and whether only these pass or all others; None: all.
             removed: Ids of entries that do not pass.
         """
         ...
 
-    def reindex(self, count: int, dimension: int) -> None:
-        """Give so many vectors the index that suits them, and drop what no generation names."""
+    def tidy(self, gone: NDArray[np.int64], count: int, dimension: int) -> None:
+        """Drop entries that were removed, and give the rest the index that suits as many."""
         ...
 
     def verify(self, folder: Path, manifest: Manifest) -> list[str]:

@@ -78,7 +78,7 @@ def compact_memory(
     with changing(folder) as memory:
         draft = Draft.after(memory)
         draft.fit = with_current_sums(memory)
-        before, reclaimed = len(draft.segments), len(draft.removed)
+        before, reclaimed, gone = len(draft.segments), len(draft.removed), draft.removed
         draft.segments = merge_all(folder, memory.entries.segments, draft.removed)
         draft.removed = np.empty(0, np.int64)
         draft.segments = with_indexes(
@@ -88,5 +88,5 @@ def compact_memory(
             draft.layers = merge_layers(folder, draft.layers)
         done = draft.commit("ready", fitting)
         if origin := origin_of(folder):
-            origin.reindex(len(done.entries), draft.dimension)
+            origin.tidy(gone, len(done.entries), draft.dimension)
         return Compacted(done, (before, len(done.manifest.segments)), reclaimed)
