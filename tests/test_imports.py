@@ -8,10 +8,21 @@ import pytest
 import rar_agent
 
 PACKAGE = Path(__file__).parents[1] / "rar_agent"
-EVERYONE = {"types", "errors", "settings", "telemetry", "forks", "durable", "garbage", "locks"}
+EVERYONE = {
+    "types",
+    "errors",
+    "addresses",
+    "settings",
+    "telemetry",
+    "forks",
+    "durable",
+    "garbage",
+    "locks",
+}
 BELOW = {
     "types": set(),
     "errors": set(),
+    "addresses": set(),
     "settings": set(),
     "telemetry": set(),
     "forks": set(),

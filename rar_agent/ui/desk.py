@@ -18,6 +18,7 @@ from rar_agent.graph.services import WAYS
 from rar_agent.images import AdmittedImage, ImageStore, Policy, admit
 from rar_agent.memory import Memory, list_memories, memory_folder, open_memory
 from rar_agent.memory.format.generation import read_manifest
+from rar_agent.memory.format.origin import refuse_address
 from rar_agent.memory.ready import READY
 from rar_agent.prompts import check, find_prompts, load_prompt, read_prompt
 from rar_agent.recognizer import Recognizer
@@ -156,6 +157,7 @@ class Desk:
         """
         if not isinstance(memory, str) or not memory:
             raise InputError("No memory is chosen.", "Choose one.")
+        refuse_address(memory, self.settings.memory)
         if isinstance(k, bool) or not isinstance(k, int | float) or k not in _KS:
             raise InputError(f"{k} is no number of candidates.", f"Choose 1 to {MOST_CANDIDATES}.")
         if ranked_by and ranked_by != self.model:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rar_agent.errors import ConfigurationError
+from rar_agent.errors import ConfigurationError, NotFoundError
 from rar_agent.forks import Lock
 
 if TYPE_CHECKING:
@@ -151,6 +151,22 @@ _lock = Lock()
 def is_address(name: str) -> bool:
     """Whether a memory's name is an address."""
     return "://" in name
+
+
+def refuse_address(name: str, own: str) -> None:
+    """Refuse an address that a client or a model chose: a token of ours would go there.
+
+    Args:
+        name: What was chosen.
+        own: The settings' memory, which may be one.
+
+    Raises:
+        NotFoundError: It is an address, and not the settings' own.
+    """
+    if is_address(name) and name != own:
+        raise NotFoundError(
+            f"There is no memory '{name[:64]}'.", "Name one that the settings name, or one here."
+        )
 
 
 def mirror_folder(home: Path, address: str) -> Path:

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from rar_agent.addresses import user_of, without_user
 from rar_agent.errors import InputError
-from rar_agent.telemetry.redact import hide_secrets
 
 PORT = 19530
 TOKEN = "RAR_MILVUS_TOKEN"  # noqa: S105 - the variable's name
@@ -62,9 +62,9 @@ def parse_address(text: str) -> Address:
     Raises:
         InputError: It is none; the message shows it without secrets.
     """
-    shown = without_secrets(text)
+    shown = without_user(text)
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(shown)
         port = PORT if parts.port is None else parts.port
         host = parts.hostname or ""
     except ValueError as error:
@@ -73,8 +73,8 @@ def parse_address(text: str) -> Address:
         raise _refused(shown, "it does not begin with milvus:// or milvus+tls://")
     if not _HOST.fullmatch(host) or not 0 < port < 2**16:
         raise _refused(shown, "host and port cannot be read")
-    if "?" in text or "#" in text:
-        raise _refused(shown, "it has a ? or a #; in a password, write %3F or %23")
+    if "?" in shown or "#" in shown:
+        raise _refused(shown, "it has a ? or a #")
     *databases, name = parts.path.removeprefix("/").split("/")
     if len(databases) > 1 or not all(_NAME.fullmatch(part) for part in (*databases, name)):
         raise _refused(
@@ -82,19 +82,8 @@ def parse_address(text: str) -> Address:
             "memory and database have to be named by up to 64 letters, digits and underscores, a "
             "letter first",
         )
-    token = os.environ.get(TOKEN, "")
-    if parts.username:
-        token = unquote(parts.username)
-        if parts.password is not None:
-            token += f":{unquote(parts.password)}"
-    hide_secrets({TOKEN: [token, token.partition(":")[2], parts.password or ""]})
+    token = unquote(user_of(shown)) or os.environ.get(TOKEN, "")
     return Address(host, name, port, "".join(databases), parts.scheme.endswith("+tls"), token)
-
-
-def without_secrets(text: str) -> str:
-    """An address, or what was meant for one, without what comes before its host."""
-    scheme, found, rest = text.partition("://")
-    return f"{scheme}{found}{rest.rpartition('@')[2]}"
 
 
 def _refused(shown: str, why: str) -> InputError:

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -140,7 +141,7 @@ def _fetch(source: Memory, folder: Path, manifest: Manifest, tell: Progress) -> 
                     file.write(data)
             _require_whole(parts, ref, origin)
     for segment in source.entries.segments:
-        _fetch_vectors(segment, parts, lambda rows, before=done: tell(before + rows, total))
+        _fetch_vectors(segment, parts, partial(_tell_more, tell, done, total))
         _require_whole(parts, segment.ref.vectors, origin)
         done += segment.ref.count
     (folder / DATA).mkdir(exist_ok=True)
@@ -149,6 +150,10 @@ def _fetch(source: Memory, folder: Path, manifest: Manifest, tell: Progress) -> 
             (parts / ref.name).replace(folder / DATA / ref.name)
     commit(folder, manifest)
     shutil.rmtree(parts, ignore_errors=True)
+
+
+def _tell_more(tell: Progress, before: int, total: int, rows: int) -> None:
+    tell(before + rows, total)
 
 
 def _fetch_vectors(segment: OpenSegment, parts: Path, tell: Callable[[int], None]) -> None:

@@ -294,7 +294,7 @@ class MilvusOrigin:
 
     def verify(self, folder: Path, manifest: Manifest) -> list[str]:
         """See `Origin`."""
-        wrong = []
+        wrong: list[str] = []
         for ref in manifest.segments:
             try:
                 wrong += self._verify(folder, ref, manifest.dimension)
