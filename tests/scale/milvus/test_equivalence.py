@@ -1,5 +1,6 @@
 """The same memory on disk and in Milvus answers alike, however it is taught."""
 
+import json
 from collections import Counter
 from random import Random
 
@@ -21,6 +22,7 @@ from rar_agent.memory import (
     remove_from_memory,
     verify_memory,
 )
+from rar_agent.memory.format.manifest import FileRef
 from rar_agent.memory.format.origin import origin_of
 from rar_agent.memory.readers import Sample
 from rar_agent.types import Category
@@ -153,9 +155,14 @@ def test_any_changes_are_what_they_are_on_disk(tmp_path, address, seed):
 def leftovers(memory):
     """Files in Milvus that neither of the last two generations needs, and rows of none."""
     origin = origin_of(memory.folder)
-    manifests = sorted((memory.folder / "generations").glob("*.json"))[-2:]
-    needed = "".join(path.read_text() for path in manifests)
-    found = [n for n in origin.files.names() if n not in needed and not n.endswith(".json")]
+    generations = origin.files.rows("current/")
+    assert len(generations) <= 2
+    needed = ""
+    for row in map(json.loads, generations.values()):
+        name = f"{json.loads(row['current'])['sha256']}.json"
+        data = b"".join(origin.files.read(FileRef(name=name, size=row["size"])))
+        needed += name + data.decode()
+    found = [name for name in origin.files.names() if name not in needed]
     held = sum(ref.count for ref in memory.manifest.segments)
     extra = origin.rows.count_from(0) - held
     return found + ([f"{extra} rows"] if extra else [])
