@@ -92,7 +92,7 @@ def _engine(settings: Settings) -> Check:
     name, device = memory.manifest.encoder.name, pick_device(settings.device)
     tuning = read_tuning(settings.home, name, device, memory.fingerprint.identity)
     plan = plan_of(settings, device, tuning, recorded(memory))
-    fix = "" if tuning else f"To find out what is faster: rar-agent tune --memory {memory.called}"
+    fix = "" if tuning else f"To find out what is faster: rar-agent tune --memory {memory.name}"
     return Check("engine", "ok", f"{name} is run by {plan}", fix)
 
 

@@ -38,13 +38,11 @@ def migrate(
     table = grid("compared", "found", "")
     for check in checks:
         table.add_row(check.what, check.found, "fine" if check.fine else "WRONG")
-    out.print(f"{copy.called}: {contents(copy)}", soft_wrap=True)
+    out.print(f"{copy.name}: {contents(copy)}", soft_wrap=True)
     out.print(table)
     if wrong := [check.what for check in checks if not check.fine]:
         raise DamagedDataError(
-            f"'{copy.called}' is not the same as '{source.called}': {', '.join(wrong)}.",
-            f"Look what is wrong, rar-agent memory verify {copy.called}, delete it, migrate again.",
+            f"'{copy.name}' is not the same as '{source.name}': {', '.join(wrong)}.",
+            f"Look what is wrong, rar-agent memory verify {copy.name}, delete it, migrate again.",
         )
-    out.print(
-        f"next: rar-agent recognize IMAGE --memory {copy.called}", style="dim", soft_wrap=True
-    )
+    out.print(f"next: rar-agent recognize IMAGE --memory {copy.name}", style="dim", soft_wrap=True)

@@ -66,7 +66,7 @@ def print_report(report: Report, file: Path | None) -> None:
     _list("conflict", conflicts, report.conflicting)
     if file:
         _write(report, file)
-    out.print(f"next: rar-agent recognize IMAGE --memory {memory.called}", style="dim")
+    out.print(f"next: rar-agent recognize IMAGE --memory {memory.name}", style="dim")
 
 
 def _list(what: str, lines: list[str], count: int) -> None:

@@ -138,8 +138,7 @@ def require_recorded(memory: Memory, encoder: Fingerprint) -> None:
         raise ConfigurationError(
             f"What the precision {precision} costs was not measured for memory '{memory.name}', "
             f"which was made in {memory.manifest.encoder.precision}.",
-            f"Run: rar-agent tune --memory {memory.called} --allow int8; or set "
-            "RAR_PRECISION=fp32.",
+            f"Run: rar-agent tune --memory {memory.name} --allow int8; or set RAR_PRECISION=fp32.",
         )
 
 

@@ -126,9 +126,9 @@ def leave_out(memory: Memory) -> LeftOut:
 def _to_do(memory: Memory) -> str:
     """What makes a memory calibrated."""
     if memory.manifest.prior:
-        return f"Take its prior away: rar-agent memory fit {memory.called} --no-prior"
+        return f"Take its prior away: rar-agent memory fit {memory.name} --no-prior"
     if memory.stale:
-        return f"Choose its scoring anew: rar-agent memory fit {memory.called}"
+        return f"Choose its scoring anew: rar-agent memory fit {memory.name}"
     if not memory.all_have_exemplars:
         return "Teach it exemplars of every category."
     return (

@@ -135,7 +135,7 @@ class Searcher:
         if not len(self._memory.entries):
             raise InputError(
                 f"Memory '{self._memory.name}' is empty.",
-                f"Teach it: rar-agent memory add {self._memory.called} --images FOLDER",
+                f"Teach it: rar-agent memory add {self._memory.name} --images FOLDER",
             )
         if queries.ndim != 2 or queries.shape[1] != self._memory.manifest.dimension:
             raise InputError(
@@ -154,7 +154,7 @@ class Searcher:
                 f"({self._memory.probability_means(method)}), so no candidate set can be promised "
                 f"to cover {coverage}.",
                 f"Ask for a number of candidates, or take its prior away: rar-agent memory fit "
-                f"{self._memory.called} --no-prior"
+                f"{self._memory.name} --no-prior"
                 if prior
                 else "Ask for a number of candidates, or teach it more exemplars of each category.",
             )

@@ -38,5 +38,5 @@ def unknown(
     hints += [more] if more else []
     return NotFoundError(
         f"Memory '{memory.name}' has no category '{name}'{what}.",
-        " ".join(hints) or otherwise or f"See rar-agent memory show {memory.called}",
+        " ".join(hints) or otherwise or f"See rar-agent memory show {memory.name}",
     )

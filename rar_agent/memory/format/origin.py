@@ -67,6 +67,11 @@ class Origin(Protocol):
     address: str
     server: str
 
+    @property
+    def index(self) -> str:
+        """The index of its vectors, in a few words."""
+        ...
+
     def pull(self, folder: Path, fresh_s: float = 0.0) -> None:
         """Bring a mirror to the generation that is valid there; without one, to none.
 

@@ -44,7 +44,7 @@ def rows_of(memory: Memory, entries: Sequence[int]) -> NDArray[np.int64]:
         if row is None:
             raise NotFoundError(
                 f"Memory '{memory.name}' has no entry {entry}.",
-                f"See rar-agent memory show {memory.called} --category CATEGORY",
+                f"See rar-agent memory show {memory.name} --category CATEGORY",
             )
     return np.array([row for _, row in rows], np.int64)
 

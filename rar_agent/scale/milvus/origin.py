@@ -27,14 +27,14 @@ from rar_agent.locks import locked
 from rar_agent.memory.format.files import DATA, map_array, replace_file, writing
 from rar_agent.memory.format.generation import collect, manifest_name
 from rar_agent.memory.format.location import CURRENT
-from rar_agent.memory.format.manifest import ENTRY, FileRef, Manifest, SegmentRef
+from rar_agent.memory.format.manifest import ENTRY, MOST, FileRef, Manifest, SegmentRef
 from rar_agent.memory.format.opened import reason
 from rar_agent.memory.format.origin import AWAY
 from rar_agent.memory.format.segment import OpenSegment, open_segment
 from rar_agent.scale.milvus.address import Address, parse_address
 from rar_agent.scale.milvus.claim import Claim, claimed
 from rar_agent.scale.milvus.files import Files
-from rar_agent.scale.milvus.index import plan_index
+from rar_agent.scale.milvus.index import describe, plan_index
 from rar_agent.scale.milvus.rows import Rows, Vectors
 from rar_agent.scale.milvus.server import MOST_FOUND, Server
 from rar_agent.types import Modality
@@ -82,6 +82,13 @@ class MilvusOrigin:
         self._lock = Lock()
         self._claim: Claim | None = None
         self._seen: dict[Path, float] = {}
+
+    @property
+    def index(self) -> str:
+        """See `Origin`."""
+        found = describe(self._asked, self.rows.collection)
+        numbers = "".join(f", {name} {number:,}" for name, number in found.parameters.items())
+        return f"in Milvus: {found.kind}{numbers}"
 
     def pull(self, folder: Path, fresh_s: float = 0.0) -> None:
         """See `Origin`."""
@@ -301,7 +308,7 @@ class MilvusOrigin:
             except DamagedDataError as error:
                 wrong.append(error.message)
         held = sum(ref.count for ref in manifest.segments)
-        there = self.rows.count_from(0) - self.rows.count_from(manifest.next_entry)
+        there = self.rows.count_from(-MOST) - self.rows.count_from(manifest.next_entry)
         if there != held:
             wrong.append(
                 f"Collection {self.rows.collection} at {self.server} has {there} entries, not "
