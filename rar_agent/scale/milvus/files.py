@@ -31,6 +31,10 @@ def chunk_key(name: str, number: int) -> str:
     return f"{name}/{number:08d}"
 
 
+def _number(key: str) -> int:
+    return int(key.partition("/")[2]) if _KEY.fullmatch(key) else -1
+
+
 def chunks(file: IO[bytes]) -> Iterator[str]:
     """Texts of a file's chunks, in order."""
     first = True
@@ -60,6 +64,7 @@ class Files:
             return
         schema = server.client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("key", DataType.VARCHAR, max_length=128, is_primary=True)
+        schema.add_field("number", DataType.INT64)  # of the chunk; -1 of what is none
         schema.add_field("data", DataType.VARCHAR, max_length=65_535)
         schema.add_field("nothing", DataType.FLOAT_VECTOR, dim=2)  # Milvus wants a vector
         index = server.client.prepare_index_params()
@@ -84,7 +89,10 @@ class Files:
 
     def put_rows(self, rows: Iterable[tuple[str, str]]) -> None:
         """Write rows of a key and a text, in the place of those that there are."""
-        data = [{"key": key, "data": text, "nothing": [0.0, 0.0]} for key, text in rows]
+        data = [
+            {"key": key, "number": _number(key), "data": text, "nothing": [0.0, 0.0]}
+            for key, text in rows
+        ]
         if data:
             self._server.ask("upsert", collection_name=self.collection, data=data)
 
@@ -114,7 +122,7 @@ class Files:
 
     def names(self) -> set[str]:
         """Names of all files of which there is anything."""
-        rows = self._server.query(self.collection, 'key like "%/00000000"', ("key",))
+        rows = self._server.query(self.collection, "number == 0", ("key",))
         keys = (str(row["key"]) for row in rows)
         return {key.partition("/")[0] for key in keys if _KEY.fullmatch(key)}
 

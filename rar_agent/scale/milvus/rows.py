@@ -61,7 +61,11 @@ class Rows:
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
         wanted = server.client.prepare_index_params()
         wanted.add_index(
-            "vector", index_type=index.kind, metric_type="IP", params=dict(index.parameters)
+            "vector",
+            index_type=index.kind,
+            index_name="vector",
+            metric_type="IP",
+            params=dict(index.parameters),
         )
         for name in ("category", "modality"):
             wanted.add_index(name, index_type="INVERTED")
@@ -80,7 +84,11 @@ class Rows:
             return
         wanted = server.client.prepare_index_params()
         wanted.add_index(
-            "vector", index_type=index.kind, metric_type="IP", params=dict(index.parameters)
+            "vector",
+            index_type=index.kind,
+            index_name="vector",
+            metric_type="IP",
+            params=dict(index.parameters),
         )
         server.ask("release_collection", collection_name=name)
         try:
