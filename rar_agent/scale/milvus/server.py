@@ -26,7 +26,9 @@ MOST_FOUND = 16_384
 SETTLED_S = 10.0
 """Seconds after which what was written is seen with bounded staleness too."""
 
-_NO_COLLECTION = 100  # Milvus's own number
+_NO_COLLECTION, _NOT_LOADED = 100, 101  # Milvus's own numbers
+# A server that was away is tried again soon, not after gRPC's two minutes.
+_CHANNEL = {"grpc.max_reconnect_backoff_ms": 2_000, "grpc.use_local_subchannel_pool": 1}
 
 
 class MissingError(NotFoundError):
@@ -73,6 +75,7 @@ class Server(OfProcess):
                     db_name=address.database,
                     timeout=CONNECT_S,
                     dedicated=True,
+                    grpc_options=_CHANNEL,
                 )
             except Exception as error:
                 raise self._error("connect", error) from None  # its text may hold the token
@@ -90,16 +93,23 @@ class Server(OfProcess):
             MissingError: The collection that it is asked of is not there.
             ServerError: It cannot be asked, or refuses.
         """
-        client = self.client
+        client, collection = self.client, arguments.get("collection_name")
         try:
+            try:
+                return getattr(client, method)(timeout=limit_s, **arguments)
+            except Exception as error:
+                if getattr(error, "code", None) != _NOT_LOADED:
+                    raise
+            client.load_collection(collection_name=collection, timeout=BUILD_S)  # it was restarted
             return getattr(client, method)(timeout=limit_s, **arguments)
         except Exception as error:
             if getattr(error, "code", None) == _NO_COLLECTION:
                 raise MissingError(
-                    f"There is no collection {arguments.get('collection_name')} at "
-                    f"{self.address.server}.",
+                    f"There is no collection {collection} at {self.address.server}.",
                     f"Look whether the memory was deleted: rar-agent memory show {self.address}",
                 ) from None
+            if not isinstance(getattr(error, "code", None), int):  # not what Milvus said
+                self._client = None
             raise self._error(method, error) from None
 
     def query(

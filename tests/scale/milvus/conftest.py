@@ -8,8 +8,6 @@ import time
 
 import pytest
 
-from rar_agent.scale.milvus.origin import _once
-
 
 class Lite:
     """A server in a process of its own.
@@ -37,7 +35,6 @@ class Lite:
                 assert self._process.poll() is None, "milvus-lite did not start"
                 assert time.monotonic() < end, "milvus-lite did not answer"
                 time.sleep(0.05)
-        _once.cache_clear()  # connections to the process before
 
     def stop(self):
         self._process.send_signal(signal.SIGINT)

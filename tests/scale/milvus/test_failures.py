@@ -84,7 +84,9 @@ def test_a_server_that_goes_and_comes_back(tmp_path, monkeypatch, lite):
             open_memory(tmp_path, address)
         assert stamp(memory.folder) == b""  # so that it is opened again, which says why
         own.start()
-        assert_same(open_memory(tmp_path, "disk"), open_memory(tmp_path, address))
+        disk = open_memory(tmp_path, "disk")
+        assert_same(disk, open_memory(tmp_path, address))
+        assert_same(disk, memory)
     finally:
         own.stop()
 
