@@ -3,8 +3,7 @@
     python -m benchmarks.milvus --counts 10000 100000 --dimension 768 --out milvus.json
 
 Starts a milvus-lite of its own on loopback, or asks `--server milvus://host:19530`. Vectors are
-those of `benchmarks.scale`. Readers are processes of their own; the best of `--rounds` is not
-taken, all searches count.
+those of `benchmarks.scale`. Readers are processes of their own.
 """
 
 from __future__ import annotations

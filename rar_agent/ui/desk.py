@@ -18,7 +18,7 @@ from rar_agent.graph.services import WAYS
 from rar_agent.images import AdmittedImage, ImageStore, Policy, admit
 from rar_agent.memory import Memory, list_memories, memory_folder, open_memory
 from rar_agent.memory.format.generation import read_manifest
-from rar_agent.memory.format.origin import refuse_address
+from rar_agent.memory.format.origin import is_address, refuse_address
 from rar_agent.memory.ready import READY
 from rar_agent.prompts import check, find_prompts, load_prompt, read_prompt
 from rar_agent.recognizer import Recognizer
@@ -112,7 +112,8 @@ class Desk:
 
     def memories(self) -> list[str]:
         """Names of the memories that may be asked."""
-        return sorted({*list_memories(self.settings.home), *READY}, key=str.casefold)
+        own = {self.settings.memory} if is_address(self.settings.memory) else set()
+        return sorted({*list_memories(self.settings.home), *READY, *own}, key=str.casefold)
 
     def teachable(self) -> list[str]:
         """Names of the memories that may be taught."""

@@ -118,6 +118,7 @@ def _send(
                 origin.require_claim()
                 rows.insert(segment.entries[part], segment.vectors[part])
             tell(done, total)
+    rows.flush()
     origin.put(source.folder, manifest.files())
     current = json.dumps({"generation": manifest.generation, "sha256": digest}).encode()
     origin.commit(manifest, data, current)

@@ -29,7 +29,7 @@ from rar_agent.memory.format.generation import collect, manifest_name
 from rar_agent.memory.format.location import CURRENT
 from rar_agent.memory.format.manifest import ENTRY, MOST, FileRef, Manifest, SegmentRef
 from rar_agent.memory.format.opened import reason
-from rar_agent.memory.format.origin import AWAY
+from rar_agent.memory.format.origin import AWAY, Origin
 from rar_agent.memory.format.segment import OpenSegment, open_segment
 from rar_agent.scale.milvus.address import Address, parse_address
 from rar_agent.scale.milvus.claim import Claim, claimed
@@ -297,6 +297,7 @@ class MilvusOrigin:
     def tidy(self, gone: NDArray[np.int64], count: int, dimension: int) -> None:
         """See `Origin`."""
         self.rows.drop(gone)
+        self.rows.flush()
         self.rows.reindex(plan_index(count, dimension))
 
     def verify(self, folder: Path, manifest: Manifest) -> list[str]:
@@ -352,6 +353,7 @@ class MilvusOrigin:
 MIGRATION = "migration/"
 """Key of the row that says what is being brought there."""
 
+_kept: type[Origin] = MilvusOrigin
 _once: Once[MilvusOrigin] = Once(MilvusOrigin)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rar_agent.encoders import FloatArray
-from rar_agent.errors import DamagedDataError
+from rar_agent.errors import DamagedDataError, ServerError
 from rar_agent.memory.damage import OFF_LENGTH, unit_rows
 from rar_agent.memory.format.manifest import MODALITIES
 from rar_agent.scale.milvus.index import Index, describe, search_parameters
@@ -115,6 +115,14 @@ class Rows:
             for entry, vector in zip(entries, vectors, strict=True)
         ]
         self._server.ask("insert", collection_name=self.collection, data=data)
+
+    def flush(self) -> None:
+        """Have what was inserted indexed now; Milvus does so by itself, when there is enough.
+
+        After much was inserted: until then search compares it one by one.
+        """
+        with suppress(ServerError):  # it limits how often
+            self._server.ask("flush", limit_s=BUILD_S, collection_name=self.collection)
 
     def count_from(self, first: int) -> int:
         """How many have this id or a larger one; none where there is no collection."""

@@ -28,7 +28,11 @@ SETTLED_S = 10.0
 
 _NO_COLLECTION, _NOT_LOADED = 100, 101  # Milvus's own numbers
 # A server that was away is tried again soon, not after gRPC's two minutes.
-_CHANNEL = {"grpc.max_reconnect_backoff_ms": 2_000, "grpc.use_local_subchannel_pool": 1}
+_CHANNEL = {
+    "grpc.max_reconnect_backoff_ms": 2_000,
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.keepalive_time_ms": 300_000,  # what gRPC servers allow where nobody says otherwise
+}
 
 
 class MissingError(NotFoundError):
