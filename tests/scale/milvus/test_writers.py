@@ -41,13 +41,13 @@ Rows.insert = half
 
 @pytest.mark.parametrize("when", DIES)
 def test_a_writer_that_dies(taught, address, when):
-    code = DIES[when] + "add_to_memory(home, address, TinyEncoder(), photos(6, 'fir', 'oak'))\n"
+    code = DIES[when] + "add_to_memory(home, address, TinyEncoder(), photos(8, 'fir', 'oak'))\n"
     status, _, err = run(code, taught / "elsewhere", address)
     assert status == 9, err
     seen = open_memory(taught, address)
     new = when == "after it committed"
     if new:
-        add_to_memory(taught, "disk", TinyEncoder(), photos(6, "fir", "oak"))
+        add_to_memory(taught, "disk", TinyEncoder(), photos(8, "fir", "oak"))
     assert seen.manifest.generation == 1 + new
     for method in ("fitted", "knn"):
         assert_same(open_memory(taught, "disk"), seen, method=method)
