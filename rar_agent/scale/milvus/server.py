@@ -153,6 +153,15 @@ class Server(OfProcess):
         if self.address.token:
             why = why.replace(self.address.token, f"[{TOKEN}]")
         fix = "Check that Milvus runs there, and can be reached from here."
-        if "auth" in why.lower() or "permission" in why.lower():
+        if any(word in _whole(error) for word in ("auth", "permission")):
             fix = f"Give user and password, or an API key, by {TOKEN}=user:password."
         return ServerError(f"{self.address.server} cannot be asked ({method}): {why}.", fix)
+
+
+def _whole(error: BaseException | None) -> str:
+    """What an error says, and those that it came of: pymilvus tells little of a refusal."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:  # it raises errors from themselves
+        seen.append(error)
+        error = error.__cause__ if error.__cause__ not in (None, error) else error.__context__
+    return " ".join(str(one).lower() for one in seen)
