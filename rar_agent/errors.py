@@ -50,6 +50,10 @@ class FingerprintMismatchError(ConfigurationError):
     """A memory was made by another encoder than the one that is loaded."""
 
 
+class ServerError(ConfigurationError):
+    """A server that keeps memories cannot be asked, or refuses."""
+
+
 class BusyError(ConfigurationError):
     """Another process is writing to the memory."""
 

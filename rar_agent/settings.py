@@ -17,11 +17,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from rar_agent.addresses import without_user
 from rar_agent.errors import ConfigurationError
 
-NOT_SETTINGS = frozenset({"RAR_DATA", "RAR_DEBUG", "RAR_MCP_TOKEN"})
+NOT_SETTINGS = frozenset({"RAR_DATA", "RAR_DEBUG", "RAR_MCP_TOKEN", "RAR_MILVUS_TOKEN"})
 """RAR_ variables that are no settings: RAR_DATA names the images for tests and benchmarks,
-RAR_DEBUG makes the command line show tracebacks, RAR_MCP_TOKEN is who `rar-agent mcp` answers."""
+RAR_DEBUG makes the command line show tracebacks, RAR_MCP_TOKEN is who `rar-agent mcp` answers,
+RAR_MILVUS_TOKEN who asks Milvus."""
 
 
 MOST_CANDIDATES = 26
@@ -62,7 +64,7 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=lambda: user_data_path("rar-agent", appauthor=False))
     """Where memories, the user's prompts and kept answers live."""
     memory: str = "imagenet-1k"
-    """Memory that `recognize` asks by default."""
+    """Memory that `recognize` asks by default: a name, or the address of one in Milvus."""
     encoder: str = "auto"
     """For `memory create`: `auto`, `builtin`, `open_clip:MODEL/PRETRAINED`, `open_clip:FOLDER`."""
     device: str = "auto"
@@ -223,6 +225,11 @@ class Settings(BaseSettings):
     def for_others(self) -> Settings:
         """The same, where others name or send images: `auto` isolates."""
         return self.model_copy(update={"isolate": True}) if self.isolate == "auto" else self
+
+    @field_validator("memory")
+    @classmethod
+    def _hide_user(cls, value: str) -> str:
+        return without_user(value)
 
     @field_validator("roots", mode="before")
     @classmethod

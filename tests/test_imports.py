@@ -8,10 +8,21 @@ import pytest
 import rar_agent
 
 PACKAGE = Path(__file__).parents[1] / "rar_agent"
-EVERYONE = {"types", "errors", "settings", "telemetry", "forks", "durable", "garbage", "locks"}
+EVERYONE = {
+    "types",
+    "errors",
+    "addresses",
+    "settings",
+    "telemetry",
+    "forks",
+    "durable",
+    "garbage",
+    "locks",
+}
 BELOW = {
     "types": set(),
     "errors": set(),
+    "addresses": set(),
     "settings": set(),
     "telemetry": set(),
     "forks": set(),
@@ -45,9 +56,10 @@ BELOW = {
     | {"detection"},
     "ui": {"recognizer", "graph", "memory", "encoders", "images", "prompts", "words", "explained"}
     | {"detection"},
+    "scale": {"memory", "encoders", "images", "batch"},
     "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
     | {"graph", "models", "prompts", "finetune", "words", "explained", "ui", "agents"}
-    | {"evaluation", "detection"},
+    | {"evaluation", "detection", "scale"},
 }
 
 

@@ -39,6 +39,7 @@ ALLOWED = {
     ("rar_agent/graph/__init__.py", "import_module"): "names from a table of this package",
     ("rar_agent/cli/lazy.py", "import_module"): "names from a table of this package",
     ("rar_agent/memory/exchange/parts.py", "import_module"): "its callers name libraries",
+    ("rar_agent/memory/format/origin.py", "import_module"): "names from a table of this package",
     ("rar_agent/ui/guard.py", "http://"): "compared with the Origin of a request",
     ("rar_agent/ui/server.py", "http://"): "the page's own address, shown to who started it",
     ("rar_agent/cli/mcp.py", "http://"): "the server's own address, shown to who started it",

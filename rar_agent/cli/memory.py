@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from rar_agent.cli import calibrate, change, exchange, look, plan, teach, upkeep
+from rar_agent.cli import calibrate, change, exchange, look, migrate, plan, teach, upkeep
 
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Teach": {
@@ -29,6 +29,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "export": exchange.export,
         "import": exchange.import_,
         "import-rar": exchange.import_rar,
+        "migrate": migrate.migrate,
     },
 }
 

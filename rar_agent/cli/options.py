@@ -9,9 +9,18 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from rar_agent.addresses import without_user
 from rar_agent.errors import InputError
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The memory.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="The memory: its name, or its address in Milvus.",
+        show_default=False,
+        callback=lambda name: without_user(name) if isinstance(name, str) else name,
+    ),
+]
 
 Domain = Annotated[
     str, typer.Option(help="What kind of categories, for texts and ranking: 'bird species'.")

@@ -35,6 +35,7 @@ def plan(
     """Say which index a large memory gets, what it costs, and what else was considered."""
     from rar_agent.cli.show import out
     from rar_agent.memory import open_memory
+    from rar_agent.memory.format.origin import origin_of
     from rar_agent.memory.index.plan import plan_index
     from rar_agent.memory.teaching.indexing import RECALL, index_budget
     from rar_agent.settings import load_settings
@@ -43,6 +44,12 @@ def plan(
     texts_ask = False
     if name is not None:
         memory = open_memory(load_settings().home, name)
+        if origin := origin_of(memory.folder):
+            raise InputError(
+                f"'{name}' is indexed {origin.index}.",
+                "docs/milvus.md says which index suits how many; rar-agent memory compact builds "
+                "it. For a plan for this machine, give --count and --dimension.",
+            )
         dimension = dimension or memory.manifest.dimension
         texts_ask = memory.has_texts  # what compaction plans for, too: they are harder to find
         texts = len(memory.entries.rows("text"))

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rar_agent.cli.show import grid
+from rar_agent.memory.format.origin import origin_of
 from rar_agent.memory.rankers import changed, is_current
 from rar_agent.words import counted, percent, size
 
@@ -173,9 +174,11 @@ def _coverages(calibration: Calibration) -> Table:
 def segments(memory: Memory) -> Group:
     """Its segments, their indexes and what was removed."""
     table = grid("segment", "entries>", "size>", "index")
+    origin = origin_of(memory.folder)
     for ref in memory.manifest.segments:
         bytes_ = size(sum(file.size for file in ref.files()))
-        table.add_row(ref.modality, f"{ref.count:,}", bytes_, _index(ref.index))
+        index = origin.index if origin else _index(ref.index)
+        table.add_row(ref.modality, f"{ref.count:,}", bytes_, index)
     held = sum(ref.count for ref in memory.manifest.segments)
     removed = len(memory.entries.removed)
     if not removed:

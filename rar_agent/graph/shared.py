@@ -9,6 +9,7 @@ from rar_agent.errors import InputError
 from rar_agent.forks import Lock
 from rar_agent.graph.services import WAYS, Services
 from rar_agent.images import ImageStore
+from rar_agent.memory.format.origin import refuse_address
 from rar_agent.prompts import find_prompt
 from rar_agent.settings import load_settings
 
@@ -44,6 +45,8 @@ def shared_services(wanted: Wanted, generation: int | None = None) -> Services:
     """
     if wanted.ranker is not None and wanted.ranker not in WAYS:
         raise InputError(f"Ranker {wanted.ranker!r} is unknown.", f"Give {', '.join(WAYS)}.")
+    if wanted.memory is not None:
+        refuse_address(wanted.memory, load_settings().memory)
     with _lock:
         found = _known.get((wanted, generation)) if generation is not None else None
         found = found or _newest.get(wanted)

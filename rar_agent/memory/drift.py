@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from rar_agent.encoders import Fingerprint, FloatArray
 from rar_agent.encoders.engines.kept import clear_drafts
 from rar_agent.encoders.tuning import Agreement, Way
-from rar_agent.errors import ConfigurationError
+from rar_agent.errors import ConfigurationError, InputError
 from rar_agent.memory.format.drift_record import DriftRecord
 from rar_agent.memory.format.files import DATA
 from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.format.lock import writer_lock
+from rar_agent.memory.format.origin import called, origin_of
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.rankers import is_current
 from rar_agent.memory.teaching.draft import Draft
@@ -86,7 +87,13 @@ def without(memory: Memory, rows: NDArray[np.int64]) -> Iterator[Memory]:
     Raises:
         BusyError: Somebody else is writing to it, and might remove files that are being copied.
         NotFoundError: One of the exemplars was removed since the memory was opened.
+        InputError: It is kept elsewhere.
     """
+    if origin_of(memory.folder) is not None:
+        raise InputError(
+            f"What precisions cost cannot be measured on '{called(memory.folder)}'.",
+            "Bring it to this machine with rar-agent memory migrate, measure, and bring it back.",
+        )
     clear_drafts(memory.folder.parent, ".drift-")
     with TemporaryDirectory(dir=memory.folder.parent, prefix=".drift-") as place:
         home = Path(place)

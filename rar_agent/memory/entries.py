@@ -31,7 +31,7 @@ class Entries:
     ) -> None:
         self.segments = tuple(segments)
         self.removed = removed
-        self._categories = categories
+        self.categories = categories
         self._grouped: dict[Modality, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         counts = [segment.ref.count for segment in self.segments]
         self.offsets: NDArray[np.int64] = np.cumsum([0, *counts]).astype(np.int64)
@@ -51,7 +51,7 @@ class Entries:
     @cached_property
     def known(self) -> NDArray[np.bool_]:
         """(c,) whether each category has a live entry; those without are branches."""
-        numbers = self._categories.ids
+        numbers = self.categories.ids
         if int(numbers.max(initial=0)) > _SPARSE * (len(numbers) + len(self)) + _SPARSE:
             parts = [segment.entries["category"] for segment in self.segments]
             return np.isin(numbers, np.concatenate(parts)[self.live] if parts else [])
@@ -83,7 +83,7 @@ class Entries:
         self._check_ids()
         parts = [segment.entries["category"] for segment in self.segments]
         ids = np.concatenate([np.empty(0, np.int32), *parts])
-        columns = self._categories.columns(ids).astype(np.int32)
+        columns = self.categories.columns(ids).astype(np.int32)
         dead = np.zeros(len(columns), bool)
         if len(self.removed):
             dead = np.isin(self._all_ids, self.removed)
@@ -142,7 +142,7 @@ class Entries:
             if (np.diff(columns) < 0).any():  # compacted segments are in order
                 order = np.argsort(columns, kind="stable")
                 rows, columns = rows[order], columns[order]
-            starts = np.searchsorted(columns, np.arange(len(self._categories) + 1))
+            starts = np.searchsorted(columns, np.arange(len(self.categories) + 1))
             self._grouped[modality] = rows, starts.astype(np.int64)
         return self._grouped[modality]
 
@@ -181,6 +181,25 @@ class Entries:
                 if row >= 0 and self.columns[row] >= 0:
                     return row
         return None
+
+    def rows_of_ids(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n,) rows of entries by id, removed ones too; -1 where there is none."""
+        order, known = self._by_id
+        if not len(known):
+            return np.full(len(ids), -1, np.int64)
+        place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+        return np.where(known[place] == ids, order[place], -1)
+
+    @cached_property
+    def last_id(self) -> int:
+        """The largest id, of removed ones too; -1 without any."""
+        return max((segment.ref.last_id for segment in self.segments), default=-1)
+
+    @cached_property
+    def _by_id(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows in the order of their ids, and these."""
+        order = np.argsort(self._all_ids, kind="stable").astype(np.int64)
+        return order, self._all_ids[order]
 
     def source(self, row: int) -> str:
         """Where a row's entry came from."""

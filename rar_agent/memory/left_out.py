@@ -81,12 +81,11 @@ class LeftOut:
         """
         query = self.memory.entries.vectors(self.rows[number : number + 1])[0]
         own, searcher = self.exemplar(number).entry, Searcher(self.memory)
+        places = self.likeliest[number, :k]
+        scores = np.minimum(0.0, self.log_posterior[number, places])
+        shown = exemplars + 1 if exemplars else 0
         found = []
-        for place in self.likeliest[number, :k]:
-            score = min(0.0, float(self.log_posterior[number, place]))
-            candidate = searcher.candidate(
-                query, int(self.columns[place]), score, exemplars + 1 if exemplars else 0
-            )
+        for candidate in searcher.candidates(query, self.columns[places], scores, shown):
             others = [one for one in candidate.exemplars if one.entry != own][:exemplars]
             found.append(candidate.model_copy(update={"exemplars": tuple(others)}))
         return found

@@ -17,6 +17,7 @@ from rar_agent.memory.entries import Entries
 from rar_agent.memory.format.categories import Categories
 from rar_agent.memory.format.files import read_ids
 from rar_agent.memory.format.manifest import Manifest
+from rar_agent.memory.format.origin import origin_of
 from rar_agent.memory.nearest import Nearest
 from rar_agent.memory.scoring.calibration import Calibration
 from rar_agent.memory.scoring.fit import Fit
@@ -56,8 +57,9 @@ class Memory:
 
     @property
     def name(self) -> str:
-        """The memory's name."""
-        return self.manifest.name
+        """The memory's name; its address, without secrets, where it is kept elsewhere."""
+        origin = origin_of(self.folder)
+        return origin.address if origin else self.manifest.name
 
     @property
     def calibrated(self) -> bool:

@@ -1,4 +1,4 @@
-"""The nearest entries of a memory: exact, or by an index where a segment has one."""
+"""The nearest entries of a memory: exact, by a segment's index, or asked where they are kept."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rar_agent.forks import Lock
 from rar_agent.memory.entries import Entries
 from rar_agent.memory.format.files import DATA
 from rar_agent.memory.format.manifest import IndexRef
+from rar_agent.memory.format.origin import origin_of
 from rar_agent.memory.index.approximate import ApproximateIndex
 from rar_agent.memory.index.exact import nearest_exact, shortlist_exact
 from rar_agent.memory.index.read import open_index
@@ -63,8 +64,14 @@ class Nearest:
         """
         scores = [np.empty((len(queries), 0), np.float32)]
         rows = [np.empty((len(queries), 0), np.int64)]
+        away = [s for s in self._entries.segments if s.ref.modality == modality and not s.is_here]
+        if away:
+            found = self._away(modality, queries, count, allowed, in_order)
+            scores.append(found[0])
+            rows.append(found[1])
         for i, segment in enumerate(self._entries.segments):
-            if segment.ref.modality != modality:
+            vectors = segment.mapped
+            if segment.ref.modality != modality or vectors is None:
                 continue
             selection = self._selection(i, allowed)
             if selection is not None and not selection.count:
@@ -74,13 +81,51 @@ class Nearest:
                 found = index.nearest(queries, count, selection)
             else:
                 search = nearest_exact if in_order else shortlist_exact
-                found = search(queries, segment.vectors, count, selection)
+                found = search(queries, vectors, count, selection)
             scores.append(found[0])
             rows.append(np.where(found[1] >= 0, found[1] + self._entries.offsets[i], -1))
         if len(scores) == 2:
             return scores[1], rows[1]
         merge = _merge if in_order else _merge_as_they_come
         return merge(np.concatenate(scores, axis=1), np.concatenate(rows, axis=1), count)
+
+    def _away(
+        self,
+        modality: Modality,
+        queries: FloatArray,
+        count: int,
+        allowed: NDArray[np.bool_] | None,
+        in_order: bool,
+    ) -> tuple[FloatArray, NDArray[np.int64]]:
+        """Those of segments that are kept elsewhere, likewise."""
+        origin, entries = origin_of(self._folder), self._entries
+        assert origin is not None  # noqa: S101 - who else has them
+        passing = None
+        if allowed is not None:
+            few = int(allowed.sum()) * 2 <= len(allowed)
+            passing = entries.categories.ids[allowed == few], few
+        found = origin.nearest(modality, queries, count, entries.last_id, passing, entries.removed)
+        scores = np.full((len(queries), count), -np.inf, np.float32)
+        rows = np.full((len(queries), count), -1, np.int64)
+        for i, (cosines, ids) in enumerate(found):
+            here = entries.rows_of_ids(ids)
+            # What is not on record was written by somebody who has not committed it.
+            fine = (here >= 0) & (entries.columns[here] >= 0)
+            fine[fine] = self._is_away(here[fine])
+            if allowed is not None:
+                fine &= allowed[entries.columns[here]]
+            here, cosines = here[fine][:count], cosines[fine][:count]
+            if in_order and len(here):  # an index may have given the cosines of codes
+                cosines = entries.vectors(here) @ queries[i]
+            rows[i, : len(here)], scores[i, : len(here)] = here, cosines
+        return (scores, rows) if not in_order else _merge(scores, rows, count)
+
+    def _is_away(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n,) whether each row is of a segment that is kept elsewhere."""
+        away = np.array([not segment.is_here for segment in self._entries.segments])
+        owner = np.searchsorted(self._entries.offsets, rows, side="right") - 1
+        found: NDArray[np.bool_] = away[owner]
+        return found
 
     def _selection(self, i: int, allowed: NDArray[np.bool_] | None) -> Selection | None:
         start, segment = int(self._entries.offsets[i]), self._entries.segments[i]
@@ -116,7 +161,8 @@ class Nearest:
             return self._indexes[i]
 
     def _open(self, path: Path, i: int, ref: IndexRef) -> ApproximateIndex | None:
-        vectors = self._entries.segments[i].vectors
+        vectors = self._entries.segments[i].mapped
+        assert vectors is not None  # noqa: S101 - others have no index here
         with suppress(DamagedDataError, InputError):  # exact search needs none
             spec = IndexSpec(ref.kind, len(vectors), vectors.shape[1], **ref.parameters)
             return open_index(path, spec, vectors)

@@ -108,9 +108,7 @@ class Searcher:
             best = np.argsort(-posterior, kind="stable")[:wanted]
             best = best[np.isfinite(posterior[best])]
             query = queries[len(results)]
-            candidates = tuple(
-                self.candidate(query, int(columns[i]), float(posterior[i]), exemplars) for i in best
-            )
+            candidates = self.candidates(query, columns[best], posterior[best], exemplars)
             results.append(
                 SearchResult(
                     candidates,
@@ -282,21 +280,47 @@ class Searcher:
             found.append(Branch(name=name, probability=share, categories=int(known[inside].sum())))
         return tuple(sorted(found, key=lambda branch: (-branch.probability, branch.categories)))
 
-    def candidate(self, query: FloatArray, column: int, score: float, count: int) -> Candidate:
-        """A category with its evidence.
+    def candidates(
+        self,
+        query: FloatArray,
+        columns: NDArray[np.int64],
+        scores: NDArray[np.float64],
+        count: int,
+    ) -> tuple[Candidate, ...]:
+        """Categories with their evidence.
 
         Args:
             query: (d,) unit row.
-            column: Position of the category.
-            score: Logarithm of its probability.
-            count: Of nearest exemplars to show.
+            columns: (k,) positions of the categories.
+            scores: (k,) logarithms of their probabilities.
+            count: Of nearest exemplars to show of each.
         """
+        entries = self._memory.entries
+        rows = np.empty(0, np.int64)
+        if count and "image" in entries.modalities:
+            rows = entries.rows_of("image", columns)
+        cosines = entries.vectors(rows) @ query  # of all: they may be asked for from afar
+        if not (np.abs(cosines) <= 1 + OFF_LENGTH).all():
+            raise self._wrong_numbers()
+        found, start = [], 0
+        for column, score in zip(columns.tolist(), scores.tolist(), strict=True):
+            end = start + int(entries.counts("image")[column]) if len(rows) else start
+            part = slice(start, end)
+            found.append(self._candidate(column, score, rows[part], cosines[part], count))
+            start = end
+        return tuple(found)
+
+    def _candidate(
+        self,
+        column: int,
+        score: float,
+        rows: NDArray[np.int64],
+        cosines: FloatArray,
+        count: int,
+    ) -> Candidate:
+        """A category with the nearest of its exemplars."""
         shown: list[Exemplar] = []
-        if count and "image" in self._memory.entries.modalities:
-            rows = self._memory.entries.rows_of("image", np.array([column]))
-            cosines = self._memory.entries.vectors(rows) @ query
-            if not (np.abs(cosines) <= 1 + OFF_LENGTH).all():
-                raise self._wrong_numbers()
+        if len(rows):
             shown = [
                 Exemplar(
                     entry=self._memory.entries.id_of(int(rows[i])),

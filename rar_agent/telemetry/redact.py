@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from rar_agent.addresses import known_secrets
+
 _SHORTEST = 200
 """Characters of base64 in a row, from which on they are taken for an image."""
 
@@ -22,6 +24,7 @@ _BASE64 = re.compile(
 _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|OTLP(_[A-Z]+)?_HEADERS)$")
 _IN_URL = re.compile(r"(?<=://)[^\s/@]+(?=@)")
 _SHORTEST_SECRET = 8
+_SHORTEST_PASSWORD = 4
 
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, those that turn the direction of what follows, and half characters.
@@ -79,7 +82,11 @@ def redacted(text: str) -> str:
         for name, value in os.environ.items()
         if len(value) >= _SHORTEST_SECRET and _SECRET.search(name)
     }
-    secrets = {**_given, **secrets}
+    secrets = {
+        **_given,
+        **dict.fromkeys((s for s in known_secrets() if len(s) >= _SHORTEST_PASSWORD), "password"),
+        **secrets,
+    }
     for value in sorted(secrets, key=len, reverse=True):  # one may begin as another does
         text = text.replace(value, f"[{secrets[value]}]")
     return without_images(_IN_URL.sub("[left out]", text))

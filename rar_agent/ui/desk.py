@@ -18,6 +18,7 @@ from rar_agent.graph.services import WAYS
 from rar_agent.images import AdmittedImage, ImageStore, Policy, admit
 from rar_agent.memory import Memory, list_memories, memory_folder, open_memory
 from rar_agent.memory.format.generation import read_manifest
+from rar_agent.memory.format.origin import is_address, refuse_address
 from rar_agent.memory.ready import READY
 from rar_agent.prompts import check, find_prompts, load_prompt, read_prompt
 from rar_agent.recognizer import Recognizer
@@ -111,7 +112,8 @@ class Desk:
 
     def memories(self) -> list[str]:
         """Names of the memories that may be asked."""
-        return sorted({*list_memories(self.settings.home), *READY}, key=str.casefold)
+        own = {self.settings.memory} if is_address(self.settings.memory) else set()
+        return sorted({*list_memories(self.settings.home), *READY, *own}, key=str.casefold)
 
     def teachable(self) -> list[str]:
         """Names of the memories that may be taught."""
@@ -156,6 +158,7 @@ class Desk:
         """
         if not isinstance(memory, str) or not memory:
             raise InputError("No memory is chosen.", "Choose one.")
+        refuse_address(memory, self.settings.memory)
         if isinstance(k, bool) or not isinstance(k, int | float) or k not in _KS:
             raise InputError(f"{k} is no number of candidates.", f"Choose 1 to {MOST_CANDIDATES}.")
         if ranked_by and ranked_by != self.model:

@@ -96,7 +96,7 @@ def test_a_modality_of_which_all_were_removed_is_gone(entries):
     texts = entries.rows("text")
     assert entries.modalities == ("image", "text")
     removed = np.union1d(entries.removed, texts)
-    left = Entries(entries.segments, removed, entries._categories)
+    left = Entries(entries.segments, removed, entries.categories)
     assert left.modalities == ("image",)
     assert len(left) == len(entries) - len(texts)
 
@@ -104,12 +104,12 @@ def test_a_modality_of_which_all_were_removed_is_gone(entries):
 def test_a_category_of_which_all_were_removed_is_not_known(entries):
     assert entries.known.tolist() == [True, True, True, False]
     removed = np.union1d(entries.removed, [6])
-    left = Entries(entries.segments, removed, entries._categories)
+    left = Entries(entries.segments, removed, entries.categories)
     assert left.known.tolist() == [True, False, True, False]
 
 
 def test_no_entries_at_all(entries):
-    none = Entries((), np.empty(0, np.int64), entries._categories)
+    none = Entries((), np.empty(0, np.int64), entries.categories)
     assert len(none) == 0
     assert none.modalities == ()
     assert none.ids.tolist() == none.live.tolist() == none.rows("image").tolist() == []
@@ -142,13 +142,13 @@ def test_an_entry_that_is_there_twice_is_damage(entries):
     first = entries.segments[0]
     again = replace(first, entries=first.entries[[0, 2, 2]])
     with pytest.raises(DamagedDataError, match=f"{first.ref.entries.name} .* id 2 is there twice"):
-        _ = Entries((again,), entries.removed[:0], entries._categories).columns
+        _ = Entries((again,), entries.removed[:0], entries.categories).columns
     with pytest.raises(DamagedDataError, match="is there twice"):
-        _ = Entries((first, first), entries.removed[:0], entries._categories).columns
+        _ = Entries((first, first), entries.removed[:0], entries.categories).columns
 
 
 def test_ids_elsewhere_than_the_manifest_says_are_damage(entries):
     first = entries.segments[0]
     moved = replace(first, ref=first.ref.model_copy(update={"last_id": 7}))
     with pytest.raises(DamagedDataError, match=f"{first.ref.entries.name} .*ids are 0 to 2"):
-        _ = Entries((moved,), entries.removed[:0], entries._categories).columns
+        _ = Entries((moved,), entries.removed[:0], entries.categories).columns

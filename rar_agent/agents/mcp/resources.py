@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 from mcp.shared.exceptions import McpError
 from mcp.types import (
@@ -98,7 +99,7 @@ async def listed(tools: Tools) -> list[Resource]:
         every,
         *(
             Resource(
-                uri=AnyUrl(f"{ALL}/{one.name}"),
+                uri=AnyUrl(f"{ALL}/{_part(one.name)}"),
                 name=one.name,
                 description=knowledge.tell_memories(knowledge.Memories(memories=(one,))),
                 mimeType=_MIME,
@@ -130,8 +131,13 @@ async def read(uri: AnyUrl, tools: Tools) -> ReadResourceResult:
 def _read(name: str | None, page: str | None, tools: Tools) -> BaseModel:
     if name is None:
         return tools.memories()
-    memory = tools.recognizers.of(name).memory
+    memory = tools.recognizers.of(unquote(name)).memory
     return _page(memory, int(page)) if page else _details(memory)
+
+
+def _part(name: str) -> str:
+    """A memory's name, which may be an address, as a part of a URI."""
+    return quote(name, safe="")
 
 
 def _details(memory: Memory) -> MemoryDetails:
@@ -145,7 +151,7 @@ def _details(memory: Memory) -> MemoryDetails:
         encoder=manifest.encoder.name,
         method=memory.describe_method(),
         probability_means=memory.probability_means(),
-        first=f"{ALL}/{memory.name}/categories/1",
+        first=f"{ALL}/{_part(memory.name)}/categories/1",
     )
 
 
@@ -162,5 +168,5 @@ def _page(memory: Memory, number: int) -> Page:
         )
         for column in columns[(number - 1) * PAGE : number * PAGE].tolist()
     ]
-    more = f"{ALL}/{memory.name}/categories/{number + 1}" if number < pages else None
+    more = f"{ALL}/{_part(memory.name)}/categories/{number + 1}" if number < pages else None
     return Page(memory=memory.name, page=number, pages=pages, next=more, categories=lines)

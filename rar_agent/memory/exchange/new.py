@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rar_agent.errors import InputError
+from rar_agent.memory.format.generation import exists
 from rar_agent.memory.format.location import CURRENT, memory_folder
 from rar_agent.memory.format.lock import writer_lock
 
@@ -22,7 +23,7 @@ def creating(home: Path, name: str) -> Iterator[Path]:
     """
     folder = memory_folder(home, name)
     with writer_lock(folder):
-        if (folder / CURRENT).exists():
+        if exists(folder):
             raise InputError(
                 f"Memory '{name}' exists already.",
                 f"Choose another name, or delete it first: rar-agent memory delete {name}",

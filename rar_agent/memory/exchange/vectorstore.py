@@ -21,7 +21,8 @@ from rar_agent.memory.exchange.closest import Close, Wanted, closest_categories
 from rar_agent.memory.exchange.current import CurrentMemory
 from rar_agent.memory.exchange.embeddings import MemoryEmbeddings, embeddings_of, encoder_of
 from rar_agent.memory.exchange.put import document_at, put_documents
-from rar_agent.memory.format.location import CURRENT, memory_folder
+from rar_agent.memory.format.generation import exists
+from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.format.manifest import encoder_record
 from rar_agent.memory.memory import Memory
@@ -311,7 +312,7 @@ class MemoryVectorStore(VectorStore):
 
     def _create(self, domain: str) -> Memory:
         with writer_lock(self._folder):
-            if not (self._folder / CURRENT).exists():
+            if not exists(self._folder):
                 record = encoder_record(self._encoder, default_templates(self._encoder, domain))
                 Draft(self._folder, record, self._encoder.dimension, domain).commit("ready")
         return open_memory(self._home, self._name)

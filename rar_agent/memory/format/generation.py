@@ -17,13 +17,16 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from rar_agent.errors import ConfigurationError, DamagedDataError, NotFoundError
+from rar_agent.errors import ConfigurationError, DamagedDataError, NotFoundError, RarError
 from rar_agent.memory.format.files import DATA, replace_file, sync_folder
 from rar_agent.memory.format.location import CURRENT, advice
 from rar_agent.memory.format.manifest import FORMAT_VERSION, MOST, Manifest
 from rar_agent.memory.format.opened import damaged, open_regular, read_regular, reason
+from rar_agent.memory.format.origin import AWAY, called, origin_of, whereabouts
 
 _GENERATIONS = "generations"
+FRESH_S = 2.0
+"""Seconds after which a memory that is kept elsewhere is asked whether it has changed."""
 _KEPT = 2  # generations that stay on disk: readers may still be opening the last one
 _LARGEST = 256 << 20  # bytes of a manifest
 _LARGEST_CURRENT = 4_096
@@ -38,6 +41,7 @@ def read_manifest(folder: Path) -> Manifest:
         ConfigurationError: It has an older format; the message says how to bring it up to date.
         DamagedDataError: CURRENT or the manifest is damaged, or of a format unknown here.
     """
+    refresh(folder)
     number, data = _read_manifest(folder)
     version = parsed(folder, number, data).get("format_version")
     if version == FORMAT_VERSION:
@@ -69,6 +73,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
         NotFoundError: There is no memory in the folder.
         DamagedDataError: CURRENT or the manifest is damaged.
     """
+    refresh(folder)
     return parsed(folder, *_read_manifest(folder))
 
 
@@ -126,10 +131,37 @@ def commit(folder: Path, manifest: Manifest) -> None:
     data = manifest.model_dump_json(indent=1).encode()
     replace_file(folder / manifest_name(manifest.generation), data)
     digest = hashlib.sha256(data).hexdigest()
-    current = json.dumps({"generation": manifest.generation, "sha256": digest})
-    replace_file(folder / CURRENT, current.encode())
+    current = json.dumps({"generation": manifest.generation, "sha256": digest}).encode()
+    origin = origin_of(folder)
+    if origin is not None:
+        origin.push(folder, manifest, data, current)
+    replace_file(folder / CURRENT, current)
     with suppress(OSError):  # it is committed; the next commit removes what stays
-        _collect(folder, manifest.generation)
+        collect(folder, manifest.generation)
+
+
+def exists(folder: Path) -> bool:
+    """Whether there is a memory, however damaged.
+
+    Raises:
+        ServerError: It is kept elsewhere, where nobody answers.
+    """
+    refresh(folder)
+    return (folder / CURRENT).exists()
+
+
+def refresh(folder: Path, fresh_s: float = 0.0) -> None:
+    """Bring a mirror up to date; of a memory that is kept here, nothing has to be done.
+
+    Args:
+        folder: The memory's.
+        fresh_s: Seconds for which what was seen last still counts.
+
+    Raises:
+        ServerError: It is kept elsewhere, where nobody answers.
+    """
+    if origin := origin_of(folder):
+        origin.pull(folder, fresh_s)
 
 
 def current_generation(folder: Path) -> int:
@@ -144,8 +176,9 @@ def current_generation(folder: Path) -> int:
 def stamp(folder: Path) -> bytes:
     """What changes with each generation, also of a memory made anew; empty where there is none."""
     try:
+        refresh(folder, FRESH_S)
         return read_regular(folder / CURRENT, _LARGEST_CURRENT)
-    except OSError:  # opening says what is wrong
+    except (OSError, RarError):  # opening says what is wrong
         return b""
 
 
@@ -156,9 +189,12 @@ def verify_files(folder: Path) -> list[str]:
         NotFoundError: There is no memory in the folder.
         DamagedDataError: CURRENT or the manifest is damaged.
     """
+    refresh(folder)
     while True:
         manifest = _read_manifest(folder)
         wrong = _wrong_files(folder, manifest[1])
+        if origin := origin_of(folder):
+            wrong += origin.verify(folder, read_manifest(folder))
         if not wrong or _read_manifest(folder) == manifest:
             return wrong
         # A writer committed meanwhile and removed what only the old generation needed.
@@ -166,8 +202,11 @@ def verify_files(folder: Path) -> list[str]:
 
 def _wrong_files(folder: Path, manifest: bytes) -> list[str]:
     wrong = []
+    away = AWAY if origin_of(folder) else frozenset()
     for name in sorted(set(_FILE.findall(manifest))):
         path = folder / DATA / name.decode()
+        if path.suffix[1:] in away:
+            continue
         try:
             with open_regular(path) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -190,9 +229,9 @@ def _read_current(folder: Path) -> tuple[int, str]:
         return number, digest
     except FileNotFoundError as error:
         raise NotFoundError(
-            f"There is no memory '{folder.name}' in {folder.parent}.",
+            f"There is no memory '{folder.name}' in {whereabouts(folder)}.",
             "See rar-agent memory list, or create it: rar-agent memory create "
-            f"{folder.name} --images FOLDER",
+            f"{called(folder)} --images FOLDER",
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(folder, CURRENT, error) from error
@@ -217,10 +256,17 @@ def give_back(folder: Path, before: Collection[str]) -> None:
         before: What was there when the writer began.
     """
     with suppress(OSError, DamagedDataError):
-        _collect(folder, current_generation(folder), before)
+        collect(folder, current_generation(folder), before)
 
 
-def _collect(folder: Path, newest: int, kept: Collection[str] = ()) -> None:
+def collect(folder: Path, newest: int, kept: Collection[str] = ()) -> None:
+    """Remove what no kept generation needs; the caller holds the memory's lock.
+
+    Args:
+        folder: The memory's.
+        newest: The valid generation.
+        kept: Names of files to leave alone.
+    """
     needed = set(kept)
     for path in sorted((folder / _GENERATIONS).glob("*.json")):
         if not path.stem.isdecimal():  # somebody's copy
@@ -230,6 +276,8 @@ def _collect(folder: Path, newest: int, kept: Collection[str] = ()) -> None:
             path.unlink(missing_ok=True)
         else:
             needed |= {name.decode() for name in _FILE.findall(path.read_bytes())}
+    away = AWAY if origin_of(folder) else frozenset()  # the origin has them
     for path in (folder / DATA).glob("*"):  # an empty memory has no such folder
-        if path.name not in needed:  # drafts of a crashed writer too
+        # drafts of a crashed writer too
+        if path.name not in needed or (path.suffix[1:] in away and path.name not in kept):
             path.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from typing import Any
 from rar_agent.errors import BusyError
 from rar_agent.locks import locked
 from rar_agent.memory.format.generation import give_back, present
+from rar_agent.memory.format.origin import called, origin_of
 from rar_agent.telemetry import events
 
 _log = events(__name__)
@@ -22,6 +23,8 @@ _log = events(__name__)
 @contextmanager
 def writer_lock(folder: Path, wait_s: float = 2.0) -> Iterator[None]:
     """Hold the memory's writer lock; the system releases it if the process dies.
+
+    Of one that is kept elsewhere, the lock there too.
 
     What a writer that fails has written is removed, as far as no generation needs it.
 
@@ -32,6 +35,7 @@ def writer_lock(folder: Path, wait_s: float = 2.0) -> Iterator[None]:
     Raises:
         BusyError: Another writer kept it; the message says who and for how long.
         ConfigurationError: The folder cannot be written, or has no locks.
+        ServerError: It is kept elsewhere, where nobody answers.
     """
     owner, here = folder / "writer.json", socket.gethostname()
     with ExitStack() as stack:
@@ -39,7 +43,7 @@ def writer_lock(folder: Path, wait_s: float = 2.0) -> Iterator[None]:
             stack.enter_context(locked(folder / "writer.lock", wait_s))
         except TimeoutError as error:
             raise BusyError(
-                f"Memory '{folder.name}' is being written by {_describe(owner)}.",
+                f"Memory '{called(folder)}' is being written by {_describe(owner)}.",
                 "Wait until it is done.",
             ) from error
         if (left := _claim(owner)) and left["host"] != here:
@@ -48,6 +52,8 @@ def writer_lock(folder: Path, wait_s: float = 2.0) -> Iterator[None]:
                 memory=folder.name,
                 writer=_describe(owner),
             )
+        if origin := origin_of(folder):
+            stack.enter_context(origin.writing())
         claim = {"pid": os.getpid(), "host": here, "since": time.time()}
         before = present(folder)
         try:

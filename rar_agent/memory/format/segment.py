@@ -18,10 +18,12 @@ from rar_agent.memory.format.files import DATA, FileWriter, map_array, write_fil
 from rar_agent.memory.format.manifest import (
     ENTRY,
     MODALITIES,
+    FileRef,
     SegmentRef,
     ThumbnailsRef,
 )
 from rar_agent.memory.format.opened import damaged
+from rar_agent.memory.format.origin import Bytes, Rows, origin_of
 from rar_agent.types import Modality
 
 Kind = Literal["vectors", "entries", "sources", "thumbnails"]
@@ -55,7 +57,7 @@ def text_content(text: str) -> str:
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment, memory-mapped.
+    """A segment, memory-mapped, but for what is kept elsewhere.
 
     Attributes:
         vectors: (n, d) float32.
@@ -64,10 +66,20 @@ class Segment:
         thumbnails: Offsets (n + 1) and bytes of small JPEGs, or None.
     """
 
-    vectors: FloatArray
+    vectors: Rows
     entries: NDArray[np.void]
     sources: NDArray[np.uint8]
-    thumbnails: tuple[NDArray[np.int64], NDArray[np.uint8]] | None = None
+    thumbnails: tuple[NDArray[np.int64], Bytes] | None = None
+
+    @property
+    def mapped(self) -> FloatArray | None:
+        """The vectors, where they are mapped; None where they are kept elsewhere."""
+        return self.vectors if isinstance(self.vectors, np.ndarray) else None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the vectors are mapped, and not kept elsewhere."""
+        return self.mapped is not None
 
     def damaged(self, kind: Kind, why: str) -> DamagedDataError:
         """The error of a file of it that is damaged."""
@@ -235,7 +247,7 @@ def write_segment(
 
 
 def open_segment(folder: Path, ref: SegmentRef, dimension: int) -> OpenSegment:
-    """Map a segment's files after checking their sizes.
+    """Map a segment's files after checking their sizes; what is kept elsewhere is read later.
 
     What the rows say of other files is checked where it is used: reading all of them would make
     opening a large memory slow.
@@ -243,16 +255,27 @@ def open_segment(folder: Path, ref: SegmentRef, dimension: int) -> OpenSegment:
     Raises:
         DamagedDataError: A file is missing or has another size than the manifest says.
     """
-    vectors = map_array(folder, ref.vectors, np.dtype("<f4"), ref.count * dimension)
     entries = map_array(folder, ref.entries, ENTRY, ref.count)
+    origin = origin_of(folder)
+    vectors: Rows
+    if origin is not None and not (folder / DATA / ref.vectors.name).exists():
+        vectors = origin.vectors(entries, dimension)
+    else:
+        flat = map_array(folder, ref.vectors, np.dtype("<f4"), ref.count * dimension)
+        vectors = flat.reshape(ref.count, dimension)
     sources = map_array(folder, ref.sources, np.dtype("u1"), ref.sources.size)
     thumbnails = None
     if ref.thumbnails:
         offsets = map_array(folder, ref.thumbnails.offsets, np.dtype("<i8"), ref.count + 1)
-        size = ref.thumbnails.images.size
-        thumbnails = offsets, map_array(folder, ref.thumbnails.images, np.dtype("u1"), size)
-    vectors = vectors.reshape(ref.count, dimension)
+        thumbnails = offsets, _pictures(folder, ref.thumbnails.images)
     segment = OpenSegment(vectors, entries, sources, thumbnails, ref=ref, folder=folder)
     if (entries["modality"] != MODALITIES.index(ref.modality)).any():
         raise segment.damaged("entries", f"not all are of the modality {ref.modality}")
     return segment
+
+
+def _pictures(folder: Path, ref: FileRef) -> Bytes:
+    origin = origin_of(folder)
+    if origin is not None and not (folder / DATA / ref.name).exists():
+        return origin.pictures(ref)
+    return map_array(folder, ref, np.dtype("u1"), ref.size)

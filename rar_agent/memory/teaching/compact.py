@@ -11,6 +11,7 @@ from rar_agent.memory.format.generation import read_fields
 from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.format.manifest import ENTRY
+from rar_agent.memory.format.origin import origin_of
 from rar_agent.memory.format.version1 import draft_fields
 from rar_agent.memory.index.build import Progress
 from rar_agent.memory.memory import Memory
@@ -77,7 +78,7 @@ def compact_memory(
     with changing(folder) as memory:
         draft = Draft.after(memory)
         draft.fit = with_current_sums(memory)
-        before, reclaimed = len(draft.segments), len(draft.removed)
+        before, reclaimed, gone = len(draft.segments), len(draft.removed), draft.removed
         draft.segments = merge_all(folder, memory.entries.segments, draft.removed)
         draft.removed = np.empty(0, np.int64)
         draft.segments = with_indexes(
@@ -85,4 +86,7 @@ def compact_memory(
         )
         if len(draft.layers) > 1:
             draft.layers = merge_layers(folder, draft.layers)
-        return Compacted(draft.commit("ready", fitting), (before, len(draft.segments)), reclaimed)
+        done = draft.commit("ready", fitting)
+        if origin := origin_of(folder):
+            origin.tidy(gone, len(done.entries), draft.dimension)
+        return Compacted(done, (before, len(done.manifest.segments)), reclaimed)

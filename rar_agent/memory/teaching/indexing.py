@@ -13,6 +13,7 @@ import numpy as np
 from rar_agent.encoders import FloatArray
 from rar_agent.memory.format.files import DATA, adopt_file
 from rar_agent.memory.format.manifest import IndexRef, SegmentRef
+from rar_agent.memory.format.origin import origin_of
 from rar_agent.memory.format.segment import OpenSegment, open_segment
 from rar_agent.memory.index.approximate import ApproximateIndex
 from rar_agent.memory.index.build import Progress, build_index
@@ -53,6 +54,8 @@ def with_indexes(
         ram_bytes: That indexes may use; default: half of the machine's.
         progress: Told of rows added and rows in all.
     """
+    if origin_of(folder) is not None:  # which indexes what it keeps itself
+        return list(segments)
     budget = ram_bytes if ram_bytes is not None else index_budget()
     opened = [open_segment(folder, ref, dimension) for ref in segments]
     has_texts = any(ref.modality == "text" for ref in segments)
@@ -87,12 +90,12 @@ def _index(
 ) -> IndexRef | None:
     draft = folder / DATA / f"{secrets.token_hex(8)}.tmp"
     try:
-        build_index(segment.vectors, spec, draft, progress)
-        index = open_index(draft, spec, segment.vectors)
+        build_index(_mapped(segment), spec, draft, progress)
+        index = open_index(draft, spec, _mapped(segment))
         measured: dict[str, float] = {}
         for vectors, within in queries.values():
             k, wanted = (_K + 1, (_K * recall + 1) / (_K + 1)) if within else (_K, recall)
-            index = tune(index, segment.vectors, vectors, wanted, k).index
+            index = tune(index, _mapped(segment), vectors, wanted, k).index
         for modality, (vectors, within) in queries.items():
             measured[modality] = _recall(index, segment, vectors, within)
         if min(measured.values()) < recall:
@@ -112,9 +115,9 @@ def _recall(
     index: ApproximateIndex, segment: OpenSegment, vectors: FloatArray, within: bool
 ) -> float:
     if not within:
-        return measure_recall(index, segment.vectors, vectors, _K)
+        return measure_recall(index, _mapped(segment), vectors, _K)
     # Each query is a row itself and always finds itself, which does not count.
-    found = measure_recall(index, segment.vectors, vectors, _K + 1)
+    found = measure_recall(index, _mapped(segment), vectors, _K + 1)
     return max(0.0, ((_K + 1) * found - 1) / _K)
 
 
@@ -132,6 +135,12 @@ def _queries(
         rows = np.sort(random.choice(segment.ref.count, count, replace=False))
         found[modality] = np.asarray(segment.vectors[rows]), segment is asked
     return found
+
+
+def _mapped(segment: OpenSegment) -> FloatArray:
+    vectors = segment.mapped
+    assert vectors is not None  # noqa: S101 - what is kept elsewhere is not indexed here
+    return vectors
 
 
 def index_budget() -> int:

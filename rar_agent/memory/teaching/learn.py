@@ -12,6 +12,7 @@ from rar_agent.encoders.base import Pixels
 from rar_agent.errors import InputError
 from rar_agent.images import AdmittedImage, ImageSource, Policy, read_batches
 from rar_agent.memory.format.generation import current_generation
+from rar_agent.memory.format.origin import origin_of
 from rar_agent.memory.format.segment import NewEntry, open_segment
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.readers import Reader, Sample
@@ -147,6 +148,8 @@ class Learner:
     def _tidy(self) -> None:
         """Merge the segments of a long build, and give large ones an index."""
         draft = self._draft
+        if origin_of(draft.folder) is not None:  # which merges and indexes what it keeps itself
+            return
         if len(draft.segments) > MOST_SEGMENTS:
             opened = [open_segment(draft.folder, s, draft.dimension) for s in draft.segments]
             draft.segments = merge_all(draft.folder, opened, draft.removed)

@@ -13,10 +13,11 @@ from typing import Literal
 from rar_agent.encoders import Encoder
 from rar_agent.errors import ConfigurationError, InputError, NotFoundError
 from rar_agent.images import Policy
-from rar_agent.memory.format.generation import read_manifest
+from rar_agent.memory.format.generation import exists, read_manifest
 from rar_agent.memory.format.location import CURRENT, memory_folder
 from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.format.manifest import PriorRecord, encoder_record
+from rar_agent.memory.format.origin import called, origin_of, whereabouts
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.open import open_generation
 from rar_agent.memory.readers import Given, Reader, Sample, SampleReader, chain
@@ -176,9 +177,14 @@ def delete_memory(home: Path, name: str) -> None:
         BusyError: Somebody is writing to it.
     """
     folder = memory_folder(home, name)
-    if not folder.is_dir():
-        raise NotFoundError(f"There is no memory '{name}' in {folder.parent}.", "See memory list.")
+    origin = origin_of(folder)
+    if not (exists(folder) if origin else folder.is_dir()):
+        raise NotFoundError(
+            f"There is no memory '{folder.name}' in {whereabouts(folder)}.", "See memory list."
+        )
     with writer_lock(folder):
+        if origin:
+            origin.delete()
         (folder / CURRENT).unlink(missing_ok=True)  # from here on it is no memory
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -192,7 +198,7 @@ def changing(folder: Path) -> Iterator[Memory]:
         InputError: It is ready-made, or its build was interrupted.
         BusyError: Somebody else is writing to it.
     """
-    if not (folder / CURRENT).exists() and (folder / "writer.json").exists():
+    if not exists(folder) and (folder / "writer.json").exists():
         with writer_lock(folder):  # says who is building it
             pass
     read_manifest(folder)  # before the lock, which would make the folder
@@ -246,19 +252,22 @@ def require_new(home: Path, name: str) -> None:
     Raises:
         InputError: It exists already, or the name cannot name a memory.
     """
-    folder = memory_folder(home, name)
-    if (folder / CURRENT).exists() and read_manifest(folder).state == "ready":
+    _require_new(memory_folder(home, name))
+
+
+def _require_new(folder: Path) -> None:
+    if exists(folder) and read_manifest(folder).state == "ready":
         raise InputError(
-            f"Memory '{name}' exists already.",
-            f"Teach it with rar-agent memory add {name}, or choose another name.",
+            f"Memory '{called(folder)}' exists already.",
+            f"Teach it with rar-agent memory add {called(folder)}, or choose another name.",
         )
 
 
 def _begun(folder: Path, encoder: Encoder) -> Memory | None:
     """The interrupted build to go on with, if there is one."""
-    if not (folder / CURRENT).exists():
+    if not exists(folder):
         return None
-    require_new(folder.parent.parent, folder.name)
+    _require_new(folder)
     begun = open_generation(folder, read_manifest(folder))
     if len(begun.entries):
         require_encoder(begun, encoder)

@@ -1,0 +1,196 @@
+"""One writer at a time; whenever it dies, the old generation or the new one is there."""
+
+import time
+
+import pytest
+
+import rar_agent.scale.milvus.claim as claims
+from rar_agent.errors import BusyError
+from rar_agent.memory import add_to_memory, create_memory, open_memory, verify_memory
+from rar_agent.memory.format.lock import writer_lock
+from rar_agent.memory.format.origin import origin_of
+from tests.memory.teaching.tiny import TinyEncoder
+from tests.scale.milvus.process import run, start
+from tests.scale.milvus.same import assert_same
+from tests.scale.milvus.test_equivalence import leftovers, photos
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def taught(tmp_path, address):
+    for name in ("disk", address):
+        create_memory(tmp_path, name, TinyEncoder(), photos(6, "ash", "birch"), thumbnails=4)
+    return tmp_path
+
+
+DIES = {
+    "in the middle of the entries": """
+rows._MOST_ROWS = 5
+insert = Rows.insert
+def half(self, *given):
+    insert(self, *given)
+    os._exit(9)
+Rows.insert = half
+""",
+    "after the entries": "MilvusOrigin.put = lambda *_: os._exit(9)\n",
+    "before it commits": "MilvusOrigin.commit = lambda *_: os._exit(9)\n",
+    "after it committed": "MilvusOrigin._collect = lambda *_: os._exit(9)\n",
+}
+
+
+@pytest.mark.parametrize("when", DIES)
+def test_a_writer_that_dies(taught, address, when):
+    code = DIES[when] + "add_to_memory(home, address, TinyEncoder(), photos(8, 'fir', 'oak'))\n"
+    status, _, err = run(code, taught / "elsewhere", address)
+    assert status == 9, err
+    seen = open_memory(taught, address)
+    new = when == "after it committed"
+    if new:
+        add_to_memory(taught, "disk", TinyEncoder(), photos(8, "fir", "oak"))
+    assert seen.manifest.generation == 1 + new
+    for method in ("fitted", "knn"):
+        assert_same(open_memory(taught, "disk"), seen, method=method)
+    more = photos(6, "oak", "ivy")
+    for name in ("disk", address):  # the claim of a process that is gone holds nobody up
+        add_to_memory(taught, name, TinyEncoder(), more)
+    after = open_memory(taught, address)
+    assert_same(open_memory(taught, "disk"), after)
+    assert verify_memory(taught, address) == []
+    assert leftovers(after) == []
+
+
+def test_what_is_not_committed_is_not_found(taught, address):
+    """Not even where it is nearest, and there is enough of it to crowd out all others."""
+    code = """
+MilvusOrigin.put = lambda *_: os._exit(9)
+add_to_memory(home, address, TinyEncoder(), photos(40, 'ivy', 'oak'))
+"""
+    assert run(code, taught / "elsewhere", address)[0] == 9
+    seen = open_memory(taught, address)
+    assert origin_of(seen.folder).rows.count_from(seen.manifest.next_entry) == 80
+    query = seen.entries.vectors(seen.entries.live[:1])
+    cosines, rows = seen.nearest.rows("image", query, 12)
+    assert (rows >= 0).all()
+    assert cosines[0, 0] == pytest.approx(1, abs=1e-5)
+
+
+def test_two_writers(taught, address):
+    code = """
+from rar_agent.memory.format.lock import writer_lock
+from rar_agent.memory import memory_folder
+with writer_lock(memory_folder(home, address)):
+    print("holding", flush=True)
+    time.sleep(60)
+"""
+    other = start(code, taught / "elsewhere", address)
+    try:
+        assert other.stdout.readline() == "holding\n"
+        with pytest.raises(BusyError, match=f"is being written by process {other.pid} on"):
+            add_to_memory(taught, address, TinyEncoder(), photos(6, "fir"))
+    finally:
+        other.kill()
+        other.communicate()
+    assert add_to_memory(taught, address, TinyEncoder(), photos(6, "fir")).added == 6
+
+
+def test_many_writers_at_once_and_nothing_is_lost(taught, address):
+    code = """
+from rar_agent.errors import BusyError
+name = sys.argv[2]
+for kind in {kinds!r}:
+    while True:
+        try:
+            add_to_memory(home, name, TinyEncoder(), photos(7, kind))
+            break
+        except BusyError:
+            time.sleep(0.2)
+"""
+    kinds = [["ash", "oak"], ["birch", "ivy"], ["fir"]]
+    others = [
+        start(code.format(kinds=part), taught / f"machine{i}", address)
+        for i, part in enumerate(kinds)
+    ]
+    ended = [process.communicate(timeout=180) for process in others]
+    assert [process.returncode for process in others] == [0, 0, 0], ended
+    found = open_memory(taught, address)
+    assert found.manifest.generation == 6
+    assert found.image_count == 7 * 5
+    assert verify_memory(taught, address) == []
+    assert leftovers(found) == []
+
+
+def test_one_that_was_not_heard_of_is_taken_over_and_keeps_nothing(taught, address, monkeypatch):
+    monkeypatch.setattr(claims, "_RENEW_S", 1e9)
+    elsewhere = taught / "elsewhere"
+    open_memory(elsewhere, address)
+    folder = open_memory(taught, address).folder
+    origin = origin_of(folder)
+    with writer_lock(folder):
+        key, text = next(iter(origin.files.rows("writer/").items()))
+        origin.files.put_rows([(key, text.replace('"seen": 1', '"seen": 0.1'))])  # long ago
+        other = run(
+            "add_to_memory(home, address, TinyEncoder(), photos(6, 'fir'))", elsewhere, address
+        )
+        assert other[0] == 0, other[2]
+        with pytest.raises(BusyError, match="taken over by another writer"):
+            origin.require_claim()
+    assert open_memory(taught, address).manifest.generation == 2
+
+
+def test_who_was_slower_keeps_nothing(taught, address, monkeypatch):
+    """Where a claim is of no use: the generation has to be the one that was read."""
+    monkeypatch.setattr(claims.Claim, "take", lambda self: self._renew())
+    monkeypatch.setattr(claims.Claim, "require", lambda self: None)
+
+    class Slow(TinyEncoder):
+        def encode_prepared(self, images):
+            done = run(
+                "import rar_agent.scale.milvus.claim as c\n"
+                "c.Claim.take = lambda self: self._renew()\n"
+                "add_to_memory(home, address, TinyEncoder(), photos(6, 'fir'))",
+                taught / "elsewhere",
+                address,
+            )
+            assert done[0] == 0, done[2]
+            return super().encode_prepared(images)
+
+    with pytest.raises(BusyError, match="changed by another writer"):
+        add_to_memory(taught, address, Slow(), photos(6, "oak"))
+    found = open_memory(taught, address)
+    assert {category.name for category in found.categories} == {"ash", "birch", "fir"}
+    assert verify_memory(taught, address) == []
+
+
+def test_a_claim_is_renewed_while_it_is_held(taught, address, monkeypatch):
+    monkeypatch.setattr(claims, "_RENEW_S", 0.05)
+    folder = open_memory(taught, address).folder
+    files = origin_of(folder).files
+    with writer_lock(folder):
+        first = files.rows("writer/")
+        end = time.monotonic() + 20
+        while files.rows("writer/") == first:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    assert files.rows("writer/") == {}
+
+
+def test_an_interrupted_creation_goes_on(tmp_path, address, monkeypatch):
+    code = """
+import rar_agent.memory.teaching.learn as learn
+learn.SEGMENT = 6
+commit = MilvusOrigin.commit
+def once(self, manifest, *given):
+    commit(self, manifest, *given)
+    if manifest.generation == 2:
+        os._exit(9)
+MilvusOrigin.commit = once
+learn.CPU_BATCH = 6
+create_memory(home, address, TinyEncoder(), photos(6, 'ash', 'birch', 'fir', 'oak'))
+"""
+    assert run(code, tmp_path / "elsewhere", address)[0] == 9
+    encoder = TinyEncoder()  # and on another machine
+    create_memory(tmp_path, address, encoder, photos(6, "ash", "birch", "fir", "oak"))
+    assert encoder.images == 12
+    create_memory(tmp_path, "disk", encoder, photos(6, "ash", "birch", "fir", "oak"))
+    assert_same(open_memory(tmp_path, "disk"), open_memory(tmp_path, address))
