@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from rar_agent.detection import Form, Proposer, read_boxes
 from rar_agent.graph import Services
 from rar_agent.graph.asked import Asked, context_for, given
-from rar_agent.graph.direct import answer, steps_matter
+from rar_agent.graph.direct import answer, embed_and_answer, steps_matter
 from rar_agent.graph.many import Many
 from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit
 from rar_agent.loop import Threads, run
@@ -111,7 +111,7 @@ class Recognizer:
         with part("recognize"), services.places.place():  # until it is encoded
             image = self._admit(image, services.detail)  # held until it is done
             if not steps_matter(services):
-                return answer(image, services, context_for(services, asked))
+                return embed_and_answer(image, services, context_for(services, asked))
             found = self._graph.invoke(**given(services, image, asked))
         return Recognition.model_validate(found["recognition"])
 
@@ -287,9 +287,9 @@ class Recognizer:
         self, services: Services, image: AdmittedImage, asked: Asked
     ) -> Recognition:
         context, start = context_for(services, asked), perf_counter()
-        await services.aembed(image)  # holds no thread
+        embedding = await services.aembed(image)  # holds no thread
         took = 1000 * (perf_counter() - start)
-        return await asyncio.to_thread(answer, image, services, context, took)
+        return await asyncio.to_thread(answer, image, embedding, services, context, took)
 
     def _admit(self, image: ImageSource | AdmittedImage, detail: int = 0) -> AdmittedImage:
         with part("admit"):

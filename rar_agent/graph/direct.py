@@ -11,6 +11,7 @@ import sys
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from rar_agent.encoders import FloatArray
 from rar_agent.graph.conclusion import conclusion
 from rar_agent.graph.context import Context
 from rar_agent.graph.retrieval import retrieved, wanted_of
@@ -50,23 +51,26 @@ def _listened() -> bool:
 
 
 def answer(
-    image: AdmittedImage, services: Services, context: Context, encode_ms: float = 0.0
+    image: AdmittedImage,
+    embedding: tuple[FloatArray, FloatArray],
+    services: Services,
+    context: Context,
+    encode_ms: float,
 ) -> Recognition:
     """Retrieve, rank and conclude, in one go.
 
     Args:
-        image: Encoded here, unless it was lately.
+        image: Which.
+        embedding: As `Services.embed` gives it.
         services: Whose ranker asks nobody.
         context: What is wanted.
-        encode_ms: That encoding has taken until now.
+        encode_ms: That encoding took.
 
     Raises:
         InputError: What is wanted is not valid, or a coverage cannot be promised.
         NotFoundError: A filter names an unknown branch.
     """
-    wanted, start, ranker = wanted_of(context, services), perf_counter(), services.ranker
-    embedding = services.embed(image)
-    encode_ms += 1000 * (perf_counter() - start)
+    wanted, ranker = wanted_of(context, services), services.ranker
     [(update, ranks)] = retrieved(*embedding, wanted, services, ranker)
     candidates = [Candidate.model_validate(dumped) for dumped in update["candidates"]]
     ranking, start = None, perf_counter()
@@ -86,3 +90,10 @@ def answer(
     found = conclusion(state, candidates, ranking, services, method, ranker, filtered)
     recognized(found)
     return found
+
+
+def embed_and_answer(image: AdmittedImage, services: Services, context: Context) -> Recognition:
+    """See `answer`; the image is encoded here, unless it was lately."""
+    start = perf_counter()
+    embedding = services.embed(image)
+    return answer(image, embedding, services, context, 1000 * (perf_counter() - start))

@@ -11,7 +11,7 @@ from typing import Any
 
 from rar_agent.graph.answers import SPARE
 from rar_agent.graph.asked import Asked, context_for, given
-from rar_agent.graph.direct import answer, steps_matter
+from rar_agent.graph.direct import embed_and_answer, steps_matter
 from rar_agent.graph.reading import encoded
 from rar_agent.graph.services import Services
 from rar_agent.images import AdmittedImage, ImageSource
@@ -133,7 +133,7 @@ class Many:
                 results.append(image)
                 continue
             with part("recognize"):
-                results.append(answer(image, self.services, context))
+                results.append(embed_and_answer(image, self.services, context))
         return results
 
     async def _arun(self, image: AdmittedImage, room: Room) -> Recognition:

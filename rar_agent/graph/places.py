@@ -63,6 +63,11 @@ class Places(OfProcess):
             with suppress(ValueError):  # ended where a loop was closed: in another context
                 _own.reset(before)
 
+    def give_back(self) -> None:
+        """Leave the caller's own place, if there is one, without waiting for any."""
+        if own := _own.get():
+            self._leave(own)
+
     def _ask(self) -> Future[None]:
         """A place; its holder may go in when it is done."""
         own, place = _own.get(), promise()

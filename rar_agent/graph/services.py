@@ -335,26 +335,25 @@ class Services:
         Images that are asked for at the same time are encoded together, see `Embeddings`.
         """
         embeddings = self._embeddings
-        with self.places.place():
-            known = embeddings.known(image)
-            if known is None:
-                with part("encode", images=1, device=self.encoder.device):
-                    prepared = self.encoder.prepare(image.rgb)
-                    known = embeddings.embed(image, prepared)
-        return _row(known)
+        if known := embeddings.known(image):
+            self.places.give_back()
+            return _row(known)
+        with self.places.place(), part("encode", images=1, device=self.encoder.device):
+            prepared = self.encoder.prepare(image.rgb)
+            return _row(embeddings.embed(image, prepared))
 
     async def aembed(self, image: AdmittedImage) -> tuple[FloatArray, FloatArray]:
         """Like `embed`, for coroutines; none holds a thread while its image waits."""
         embeddings = self._embedded
         if embeddings is None:  # loading takes seconds
             embeddings = await asyncio.to_thread(lambda: self._embeddings)
+        if known := embeddings.known(image):
+            self.places.give_back()
+            return _row(known)
         async with self.places.aplace():
-            known = embeddings.known(image)
-            if known is None:
-                with part("encode", images=1, device=self.encoder.device):
-                    prepared = await asyncio.to_thread(self.encoder.prepare, image.rgb)
-                    known = await embeddings.aembed(image, prepared)
-        return _row(known)
+            with part("encode", images=1, device=self.encoder.device):
+                prepared = await asyncio.to_thread(self.encoder.prepare, image.rgb)
+                return _row(await embeddings.aembed(image, prepared))
 
     def embed_all(
         self, images: Sequence[AdmittedImage], prepared: Sequence[Pixels] | None = None
