@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from time import perf_counter
-from typing import Any, Unpack
-
-from rar_agent.detection import Form, Proposer, read_boxes
-from rar_agent.graph import Services
-from rar_agent.graph.asked import Asked, context_for, given
-from rar_agent.graph.direct import answer, steps_matter
-from rar_agent.graph.many import Many
+        elsewhere: Engine | None = load_engine(engine) if isinstance(engine, str) else engine
+        if elsewhere:
+            return elsewhere.stream(self, images, asked)
+        return (one for _, one in self._many(asked).results(images, in_order=True))
 from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit
 from rar_agent.loop import Threads, run
 from rar_agent.memory import Memory
@@ -27,6 +23,18 @@ __all__ = ["Asked", "Recognizer"]
 
 _readers = Threads(16, "rar-agent-read")
 """Images that are slow to come, and many to decode, hold up no step of another's recognition."""
+
+
+class Engine(Protocol):
+    """Recognises many images elsewhere."""
+
+    def stream(
+        self,
+        recognizer: Recognizer,
+        images: Iterable[ImageSource | AdmittedImage],
+        asked: Asked,
+    ) -> Iterator[Recognition | Failure]:
+        """What `Recognizer.stream` gives, in the same order."""
 
 
 class Recognizer:
@@ -208,15 +216,33 @@ class Recognizer:
             return await asyncio.to_thread(Detections.model_validate, answer["detections"])
 
     def stream(
-        self, images: Iterable[ImageSource | AdmittedImage], **asked: Unpack[Asked]
+        self,
+        images: Iterable[ImageSource | AdmittedImage],
+        *,
+        engine: str | Engine = LOCAL,
+        **asked: Unpack[Asked],
     ) -> Iterator[Recognition | Failure]:
         """Recognise many images, in order, encoding them in batches.
 
         An image that cannot be read is one `Failure`; the others go on. Settings and memory
         errors are raised, since they would fail every image. While one image is waited for, those
         behind it are recognised and kept, up to eight times `batch_size`; no more are read then.
+
+        Args:
+            images: As for `recognize`.
+            engine: Where: `local`, `ray`, or an engine with settings of its own, such as
+                `RayEngine(…)`.
+            **asked: See `Asked`.
         """
+<<<<<<< HEAD
         return (one for _, one in self._many(asked).results(images, in_order=True))
+=======
+        elsewhere: Engine | None = load_engine(engine) if isinstance(engine, str) else engine
+        if elsewhere:
+            yield from elsewhere.stream(self, images, asked)
+            return
+        waiting: deque[Failure | Call[Recognition]] = deque()
+>>>>>>> a5bbd05 (Ray Data encodes for teaching: shards by number, a file each, learnt in the readers' order)
 
     def as_completed(
         self, images: Iterable[ImageSource | AdmittedImage], **asked: Unpack[Asked]
@@ -229,10 +255,14 @@ class Recognizer:
         return self._many(asked).results(images, in_order=False)
 
     def recognize_batch(
-        self, images: Sequence[ImageSource | AdmittedImage], **asked: Unpack[Asked]
+        self,
+        images: Sequence[ImageSource | AdmittedImage],
+        *,
+        engine: str | Engine = LOCAL,
+        **asked: Unpack[Asked],
     ) -> list[Recognition | Failure]:
         """Recognise many images; one result each, in order. See `stream`."""
-        return list(self.stream(images, **asked))
+        return list(self.stream(images, engine=engine, **asked))
 
     async def arecognize_batch(
         self, images: Sequence[ImageSource | AdmittedImage], **asked: Unpack[Asked]

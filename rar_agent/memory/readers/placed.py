@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from rar_agent.errors import ImageError
 from rar_agent.images.policy import printable
@@ -14,8 +13,6 @@ from rar_agent.memory.readers.rows import PARQUET_ROWS
 from rar_agent.memory.readers.sample import Reader, Sample
 from rar_agent.memory.readers.tar import DamagedTarError, read_members
 from rar_agent.types import Failure
-
-_Key = TypeVar("_Key")
 
 
 def placed(reader: Reader) -> Iterator[Sample | Failure]:
@@ -27,27 +24,27 @@ def placed(reader: Reader) -> Iterator[Sample | Failure]:
     return own() if own else reader.samples()
 
 
-def read_places(
-    wanted: Iterable[tuple[_Key, Place]],
-) -> Iterator[tuple[_Key, bytes | ImageError]]:
-    """The bytes of places, read one after another, with no more than a few rows held.
+class PlaceReader:
+    """Reads places one after another, with no more than a few rows held.
 
-    Places in one file come in its order, as readers give them: so each file is read once.
-
-    Args:
-        wanted: Places, each with what is given back beside its bytes.
+    Places in one file come in its order, as readers give them: so each file is read once. Any
+    order works.
     """
-    opened: _Rows | _Members | None = None
-    for key, place in wanted:
-        try:
-            if isinstance(place, Span):
-                yield key, _span(place)
-                continue
-            if opened is None or not opened.reaches(place):
-                opened = _Members(place) if isinstance(place, Packed) else _Rows(place)
-            yield key, opened.bytes(place)
-        except ImageError as error:
-            yield key, error
+
+    def __init__(self) -> None:
+        self._opened: _Rows | _Members | None = None
+
+    def read(self, place: Place) -> bytes:
+        """The bytes of a place.
+
+        Raises:
+            ImageError: The file cannot be read, or has become shorter.
+        """
+        if isinstance(place, Span):
+            return _span(place)
+        if self._opened is None or not self._opened.reaches(place):
+            self._opened = _Members(place) if isinstance(place, Packed) else _Rows(place)
+        return self._opened.bytes(place)
 
 
 def _span(span: Span) -> bytes:

@@ -124,7 +124,6 @@ class Learner:
             if self._building:
                 self._tidy()
             self._report.memory = self._draft.commit("ready", fitting)
-            self._seeing.done()
         except KeyboardInterrupt:
             # What was encoded stays: a build is committed as incomplete, an addition as it is.
             self._finish_interrupted()

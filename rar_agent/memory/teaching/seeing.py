@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-import numpy as np
 
 from rar_agent.encoders import Encoder, FloatArray
 from rar_agent.encoders.base import Pixels
@@ -62,25 +61,18 @@ class Seeing(Protocol):
     def vectors(self, seen: Sequence[Seen]) -> FloatArray:
         """(n, d) float32 unit rows of n images that `batches` gave."""
 
-    def done(self) -> None:
-        """All is committed: nothing needs to be seen again."""
-
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be seen, and how.
+    """How images are seen.
 
     Attributes:
-        place: Of the memory.
-        reader: Whose images they are.
         encoder: The memory's.
         policy: Limits on the images.
         views: What of an image is encoded.
         thumbnails: Longer side of the pictures that are kept, in pixels; 0: none.
     """
 
-    place: Path
-    reader: Reader
     encoder: Encoder
     policy: Policy
     views: Views
@@ -106,15 +98,21 @@ class Work:
 class Engine(Protocol):
     """Sees images elsewhere."""
 
-    def seeing(self, work: Work) -> Seeing:
-        """Who sees the images of one teaching."""
+    def seeing(self, work: Work, memory: Path, reader: Reader) -> AbstractContextManager[Seeing]:
+        """Who sees the images of one teaching, which is committed when this ends without an error.
+
+        Args:
+            work: How they are seen.
+            memory: Folder of the memory.
+            reader: Whose images they are.
+        """
 
 
 class Here:
     """Sees images in this process.
 
     Args:
-        work: What is to be seen.
+        work: How they are seen.
     """
 
     def __init__(self, work: Work) -> None:
@@ -136,14 +134,6 @@ class Here:
     def vectors(self, seen: Sequence[Seen]) -> FloatArray:
         """See `Seeing.vectors`."""
         return encode_exemplars(self._work.encoder, [image.views for image in seen])
-
-    def done(self) -> None:
-        """See `Seeing.done`."""
-
-
-def vectors_of(seen: Sequence[Seen]) -> FloatArray:
-    """(n, d) float32 of images that were encoded elsewhere."""
-    return np.stack([image.vector for image in seen if image.vector is not None])
 
 
 def _image(item: Item) -> ImageSource | AdmittedImage:

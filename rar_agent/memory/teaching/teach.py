@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -95,8 +95,8 @@ def create_memory(
             draft.generation = begun.manifest.generation if begun else 0
             begun = None
         draft.build = build
-        seeing = _seeing(elsewhere, draft, reader, encoder, policy)
-        return Learner(draft, begun, encoder, seeing, progress, building=True).teach(reader)
+        with _seeing(elsewhere, draft, reader, encoder, policy) as seeing:
+            return Learner(draft, begun, encoder, seeing, progress, building=True).teach(reader)
 
 
 def add_to_memory(
@@ -134,8 +134,8 @@ def add_to_memory(
     with changing(memory_folder(home, name)) as memory:
         require_encoder(memory, encoder)
         draft, reader = Draft.after(memory), as_reader(images, names)
-        seeing = _seeing(elsewhere, draft, reader, encoder, policy)
-        return Learner(draft, memory, encoder, seeing, progress).teach(reader, fitting)
+        with _seeing(elsewhere, draft, reader, encoder, policy) as seeing:
+            return Learner(draft, memory, encoder, seeing, progress).teach(reader, fitting)
 
 
 def fit_memory_again(
@@ -281,11 +281,10 @@ def _engine(engine: str | Engine) -> Engine | None:
 
 def _seeing(
     engine: Engine | None, draft: Draft, reader: Reader, encoder: Encoder, policy: Policy | None
-) -> Seeing:
+) -> AbstractContextManager[Seeing]:
     """Who sees the images."""
-    views, thumbnails = draft.encoder.views, draft.thumbnails
-    work = Work(draft.folder, reader, encoder, policy or Policy(), views, thumbnails)
-    return engine.seeing(work) if engine else Here(work)
+    work = Work(encoder, policy or Policy(), draft.encoder.views, draft.thumbnails)
+    return engine.seeing(work, draft.folder, reader) if engine else nullcontext(Here(work))
 
 
 def _begun(folder: Path, encoder: Encoder) -> Memory | None:

@@ -1,0 +1,109 @@
+"""A cluster: attached to, or started on this machine for as long as it is needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rar_agent.errors import ConfigurationError
+
+OBJECT_STORE = 200_000_000
+"""Bytes of the object store that is started here; only numbers of shards go through it."""
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # it would report to Ray's makers
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
+_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Set to 0, Ray takes 127.0.0.1 for this machine, as it does on macOS, and listens there alone."""
+
+
+@contextmanager
+def attached(address: str | None) -> Iterator[None]:
+    """Be attached to Ray: what was started here is ended, what was there is left.
+
+    Where this process is attached already, it stays so, and `address` is not looked at.
+
+    Args:
+        address: `auto`, `ray://HOST:PORT` or `HOST:PORT`; None: start one here, for this process,
+            that listens on loopback alone.
+
+    Raises:
+        ConfigurationError: Ray is not installed, or the cluster cannot be reached.
+    """
+    ray = load_ray(started_here=address is None)
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        _begin(ray, address)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def load_ray(started_here: bool = False) -> Any:  # noqa: ANN401 - it is an extra
+    """The package, told to be quiet where it is imported for the first time.
+
+    Raises:
+        ConfigurationError: It is not installed.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    if started_here:
+        os.environ.setdefault(_LOOPBACK, "0")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ConfigurationError(
+            "The engine 'ray' needs Ray, which is not installed.",
+            "Run: pip install 'rar-agent[ray]'",
+        ) from error
+    return ray
+
+
+def _begin(ray: Any, address: str | None) -> None:  # noqa: ANN401
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    _hush(ray)
+    said: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if address is None:
+        said |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
+    try:
+        with _no_stderr():
+            ray.init(address="local" if address is None else address, **said)
+    except Exception as error:  # ConnectionError, ValueError, RuntimeError, gRPC's own
+        where = f"cluster at '{address}' cannot be reached" if address else "cannot be started here"
+        raise ConfigurationError(
+            f"Ray {where}: {type(error).__name__}: {' '.join(str(error).split())[:300]}.",
+            "Check the address (--ray-address, RAR_RAY_ADDRESS), that Ray is of the same version "
+            "there, and that this user has the cluster's token (ray get-auth-token)."
+            if address
+            else "Look into /tmp/ray/session_latest/logs.",
+        ) from error
+
+
+def _hush(ray: Any) -> None:  # noqa: ANN401
+    """Keep what Ray's daemons say off standard output, where it prints it whatever is asked."""
+    worker = ray._private.worker
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Lose what is written to standard error meanwhile, by C++ too: which log level was set."""
+    before = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)

@@ -1,0 +1,64 @@
+"""What workers of tests are made of: encoders that count, hang and die."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.memory.teaching.tiny import TinyEncoder
+
+
+@dataclass(frozen=True)
+class Loads:
+    """Loads an encoder in a worker that writes down what it encodes, and misbehaves once.
+
+    Attributes:
+        notes: Folder, where each image that is encoded leaves a line in `encoded`.
+        at: Image in an encoder's life at which it misbehaves, from 1; 0: never.
+        how: `die`, `hang` or `dawdle`.
+        weights: See `TinyEncoder`.
+    """
+
+    notes: Path
+    at: int = 0
+    how: str = "die"
+    weights: str = "tiny"
+
+    def __call__(self):
+        return _Noting(self)
+
+    @property
+    def encoded(self):
+        """How many images were encoded, by all."""
+        file = self.notes / "encoded"
+        return len(file.read_text().splitlines()) if file.exists() else 0
+
+    @property
+    def workers(self):
+        """Processes that encoded."""
+        return {line for line in (self.notes / "encoded").read_text().splitlines()}
+
+
+class _Noting(TinyEncoder):
+    def __init__(self, world):
+        super().__init__(weights=world.weights)
+        self._world = world
+
+    def encode_prepared(self, images):
+        world = self._world
+        for number in range(self.images + 1, self.images + len(images) + 1):
+            if number == world.at:
+                self._misbehave()
+        with (world.notes / "encoded").open("a") as file:
+            file.write(f"{os.getpid()}\n" * len(images))
+        return super().encode_prepared(images)
+
+    def _misbehave(self):
+        try:
+            (self._world.notes / "misbehaved").open("x").close()
+        except FileExistsError:
+            return  # another did
+        if self._world.how == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(2 if self._world.how == "dawdle" else 1_000)
