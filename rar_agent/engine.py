@@ -14,10 +14,14 @@ LOCAL = "local"
 _HOMES: Mapping[str, str] = {"ray": "rar_agent.scale.ray"}
 
 
-def load_engine(name: str) -> Any:  # noqa: ANN401 - each kind of work has its own protocol
+def load_engine(name: str, **overrides: Any) -> Any:  # noqa: ANN401 - work has protocols
     """The engine of a name, with its settings; None for this process.
 
     An engine stands above the parts that use it: so it is found by name, not imported.
+
+    Args:
+        name: `local` or `ray`.
+        **overrides: Single settings of the engine.
 
     Raises:
         InputError: There is none of that name.
@@ -29,4 +33,4 @@ def load_engine(name: str) -> Any:  # noqa: ANN401 - each kind of work has its o
         raise InputError(
             f"There is no engine '{name}'.", f"Choose {' or '.join([LOCAL, *_HOMES])}."
         )
-    return import_module(_HOMES[name]).make_engine()
+    return import_module(_HOMES[name]).make_engine(**overrides)

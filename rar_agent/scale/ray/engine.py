@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rar_agent.graph.asked import Asked
 from rar_agent.images import AdmittedImage, ImageSource
@@ -166,9 +167,9 @@ class RayEngine:
             yield from finished(job, missing, actors, settings.ray_gpus)
 
 
-def make_engine() -> RayEngine:
-    """The engine, as the settings say."""
-    return RayEngine()
+def make_engine(**overrides: Any) -> RayEngine:  # noqa: ANN401 - as load_settings
+    """The engine, as the settings say, but for some."""
+    return RayEngine(load_settings(**overrides))
 
 
 def _hash(*parts: object) -> str:

@@ -131,15 +131,6 @@ def test_the_memory_is_the_local_one(ray, tmp_path, settings, inputs):
     assert ray.is_initialized()  # who attaches ends nothing
 
 
-def test_a_real_encoder_loaded_by_its_name(ray, tmp_path, settings, discs, builtin):
-    local = create_memory(settings.home, "local", builtin, FolderReader(discs))
-    elsewhere = RayEngine(settings.model_copy(update={"device": "cpu"}))
-    ours = create_memory(settings.home, "ours", builtin, FolderReader(discs), engine=elsewhere)
-    assert ours.added == 36
-    assert known(ours.memory) == known(local.memory)
-    np.testing.assert_allclose(vectors(ours.memory), vectors(local.memory), atol=1e-5)
-
-
 @pytest.mark.parametrize("how", ["die", "hang", "dawdle"])
 def test_workers_that_die_hang_or_dawdle(ray, tmp_path, settings, how):
     reader, encoder = folder(tmp_path), TinyEncoder()

@@ -34,11 +34,6 @@ class Loads:
         file = self.notes / "encoded"
         return len(file.read_text().splitlines()) if file.exists() else 0
 
-    @property
-    def workers(self):
-        """Processes that encoded."""
-        return {line for line in (self.notes / "encoded").read_text().splitlines()}
-
 
 class _Noting(TinyEncoder):
     def __init__(self, world):
