@@ -82,7 +82,8 @@ def recognize(
     where_done = engine_of(engine, ray_address)
     if explain and engine != "local":
         raise InputError(
-            f"--explain shows what this process asks, and '{engine}' asks.", "Give one."
+            f"--explain shows what this process asks, and engine '{engine}' would ask.",
+            "Give one of them.",
         )
     asked = asked_of(method, k, coverage, error_rate, only, where)
     with uncollected():
@@ -173,9 +174,8 @@ def _run(
 
     if not json:
         log_no_degraded()  # the table says it
-    if (
-        len(sources) == 1 and not json and engine == "local"
-    ):  # its error is the user's to read, not a row of a table
+    here = engine == "local"
+    if len(sources) == 1 and here and not json:  # its error is the user's, not a row of a table
         return [recognizer.recognize(sources[0], **asked)]
     results: list[Recognition | Failure] = []
     with progress_bar() as bar:

@@ -10,10 +10,11 @@ from typing import Any
 from rar_agent import errors
 from rar_agent.errors import ConfigurationError, RarError
 from rar_agent.scale.ray.cluster import load_ray
-from rar_agent.scale.ray.worker import Job, Worker
+from rar_agent.scale.ray.worker import Job, Worker, said
 
 _MOST_BLOCKS = 20_000
 """Pieces that Ray Data keeps account of; of more shards, several are one."""
+_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,30 +58,65 @@ def finished(job: Job, shards: Sequence[int], actors: int, gpus: float = 0.0) ->
         RuntimeError: A worker met a bug, with its last line.
     """
     ray = load_ray()
-    data = ray.data
+    rows = _from_afar if ray.util.client.ray.is_connected() else _rows
+    try:
+        for row in rows(job, shards, actors, gpus):
+            if row["kind"]:
+                raise _raised(row)
+            yield int(row["shard"])
+    except ray.exceptions.RayError as error:
+        raise ConfigurationError(
+            f"Ray gave up: {type(error).__name__}: {_last_line(error)}",
+            "Run the same again: it goes on.",
+        ) from error
+
+
+def _rows(job: Job, shards: Sequence[int], actors: int, gpus: float) -> Iterator[dict[str, Any]]:
+    """What workers say of each shard."""
+    data = load_ray().data
     with _quietly(data.DataContext.get_current()):
-        done = data.from_items(
-            [{"shard": number} for number in shards],
-            override_num_blocks=min(len(shards), _MOST_BLOCKS),
-        ).map(
-            Worker,
-            fn_constructor_args=(job,),
-            compute=data.ActorPoolStrategy(
-                min_size=1, max_size=actors, initial_size=actors, max_tasks_in_flight_per_actor=1
-            ),
-            num_cpus=1,
-            **({"num_gpus": gpus} if gpus else {}),
+        yield from (
+            data.from_items(
+                [{"shard": number} for number in shards],
+                override_num_blocks=min(len(shards), _MOST_BLOCKS),
+            )
+            .map(
+                Worker,
+                fn_constructor_args=(job,),
+                compute=data.ActorPoolStrategy(
+                    min_size=1,
+                    max_size=actors,
+                    initial_size=actors,
+                    max_tasks_in_flight_per_actor=1,
+                ),
+                num_cpus=1,
+                **({"num_gpus": gpus} if gpus else {}),
+            )
+            .iter_rows()
         )
-        try:
-            for row in done.iter_rows():
-                if row["kind"]:
-                    raise _raised(row)
-                yield int(row["shard"])
-        except ray.exceptions.RayError as error:
-            raise ConfigurationError(
-                f"Ray gave up: {type(error).__name__}: {_last_line(error)}",
-                "Run the same again: it goes on.",
-            ) from error
+
+
+def _from_afar(
+    job: Job, shards: Sequence[int], actors: int, gpus: float
+) -> Iterator[dict[str, Any]]:
+    """The same through Ray's client, for which Ray Data is not made: a task there drives it."""
+    ray = load_ray()
+    going = ray.remote(num_cpus=0)(_drive).remote(job, shards, actors, gpus)
+    left = set(shards)
+    while True:
+        ended, _ = ray.wait([going], timeout=_POLL_S)
+        done = left & job.run.finished()
+        left -= done
+        yield from (said(number) for number in sorted(done))
+        if ended:
+            yield from ray.get(going)
+            return
+
+
+def _drive(job: Job, shards: Sequence[int], actors: int, gpus: float) -> list[dict[str, Any]]:
+    """Do shards, in a task of the cluster; returns the first thing that was wrong, if any."""
+    missing = sorted(set(shards) - job.run.finished())  # this may be done anew, on another node
+    return next(([row] for row in _rows(job, missing, actors, gpus) if row["kind"]), [])
 
 
 def _raised(row: dict[str, Any]) -> Exception:

@@ -69,9 +69,13 @@ class Run:
         """Write a shard's result."""
         self._write(self.result(number), data)
 
+    def finished(self) -> set[int]:
+        """Shards with a result."""
+        return {int(file.stem) for file in (self.folder / "done").glob(f"*{self.suffix}")}
+
     def missing(self) -> list[int]:
         """Shards without a result."""
-        return [number for number in range(self.shards) if not self.result(number).exists()]
+        return sorted(set(range(self.shards)) - self.finished())
 
     def try_again(self, number: int) -> int:
         """Count a try of a shard; returns which one it is, from 1."""

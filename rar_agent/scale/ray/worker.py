@@ -68,12 +68,12 @@ class Worker:
         try:
             self._do(number)
         except RarError as error:
-            return _said(number, type(error).__name__, error.message, error.fix)
+            return said(number, type(error).__name__, error.message, error.fix)
         except Exception as error:
-            return _said(number, type(error).__name__, str(error))
+            return said(number, type(error).__name__, str(error))
         finally:
             faulthandler.cancel_dump_traceback_later()
-        return _said(number)
+        return said(number)
 
     def _do(self, number: int) -> None:
         job = self._job
@@ -97,5 +97,6 @@ class Worker:
         faulthandler.dump_traceback_later(self._job.patience_s, exit=True, file=self._nowhere)
 
 
-def _said(number: int, kind: str = "", message: str = "", fix: str = "") -> dict[str, Any]:
+def said(number: int, kind: str = "", message: str = "", fix: str = "") -> dict[str, Any]:
+    """What a worker says of a shard: that it is done, or what was wrong."""
     return {"shard": number, "kind": kind, "message": message, "fix": fix}
