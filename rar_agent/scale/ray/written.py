@@ -57,7 +57,7 @@ def _said(image: Sent) -> dict[str, Any]:
     if isinstance(image, AdmittedImage):
         return {**_pixels(image.rgb), "is": "admitted", "sha256": image.sha256, "name": image.name}
     if isinstance(image, Image.Image):
-        return {**_pixels(to_rgb(image)), "is": "pixels"}
+        return {**_pixels(to_rgb(image)), "is": "picture", "name": getattr(image, "filename", "")}
     if isinstance(image, np.ndarray):
         return {**_pixels(image), "is": "pixels"}
     for kind, place in _PLACES.items():
@@ -87,7 +87,11 @@ def _image(said: Mapping[str, Any]) -> ImageSource | AdmittedImage:
     array = np.frombuffer(data, said["type"]).reshape(said["shape"])
     if kind == "pixels":
         return array
-    return AdmittedImage(said["sha256"], Image.fromarray(array), said["name"])
+    picture = Image.fromarray(array)
+    if kind == "admitted":
+        return AdmittedImage(said["sha256"], picture, said["name"])
+    picture.filename = said["name"]  # type: ignore[attr-defined]
+    return picture
 
 
 def _text(data: bytes) -> str:

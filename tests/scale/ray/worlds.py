@@ -15,8 +15,8 @@ class Loads:
 
     Attributes:
         notes: Folder, where each image that is encoded leaves a line in `encoded`.
-        at: Image in an encoder's life at which it misbehaves, from 1; 0: never.
-        how: `die`, `hang` or `dawdle`.
+        at: Image in an encoder's life at which it misbehaves, from 1; one dawdles before. 0: never.
+        how: `die` or `hang`.
         weights: See `TinyEncoder`.
     """
 
@@ -42,18 +42,20 @@ class _Noting(TinyEncoder):
 
     def encode_prepared(self, images):
         world = self._world
-        for number in range(self.images + 1, self.images + len(images) + 1):
-            if number == world.at:
-                self._misbehave()
+        if world.at and self._first("dawdled"):
+            time.sleep(2)
+        if self.images < world.at <= self.images + len(images) and self._first(world.how):
+            if world.how == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(1_000)
         with (world.notes / "encoded").open("a") as file:
             file.write(f"{os.getpid()}\n" * len(images))
         return super().encode_prepared(images)
 
-    def _misbehave(self):
+    def _first(self, what):
+        """Whether nobody did it before."""
         try:
-            (self._world.notes / "misbehaved").open("x").close()
+            (self._world.notes / f"once-{what}").open("x").close()
         except FileExistsError:
-            return  # another did
-        if self._world.how == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(2 if self._world.how == "dawdle" else 1_000)
+            return False
+        return True
