@@ -31,7 +31,7 @@ from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Failure, Recognition
 
 _FORMAT = 1
-_TAUGHT = 128
+_TAUGHT, _TAUGHT_BY_GPU = 64, 256
 """Images of a shard that is encoded: the most that a worker that dies takes with it."""
 _ASKED = 32
 """Images of a shard that is recognised; here each is kept by itself."""
@@ -70,8 +70,9 @@ class RayEngine:
         load_ray(started_here=self.settings.ray_address is None)
         mark = work.encoder.fingerprint
         parts = [mark.identity, mark.precision, repr(work.policy), work.views, work.thumbnails]
-        key = _hash(_TAUGHT, memory.name, reader.identity, *parts)
-        run = Run(self._place / f"teach-{key}", ".npz", _TAUGHT)
+        size = _TAUGHT_BY_GPU if self.settings.ray_gpus else _TAUGHT
+        key = _hash(size, memory.name, reader.identity, *parts)
+        run = Run(self._place / f"teach-{key}", ".npz", size)
         load = self.load or loading(work.encoder.name, self.settings)
         encoding = Encoding(load, mark, work.policy, work.views, work.thumbnails)
         with run.held() as token, closing(self._done(run, token, lambda _: encoding.begin)) as done:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,8 @@ from rar_agent.scale.ray.worker import Job, Worker, said
 _MOST_BLOCKS = 20_000
 """Pieces that Ray Data keeps account of; of more shards, several are one."""
 _POLL_S = 0.5
+_WORKER_BYTES = 1.5e9
+"""That a worker is reckoned to need, where nothing is said of how many there are to be."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,17 @@ class Workers:
     def number(self, shards: int) -> int:
         """Of the actors, for so many shards; Ray has to be attached to."""
         there = load_ray().cluster_resources()
-        room = there.get("GPU", 0) / self.gpus if self.gpus else there.get("CPU", 1)
-        if room < 1:
+        room = there.get("GPU", 0) / self.gpus if self.gpus else _by_processor(there)
+        if self.gpus and room < 1:
             raise ConfigurationError(
                 f"The cluster has {there.get('GPU', 0):g} GPUs, and a worker wants {self.gpus:g}.",
                 "Set RAR_RAY_GPUS to less; 0 works on processors.",
             )
         return max(1, min(self.most or int(room), shards))
+
+
+def _by_processor(there: Mapping[str, float]) -> float:
+    return min(there.get("CPU", 1), there.get("memory", _WORKER_BYTES) / _WORKER_BYTES)
 
 
 def finished(job: Job, shards: Sequence[int], actors: int, gpus: float = 0.0) -> Iterator[int]:

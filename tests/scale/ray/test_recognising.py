@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rar_agent import Failure, Recognition, Recognizer
+from rar_agent.encoders import load_encoder
 from rar_agent.errors import InputError
 from rar_agent.memory import create_memory, open_memory
 from rar_agent.memory.readers import FolderReader
@@ -152,3 +153,16 @@ def test_of_killed_workers_no_answer_is_lost_and_requests_stay_within_the_limit(
     server.answer = None
     server.script = [Reply("A > B > C > D > E")]
     assert_same(results, ranking(server, settings).recognize_batch(images))
+
+
+@pytest.mark.gpu
+def test_workers_with_a_gpu_each(ray, settings, tmp_path, discs):
+    on_gpu = settings.model_copy(
+        update={"device": "cuda", "ray_gpus": 0.5, "home": tmp_path, "precision": "fp32"}
+    )
+    encoder = load_encoder("builtin", on_gpu)
+    for name, where in (("here", "local"), ("there", RayEngine(on_gpu))):
+        create_memory(tmp_path, name, encoder, FolderReader(discs), engine=where)
+    ours, one = open_memory(tmp_path, "there"), open_memory(tmp_path, "here")
+    assert known(ours) == known(one)
+    np.testing.assert_allclose(vectors(ours), vectors(one), atol=1e-5)
