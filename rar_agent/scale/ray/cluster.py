@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,8 +19,7 @@ _QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
-_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Set to 0, Ray takes 127.0.0.1 for this machine, as it does on macOS, and listens there alone."""
+_ANSWER_S = 5.0  # for a connection; Ray itself would go on trying for minutes
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def attached(address: str | None) -> Iterator[None]:
     Raises:
         ConfigurationError: Ray is not installed, or the cluster cannot be reached.
     """
-    ray = load_ray(started_here=address is None)
+    ray = load_ray()
     if ray.is_initialized():
         yield
         return
@@ -46,7 +46,7 @@ def attached(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def load_ray(started_here: bool = False) -> Any:  # noqa: ANN401 - it is an extra
+def load_ray() -> Any:  # noqa: ANN401 - it is an extra
     """The package, told to be quiet where it is imported for the first time.
 
     Raises:
@@ -54,8 +54,6 @@ def load_ray(started_here: bool = False) -> Any:  # noqa: ANN401 - it is an extr
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    if started_here:
-        os.environ.setdefault(_LOOPBACK, "0")
     try:
         import ray
         import ray.data
@@ -71,21 +69,50 @@ def _begin(ray: Any, address: str | None) -> None:  # noqa: ANN401
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     _hush(ray)
+    if address and ":" in address:
+        _require_answer(address)
     said: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address is None:
         said |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
     try:
-        with _no_stderr():
+        with _no_stderr(), _on_loopback(ray, address is None):
             ray.init(address="local" if address is None else address, **said)
     except Exception as error:  # ConnectionError, ValueError, RuntimeError, gRPC's own
-        where = f"cluster at '{address}' cannot be reached" if address else "cannot be started here"
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300].rstrip('.')}"
+        if address:
+            raise _unreachable(address, why) from error
         raise ConfigurationError(
-            f"Ray {where}: {type(error).__name__}: {' '.join(str(error).split())[:300]}.",
-            "Check the address (--ray-address, RAR_RAY_ADDRESS), that Ray is of the same version "
-            "there, and that this user has the cluster's token (ray get-auth-token)."
-            if address
-            else "Look into /tmp/ray/session_latest/logs.",
+            f"Ray cannot be started here: {why}.", "Look into /tmp/ray/session_latest/logs."
         ) from error
+
+
+def _require_answer(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+    except (OSError, ValueError) as error:
+        raise _unreachable(address, str(error)) from error
+
+
+def _unreachable(address: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The Ray cluster at '{address}' cannot be reached: {why}.",
+        "Check the address (--ray-address, RAR_RAY_ADDRESS), that Ray is of the same version "
+        "there, and that this user has the cluster's token (for ray://, with "
+        "RAY_AUTH_MODE=token).",
+    )
+
+
+@contextmanager
+def _on_loopback(ray: Any, wanted: bool) -> Iterator[None]:  # noqa: ANN401
+    """Have Ray take 127.0.0.1 for this machine, as it does on macOS, and listen there alone."""
+    constants = ray._private.ray_constants
+    before = constants.ENABLE_RAY_CLUSTER
+    constants.ENABLE_RAY_CLUSTER = before and not wanted
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
 
 
 def _hush(ray: Any) -> None:  # noqa: ANN401

@@ -67,7 +67,7 @@ class RayEngine:
                 needs, or the folder of runs is not shared.
             InputError: A shard ends all its workers.
         """
-        load_ray(started_here=self.settings.ray_address is None)
+        load_ray()
         mark = work.encoder.fingerprint
         parts = [mark.identity, mark.precision, repr(work.policy), work.views, work.thumbnails]
         size = _TAUGHT_BY_GPU if self.settings.ray_gpus else _TAUGHT
@@ -92,7 +92,7 @@ class RayEngine:
             ConfigurationError: As for `seeing`; or the memory is another on a node.
             RarError: As the recognizer's, before anything is begun.
         """
-        load_ray(started_here=self.settings.ray_address is None)
+        load_ray()
         services, settings = recognizer.services, recognizer.settings
         memory, ranker, _ = services.memory, services.ranker, services.encoder  # or say why not
         seen = stamp(memory.folder)
