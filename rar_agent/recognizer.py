@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-        elsewhere: Engine | None = load_engine(engine) if isinstance(engine, str) else engine
-        if elsewhere:
-            return elsewhere.stream(self, images, asked)
-        return (one for _, one in self._many(asked).results(images, in_order=True))
+from time import perf_counter
+from typing import Any, Protocol, Unpack
+
+from rar_agent.detection import Form, Proposer, read_boxes
+from rar_agent.engine import LOCAL, load_engine
+from rar_agent.graph import Services
+from rar_agent.graph.asked import Asked, context_for, given
+from rar_agent.graph.direct import answer, steps_matter
+from rar_agent.graph.many import Many
 from rar_agent.images import AdmittedImage, ImageSource, ImageStore, Policy, admit
 from rar_agent.loop import Threads, run
 from rar_agent.memory import Memory
@@ -234,15 +239,10 @@ class Recognizer:
                 `RayEngine(…)`.
             **asked: See `Asked`.
         """
-<<<<<<< HEAD
-        return (one for _, one in self._many(asked).results(images, in_order=True))
-=======
         elsewhere: Engine | None = load_engine(engine) if isinstance(engine, str) else engine
         if elsewhere:
-            yield from elsewhere.stream(self, images, asked)
-            return
-        waiting: deque[Failure | Call[Recognition]] = deque()
->>>>>>> a5bbd05 (Ray Data encodes for teaching: shards by number, a file each, learnt in the readers' order)
+            return elsewhere.stream(self, images, asked)
+        return (one for _, one in self._many(asked).results(images, in_order=True))
 
     def as_completed(
         self, images: Iterable[ImageSource | AdmittedImage], **asked: Unpack[Asked]

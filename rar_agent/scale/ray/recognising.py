@@ -101,7 +101,7 @@ class RecognisingShards:
                     sent.append(key)
                     yield image
 
-        for at, result in enumerate(self._recognizer.stream(readable(), **self._asked)):
+        for at, result in self._recognizer.as_completed(readable(), **self._asked):
             yield entry_of(sent[at], result)
         for key, failure in lost.items():
             yield entry_of(key, failure)
