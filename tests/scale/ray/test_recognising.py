@@ -71,7 +71,7 @@ def test_results_are_the_local_ones_and_so_is_a_memory(
     assert [type(one) for one in local] == [*4 * [Recognition], Failure, *4 * [Recognition]]
     assert not list((place / "ray").iterdir())
 
-    create_memory(place, "rayed", builtin, FolderReader(discs), "discs", engine=RayEngine(settings))
+    create_memory(place, "rayed", builtin, FolderReader(discs), engine=RayEngine(settings))
     ours, one = open_memory(place, "rayed"), open_memory(place, "discs")
     assert known(ours) == known(one)
     np.testing.assert_allclose(vectors(ours), vectors(one), atol=1e-5)
@@ -98,6 +98,25 @@ def ranking(server, settings, **more):
         }
     )
     return Recognizer(settings=asked)
+
+
+class Caught(Exception):  # noqa: N818 - it is no error
+    pass
+
+
+@pytest.mark.parametrize(("workers", "requests", "each"), [(3, 8, 2), (4, 2, 1), (1, 5, 5)])
+def test_requests_at_once_are_shared_out(
+    ray, settings, tmp_path, server, monkeypatch, workers, requests, each
+):
+    def caught(job, shards, actors, gpus):
+        raise Caught(actors, job.begin.__self__.settings.model_requests)
+
+    monkeypatch.setattr(engine, "finished", caught)
+    recognizer = ranking(server, settings, model_requests=requests)
+    elsewhere = RayEngine(settings.model_copy(update={"ray_workers": workers}))
+    with pytest.raises(Caught) as seen:
+        recognizer.recognize_batch(photos(tmp_path, 12), engine=elsewhere)
+    assert seen.value.args == (min(workers, requests), each)
 
 
 def test_money_is_a_limit_of_the_whole_run(ray, settings, tmp_path, server):
@@ -138,7 +157,7 @@ def test_of_killed_workers_no_answer_is_lost_and_requests_stay_within_the_limit(
             killed.extend(workers())
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
-        return Reply("A > B > C > D > E", delay_s=0.1)
+        return Reply("A > B > C > D > E", delay_s=0.3)
 
     server.answer = answer
     limits = {"model_requests": 2, "max_cost": 100 * CALL}

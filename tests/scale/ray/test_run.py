@@ -12,7 +12,7 @@ from rar_agent.memory import create_memory
 from rar_agent.memory.readers.place import Cell, Packed, Span
 from rar_agent.memory.teaching.seeing import Seen
 from rar_agent.recognizer import Recognizer
-from rar_agent.scale.ray.encoding import packed, unpacked
+from rar_agent.scale.ray.encoding import EncodingShards, packed, unpacked
 from rar_agent.scale.ray.run import Run
 from rar_agent.scale.ray.worker import MOST_TRIES, Job, Worker
 from rar_agent.scale.ray.written import read_back, written
@@ -82,6 +82,11 @@ def test_results_of_a_shard(tmp_path):
     (tmp_path / "a.npz").write_bytes(packed(rows)[:-30])
     with pytest.raises(DamagedDataError, match=r"a\.npz"):
         unpacked(tmp_path / "a.npz")
+
+
+def test_a_shard_that_is_done_is_not_done_again(run):
+    run.keep(0, packed([]))
+    EncodingShards(run, None).do(0, lambda: None)  # it has no list and no encoder, and needs none
 
 
 def test_one_process_drives_a_run(run):

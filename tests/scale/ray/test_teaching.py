@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -175,10 +176,11 @@ create_memory(settings.home, "ours", TinyEncoder(), reader, engine=RayEngine(set
 def test_a_driver_that_was_killed_goes_on(ray, tmp_path, settings):
     reader, encoder, world = folder(tmp_path), TinyEncoder(), Loads(tmp_path)
     address = ray.get_runtime_context().gcs_address
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path), address])
+    here = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # on loopback, as the cluster
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path), address], env=here)
     try:
         done = settings.home / "ray"
-        eventually(lambda: len(list(done.glob("*/done/*.npz"))) >= 3, limit_s=60)
+        eventually(lambda: len(list(done.glob("*/done/*.npz"))) >= 3, limit_s=120)
         with pytest.raises(BusyError):
             create_memory(settings.home, "ours", encoder, reader, engine=RayEngine(settings))
     finally:
