@@ -39,11 +39,12 @@ def attached(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    try:
-        _begin(ray, address)
-        yield
-    finally:
-        ray.shutdown()
+    with _quiet(ray):
+        try:
+            _begin(ray, address)
+            yield
+        finally:
+            ray.shutdown()
 
 
 def load_ray() -> Any:  # noqa: ANN401 - it is an extra
@@ -66,9 +67,6 @@ def load_ray() -> Any:  # noqa: ANN401 - it is an extra
 
 
 def _begin(ray: Any, address: str | None) -> None:  # noqa: ANN401
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    _hush(ray)
     if address and ":" in address:
         _require_answer(address)
     said: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
@@ -115,11 +113,22 @@ def _on_loopback(ray: Any, wanted: bool) -> Iterator[None]:  # noqa: ANN401
         constants.ENABLE_RAY_CLUSTER = before
 
 
-def _hush(ray: Any) -> None:  # noqa: ANN401
-    """Keep what Ray's daemons say off standard output, where it prints it whatever is asked."""
+@contextmanager
+def _quiet(ray: Any) -> Iterator[None]:  # noqa: ANN401
+    """Keep off the terminal what Ray logs, and what its daemons say: that it would print anyway."""
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.data")]
+    levels = [logger.level for logger in loggers]
     worker = ray._private.worker
-    if hasattr(worker, "print_to_stdstream"):
+    printing = getattr(worker, "print_to_stdstream", None)
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
         worker.print_to_stdstream = lambda *_, **__: None
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        worker.print_to_stdstream = printing
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from rar_agent.scale.ray.worker import Job, Worker, said
 
 _MOST_BLOCKS = 20_000
 """Pieces that Ray Data keeps account of; of more shards, several are one."""
-_POLL_S = 0.5
+_POLL_S = 1.0
 _WORKER_BYTES = 1.5e9
 """That a worker is reckoned to need, where nothing is said of how many there are to be."""
 

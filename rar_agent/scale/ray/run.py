@@ -6,7 +6,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,9 +79,11 @@ class Run:
 
     def try_again(self, number: int) -> int:
         """Count a try of a shard; returns which one it is, from 1."""
-        before = len(list((self.folder / "tries").glob(f"{number:08d}-*")))
-        self._write(self.folder / "tries" / f"{number:08d}-{secrets.token_hex(4)}", b"")
-        return before + 1
+        this, tries = 1, self.folder / "tries"
+        while (tries / f"{number:08d}-{this}").exists():
+            this += 1
+        self._write(tries / f"{number:08d}-{this}", b"")
+        return this
 
     def forget_tries(self) -> None:
         """Begin to count anew."""
@@ -98,15 +100,16 @@ class Run:
             BusyError: Another process drives it.
             ConfigurationError: The folder cannot be written, or locks do not work there.
         """
-        try:
-            with locked(self.folder / "driver.lock", 0):
-                token = secrets.token_hex(8)
-                self._write(self._probe, token.encode())
-                yield token
-        except TimeoutError as error:
-            raise BusyError(
-                f"Another process does the same work, in {self.folder}.", "Wait until it ends."
-            ) from error
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.folder / "driver.lock", 0))
+            except TimeoutError as error:
+                raise BusyError(
+                    f"Another process does the same work, in {self.folder}.", "Wait until it ends."
+                ) from error
+            token = secrets.token_hex(8)
+            self._write(self._probe, token.encode())
+            yield token
 
     def require_seen(self, token: str, node: str) -> None:
         """Check, in a worker, that this is the folder that the driver sees.
