@@ -207,11 +207,11 @@ def test_an_interrupted_run_goes_on(ray, tmp_path, settings):
     with pytest.raises(KeyboardInterrupt):
         create_memory(settings.home, "ours", encoder, reader, progress=interrupt, engine=elsewhere)
     before = world.encoded
-    assert before >= 8
+    assert before >= 7  # and one that is none
     ours = create_memory(settings.home, "ours", encoder, reader, engine=elsewhere)
     assert ours.added + ours.known == IMAGES
     assert ours.memory.image_count == IMAGES
-    assert world.encoded < 2 * IMAGES - 8
+    assert world.encoded <= IMAGES + 2 * 4  # the shards that both workers were at
 
 
 def test_adding(ray, tmp_path, settings):
