@@ -56,16 +56,12 @@ BELOW = {
     | {"detection"},
     "ui": {"recognizer", "graph", "memory", "encoders", "images", "prompts", "words", "explained"}
     | {"detection"},
-    "scale": {"memory", "encoders", "images", "batch"},
-    "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
-    | {"graph", "models", "prompts", "finetune", "words", "explained", "ui", "agents"}
-    | {"evaluation", "detection", "scale"},
     "engine": set(),
     "scale": {"recognizer", "batch", "graph", "memory", "encoders", "images", "models", "loop"}
     | {"durable", "locks"},
     "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
     | {"graph", "models", "prompts", "finetune", "words", "explained", "ui", "agents"}
-    | {"evaluation", "detection", "engine"},
+    | {"evaluation", "detection", "engine", "scale"},
 }
 
 
