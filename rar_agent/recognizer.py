@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from time import perf_counter
-from typing import Any, Unpack
+from typing import Any, Protocol, Unpack
 
 from rar_agent.detection import Form, Proposer, read_boxes
+from rar_agent.engine import LOCAL, load_engine
 from rar_agent.graph import Services
 from rar_agent.graph.asked import Asked, context_for, given
 from rar_agent.graph.direct import answer, embed_and_answer, steps_matter
@@ -27,6 +28,18 @@ __all__ = ["Asked", "Recognizer"]
 
 _readers = Threads(16, "rar-agent-read")
 """Images that are slow to come, and many to decode, hold up no step of another's recognition."""
+
+
+class Engine(Protocol):
+    """Recognises many images elsewhere."""
+
+    def stream(
+        self,
+        recognizer: Recognizer,
+        images: Iterable[ImageSource | AdmittedImage],
+        asked: Asked,
+    ) -> Iterator[Recognition | Failure]:
+        """What `Recognizer.stream` gives, in the same order."""
 
 
 class Recognizer:
@@ -208,14 +221,27 @@ class Recognizer:
             return await asyncio.to_thread(Detections.model_validate, answer["detections"])
 
     def stream(
-        self, images: Iterable[ImageSource | AdmittedImage], **asked: Unpack[Asked]
+        self,
+        images: Iterable[ImageSource | AdmittedImage],
+        *,
+        engine: str | Engine = LOCAL,
+        **asked: Unpack[Asked],
     ) -> Iterator[Recognition | Failure]:
         """Recognise many images, in order, encoding them in batches.
 
         An image that cannot be read is one `Failure`; the others go on. Settings and memory
         errors are raised, since they would fail every image. While one image is waited for, those
         behind it are recognised and kept, up to eight times `batch_size`; no more are read then.
+
+        Args:
+            images: As for `recognize`.
+            engine: Where: `local`, `ray`, or an engine with settings of its own, such as
+                `RayEngine(…)`.
+            **asked: See `Asked`.
         """
+        elsewhere: Engine | None = load_engine(engine) if isinstance(engine, str) else engine
+        if elsewhere:
+            return elsewhere.stream(self, images, asked)
         return (one for _, one in self._many(asked).results(images, in_order=True))
 
     def as_completed(
@@ -229,10 +255,14 @@ class Recognizer:
         return self._many(asked).results(images, in_order=False)
 
     def recognize_batch(
-        self, images: Sequence[ImageSource | AdmittedImage], **asked: Unpack[Asked]
+        self,
+        images: Sequence[ImageSource | AdmittedImage],
+        *,
+        engine: str | Engine = LOCAL,
+        **asked: Unpack[Asked],
     ) -> list[Recognition | Failure]:
         """Recognise many images; one result each, in order. See `stream`."""
-        return list(self.stream(images, **asked))
+        return list(self.stream(images, engine=engine, **asked))
 
     async def arecognize_batch(
         self, images: Sequence[ImageSource | AdmittedImage], **asked: Unpack[Asked]

@@ -203,6 +203,18 @@ class Settings(BaseSettings):
     isolate_mb: int = Field(default=3_000, ge=500)
     """Megabytes of address space that such a process has; not kept to by macOS."""
 
+    ray_address: str | None = None
+    """Ray cluster of `--engine ray`: `auto`, `ray://HOST:10001` or `HOST:6379`; none: one on this
+    machine, started for as long as it is needed."""
+    ray_workers: int | None = Field(default=None, ge=1)
+    """Its workers at most; default: as many as the cluster has processors or GPUs for."""
+    ray_gpus: float = Field(default=0, ge=0)
+    """GPUs of each worker, or the share of one; 0: they work on processors."""
+    ray_folder: Path | None = None
+    """Folder that all its nodes share, where work is handed out; default: `ray` in `home`."""
+    ray_patience_s: float = Field(default=600, gt=0)
+    """Seconds in which a worker has to finish something; then it is ended, and begun anew."""
+
     trace_images: bool = False
     """Whether what a model was asked is traced with its images, by LangSmith for one."""
     log: Literal["text", "json"] = "text"

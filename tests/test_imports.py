@@ -36,12 +36,12 @@ BELOW = {
     "device": set(),
     "pretrained": set(),
     "encoders": {"images", "device"},
-    "memory": {"encoders", "images"},
+    "memory": {"encoders", "images", "engine"},
     "prompts": {"content", "images"},
     "models": {"loop", "prompts", "images", "device", "pretrained"},
     "ranking": {"loop", "models", "prompts", "images"},
     "graph": {"memory", "ranking", "encoders", "images", "models", "prompts", "loop", "detection"},
-    "recognizer": {"graph", "memory", "ranking", "images", "loop", "detection"},
+    "recognizer": {"graph", "memory", "ranking", "images", "loop", "detection", "engine"},
     "batch": set(),
     "detection": {"images", "device", "pretrained"},
     "evaluation": {"recognizer", "batch", "graph", "memory", "ranking", "encoders", "images"}
@@ -56,10 +56,12 @@ BELOW = {
     | {"detection"},
     "ui": {"recognizer", "graph", "memory", "encoders", "images", "prompts", "words", "explained"}
     | {"detection"},
-    "scale": {"memory", "encoders", "images", "batch"},
+    "engine": set(),
+    "scale": {"recognizer", "batch", "graph", "memory", "encoders", "images", "models", "loop"}
+    | {"durable", "locks"},
     "cli": {"recognizer", "memory", "encoders", "images", "sheet", "doctor", "example"}
     | {"graph", "models", "prompts", "finetune", "words", "explained", "ui", "agents"}
-    | {"evaluation", "detection", "scale"},
+    | {"evaluation", "detection", "engine", "scale"},
 }
 
 

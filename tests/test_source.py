@@ -38,6 +38,7 @@ ALLOWED = {
     ("rar_agent/agents/__init__.py", "import_module"): "names from a table of this package",
     ("rar_agent/graph/__init__.py", "import_module"): "names from a table of this package",
     ("rar_agent/cli/lazy.py", "import_module"): "names from a table of this package",
+    ("rar_agent/engine.py", "import_module"): "names from a table of this package",
     ("rar_agent/memory/exchange/parts.py", "import_module"): "its callers name libraries",
     ("rar_agent/memory/format/origin.py", "import_module"): "names from a table of this package",
     ("rar_agent/ui/guard.py", "http://"): "compared with the Origin of a request",
@@ -96,6 +97,7 @@ GUARDS = {
     ("rar_agent/memory/scoring/stored.py", "read_array"): (
         "allow_pickle=False; numbers alone, of the length in the archive"
     ),
+    ("rar_agent/scale/ray/encoding.py", "load"): "allow_pickle=False",
     ("rar_agent/models/local/load.py", "from_pretrained"): (
         "safetensors alone; no code of the hub's; RAR_DOWNLOAD"
     ),

@@ -53,6 +53,34 @@ Orders = Annotated[
     int | None,
     typer.Option(help="In how many orders it sees the candidates, a call each; 0: all."),
 ]
+EngineName = Annotated[
+    str,
+    typer.Option("--engine", help="Where the work is done: local, or ray (Ray Data)."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="Ray cluster: auto, ray://HOST:10001; default: one started here."
+    ),
+]
+
+
+def engine_of(name: str, address: str | None) -> Any:  # noqa: ANN401 - work has protocols
+    """The engine that is asked for, or its name where that is this process.
+
+    Raises:
+        InputError: There is none of that name, or an address is given that nobody uses.
+        ConfigurationError: It is not installed, or a setting is not valid.
+    """
+    from rar_agent.engine import LOCAL, load_engine
+
+    if address and name != "ray":
+        raise InputError(
+            f"--ray-address {address} is of the engine 'ray', and '{name}' works.",
+            "Give --engine ray too.",
+        )
+    given = {"ray_address": address} if name == "ray" else {}
+    return load_engine(name, **given) or LOCAL
 
 
 def gigabytes(given: float, option: str) -> int:

@@ -25,13 +25,22 @@ from rar_agent.cli.asked import (
     say_filtered,
     sources,
 )
-from rar_agent.cli.options import BaseUrl, Model, Orders, PromptName, RankerName
+from rar_agent.cli.options import (
+    BaseUrl,
+    EngineName,
+    Model,
+    Orders,
+    PromptName,
+    RankerName,
+    RayAddress,
+    engine_of,
+)
 from rar_agent.errors import InputError
 from rar_agent.garbage import uncollected
 
 if TYPE_CHECKING:
     from rar_agent.graph.preview import Watched
-    from rar_agent.recognizer import Asked, Recognizer
+    from rar_agent.recognizer import Asked, Engine, Recognizer
     from rar_agent.types import Failure, Recognition
 
 
@@ -61,6 +70,8 @@ def recognize(
         Path | None,
         typer.Option(metavar="FILE", help="With --explain: write it to a page, with pictures."),
     ] = None,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
 ) -> None:
     """Recognise images: the best categories of a memory, with probabilities and evidence."""
     named = [*_example(example), *(images or [])]
@@ -68,6 +79,12 @@ def recognize(
     if sheet and not (sheet.suffix.lower() == ".png" and sheet.absolute().parent.is_dir()):
         raise InputError(f"'{sheet}' cannot be written.", "Name a .png file in a folder there is.")
     _refuse_unexplained(explain, html, json, len(found))
+    where_done = engine_of(engine, ray_address)
+    if explain and engine != "local":
+        raise InputError(
+            f"--explain shows what this process asks, and engine '{engine}' would ask.",
+            "Give one of them.",
+        )
     asked = asked_of(method, k, coverage, error_rate, only, where)
     with uncollected():
         from rar_agent.recognizer import Recognizer
@@ -86,7 +103,7 @@ def recognize(
     require_model(recognizer.settings, {"ranker": ranker, "prompt": prompt, "orders": orders})
     alone = len(found) == 1  # most of its time goes into imports
     with _watched(recognizer, explain) as seen, uncollected() if alone else nullcontext():
-        results = _run(recognizer, found, asked, json)
+        results = _run(recognizer, found, asked, json, where_done)
     say_filtered(recognizer, asked)
     if not json:
         first = "--example" if example else found[0]
@@ -150,19 +167,20 @@ def _recognised(result: Recognition | Failure) -> bool:
 
 
 def _run(
-    recognizer: Recognizer, sources: list[str], asked: Asked, json: bool
+    recognizer: Recognizer, sources: list[str], asked: Asked, json: bool, engine: str | Engine
 ) -> list[Recognition | Failure]:
     from rar_agent.cli.progress import progress_bar
     from rar_agent.telemetry import log_no_degraded
 
     if not json:
         log_no_degraded()  # the table says it
-    if len(sources) == 1 and not json:  # its error is the user's to read, not a row of a table
+    here = engine == "local"
+    if len(sources) == 1 and here and not json:  # its error is the user's, not a row of a table
         return [recognizer.recognize(sources[0], **asked)]
     results: list[Recognition | Failure] = []
     with progress_bar() as bar:
         task = bar.add_task("recognising", total=len(sources))
-        for result in recognizer.stream(sources, **asked):
+        for result in recognizer.stream(sources, engine=engine, **asked):
             if json:  # each line as soon as it is there, so that an interruption keeps them
                 typer.echo(result.model_dump_json())
             results.append(result)

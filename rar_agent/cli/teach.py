@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from rar_agent.cli import inputs
-from rar_agent.cli.options import Domain, Name, NoFit
+from rar_agent.cli.options import Domain, EngineName, Name, NoFit, RayAddress, engine_of
 from rar_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def create(
         int, typer.Option(min=0, max=1024, help="Keep pictures of so many pixels; 0: none.")
     ] = 0,
     report: Report = None,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
 ) -> None:
     """Create a memory from images, names or both; interrupted, run it again."""
     from rar_agent.cli.report import print_report
@@ -65,7 +67,7 @@ def create(
     given = inputs.Inputs(
         images, table, dataset, split, image_column, label_column, shards, names, shots, seed, tree
     )
-    reader, seen = given.reader(settings), _views(views)
+    reader, seen, where = given.reader(settings), _views(views), engine_of(engine, ray_address)
     _require_writable(report)
     require_new(settings.home, name)
     choice = choose_encoder(settings.encoder)
@@ -87,6 +89,7 @@ def create(
             templates=template or (),
             views=seen,
             thumbnails=thumbnails,
+            engine=where,
         )
     print_report(done, report)
 
@@ -106,6 +109,8 @@ def add(
     seed: inputs.Seed = 0,
     no_fit: NoFit = False,
     report: Report = None,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
 ) -> None:
     """Teach a memory more categories, or more images of those it has."""
     from rar_agent.cli.report import print_report
@@ -118,7 +123,7 @@ def add(
     given = inputs.Inputs(
         images, table, dataset, split, image_column, label_column, shards, names, shots, seed, tree
     )
-    reader = given.reader(settings)
+    reader, where = given.reader(settings), engine_of(engine, ray_address)
     _require_writable(report)
     manifest = open_memory(settings.home, name).manifest
     loaded = load_encoder(manifest.encoder.name, settings)
@@ -132,6 +137,7 @@ def add(
             policy=Policy.of(settings),
             progress=bar.update,
             fitting="never" if no_fit else "auto",
+            engine=where,
         )
     print_report(done, report)
 

@@ -190,7 +190,7 @@ class ChatModel:
         budget = self._budget
         if budget is None:
             return await self._told(question, bill)
-        while isinstance(held := budget.hold(self.name), Future):
+        while isinstance(held := budget.hold(self.name, self._at_most(question)), Future):
             await asyncio.wrap_future(held)
         try:
             answer = await self._told(question, bill)

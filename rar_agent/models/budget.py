@@ -41,11 +41,12 @@ class Budget(OfProcess):
         """US dollars spent so far."""
         return self._spent
 
-    def hold(self, model: str) -> float | Future[None]:
+    def hold(self, model: str, at_most: float = 0.0) -> float | Future[None]:  # noqa: ARG002
         """Hold money for a call.
 
         Args:
             model: Name of the model.
+            at_most: US dollars that it may cost, see `add`: for a budget that outlives who asks.
 
         Returns:
             What is held, to be given to `settle`; or, while it depends on calls that are on their
@@ -125,8 +126,19 @@ def of_process() -> Budget:
     return Budget(0.0)
 
 
+_shared: Budget | None = None
+
+
+def share_budget(budget: Budget) -> None:
+    """Have this process spend from a budget that others spend from, too, and that has its limit."""
+    global _shared
+    _shared = budget
+
+
 def process_budget(limit: float) -> Budget:
     """The process's one budget, with this limit from now on: the last one that was set counts."""
+    if _shared is not None:
+        return _shared
     budget = of_process()
     budget.limit = limit
     return budget

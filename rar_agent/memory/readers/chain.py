@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rar_agent.errors import InputError
 from rar_agent.memory.readers.identity import identity_of
+from rar_agent.memory.readers.placed import placed
 from rar_agent.memory.readers.sample import Reader, Sample
 from rar_agent.types import Failure
 
@@ -43,3 +44,7 @@ class _Chained:
     def samples(self) -> Iterator[Sample | Failure]:
         for reader in self.readers:
             yield from reader.samples()
+
+    def placed(self) -> Iterator[Sample | Failure]:
+        for reader in self.readers:
+            yield from placed(reader)

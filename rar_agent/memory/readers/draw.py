@@ -11,6 +11,7 @@ from functools import cached_property
 from rar_agent.errors import InputError
 from rar_agent.images.policy import printable
 from rar_agent.memory.readers.identity import identity_of
+from rar_agent.memory.readers.placed import placed
 from rar_agent.memory.readers.sample import Reader, Sample
 from rar_agent.types import Failure
 
@@ -51,10 +52,16 @@ class _Drawn:
         return sum(map(len, self._positions.values()))
 
     def samples(self) -> Iterator[Sample | Failure]:
+        return self._drawn_of(self.reader.samples())
+
+    def placed(self) -> Iterator[Sample | Failure]:
+        return self._drawn_of(placed(self.reader))
+
+    def _drawn_of(self, samples: Iterator[Sample | Failure]) -> Iterator[Sample | Failure]:
         positions = self._positions
         met: Counter[str] = Counter()
-        for sample in self.reader.samples():
-            if isinstance(sample, Sample) and sample.image is not None:
+        for sample in samples:
+            if isinstance(sample, Sample) and sample.has_image:
                 name = sample.category.name
                 position = met[name]
                 met[name] += 1
@@ -67,8 +74,8 @@ class _Drawn:
         """Of each category by name, the positions drawn among its own images."""
         totals: Counter[str] = Counter()
         keys: dict[str, str] = {}
-        for sample in self.reader.samples():
-            if isinstance(sample, Sample) and sample.image is not None:
+        for sample in placed(self.reader):
+            if isinstance(sample, Sample) and sample.has_image:
                 totals[sample.category.name] += 1
                 keys.setdefault(sample.category.name, sample.key or sample.category.name)
         return {name: self._drawn(keys[name], total) for name, total in totals.items()}

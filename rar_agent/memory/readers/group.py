@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rar_agent.errors import InputError
 from rar_agent.memory.readers.folder import SUFFIXES
+from rar_agent.memory.readers.place import Packed, Place, Span
 from rar_agent.memory.readers.tar import Member
 
 LONGEST_LABEL = 1_000_000
@@ -48,8 +49,11 @@ class Group:
         image = self._image_suffix()
         return f"{self.shard}/{self.parts[image].name if image else self.key}"
 
-    def image(self) -> bytes:
-        """Its encoded image.
+    def image(self, most: int) -> tuple[bytes | None, Place]:
+        """Its encoded image, where that was read, and its place.
+
+        Args:
+            most: Bytes that it may have.
 
         Raises:
             InputError: There is none, or it is empty or over the limit.
@@ -58,14 +62,16 @@ class Group:
         if suffix is None:
             raise InputError("The sample has no image.", f"Read are {', '.join(sorted(SUFFIXES))}.")
         member = self.parts[suffix]
-        if member.data is None:
+        if member.size > most:
             raise InputError(
                 f"The image has {member.size:,} bytes, which is over the limit.",
                 "Scale it down, or raise RAR_MAX_BYTES.",
             )
-        if not member.data:
+        if not member.size:
             raise InputError("The image is empty (0 bytes).", "Check the shard.")
-        return member.data
+        if member.offset is None:
+            return member.data, Packed(self.shard, member.number, member.size)
+        return member.data, Span(self.shard, member.offset, member.size)
 
     def row(self) -> dict[str, object]:
         """What its .json says, as a row of a table; empty without one.

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rar_agent.errors import ConfigurationError, InputError
 from rar_agent.images.policy import printable
+from rar_agent.memory.readers.fields import pick
 from rar_agent.memory.readers.identity import unreadable
+from rar_agent.memory.readers.place import Cell
 from rar_agent.memory.readers.sample import failed
 from rar_agent.types import Failure
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 """Suffixes of tables, in small letters."""
 LONGEST_LINE = 10_000_000
 """Bytes of one line of JSON; a longer one is a failure and is not held in memory."""
 
-_AT_ONCE = 64  # Parquet rows, which may hold their images
+PARQUET_ROWS = 64
+"""Rows of Parquet that are read at once; they may hold their images."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,13 @@ class Row:
     values: dict[str, object]
 
 
-def read_rows(path: Path) -> Iterator[Row | Failure]:
+def read_rows(path: Path, images: Collection[str] = ()) -> Iterator[Row | Failure]:
     """The rows of a table, in order; what is malformed is a failure in its place.
 
     Args:
         path: With one of the suffixes of `TABLES`.
+        images: Names of the image's column, the first that is there counts: of a Parquet file
+            that holds images there, their places are given, and not their bytes.
 
     Raises:
         InputError: It cannot be read at all.
@@ -53,7 +59,7 @@ def read_rows(path: Path) -> Iterator[Row | Failure]:
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
-            yield from _parquet(path)
+            yield from _parquet(path, images)
         elif suffix in (".csv", ".tsv"):
             yield from _csv(path, "\t" if suffix == ".tsv" else ",")
         else:
@@ -136,7 +142,7 @@ def _json_row(where: str, line: bytes) -> Row | Failure:
     return Row(where, found)
 
 
-def _parquet(path: Path) -> Iterator[Row | Failure]:
+def _parquet(path: Path, images: Collection[str]) -> Iterator[Row | Failure]:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -154,10 +160,15 @@ def _parquet(path: Path) -> Iterator[Row | Failure]:
     with file:
         for group in range(file.num_row_groups):  # all in one, and pyarrow would hold them all
             number, end = first, first + file.metadata.row_group(group).num_rows
+            apart = column_of_bytes(file, group, images)
+            read = [name for name in file.schema_arrow.names if name != apart] if apart else None
             try:
-                for batch in file.iter_batches(_AT_ONCE, row_groups=[group]):
+                for batch in file.iter_batches(PARQUET_ROWS, row_groups=[group], columns=read):
                     for i in range(batch.num_rows):
-                        yield _parquet_row(f"{place}[{number}]", batch.slice(i, 1))
+                        row = _parquet_row(f"{place}[{number}]", batch.slice(i, 1))
+                        if apart and isinstance(row, Row):
+                            row.values[apart] = Cell(path, apart, group, number - first)
+                        yield row
                         number += 1
             except (pa.ArrowException, OSError) as error:
                 damage = InputError(
@@ -173,3 +184,30 @@ def _parquet_row(where: str, batch: pa.RecordBatch) -> Row | Failure:
     except (ValueError, OverflowError) as error:  # text that is not UTF-8, a date out of range
         return failed(where, InputError(f"The row cannot be read: {error}.", "Correct it."))
     return Row(where, values)
+
+
+def column_of_bytes(file: pq.ParquetFile, group: int, names: Collection[str]) -> str | None:
+    """The column of images, where a row group holds one in every row; else None.
+
+    Args:
+        file: Opened.
+        group: Row group.
+        names: Of the image's column; the first that is there counts.
+    """
+    import pyarrow as pa
+
+    columns = file.schema_arrow.names
+    name = pick(columns, names)
+    if name is None or len(columns) == 1:
+        return None
+    kind = file.schema_arrow.field(name).type
+    held = kind.field("bytes").type if pa.types.is_struct(kind) and "bytes" in kind.names else kind
+    if not (pa.types.is_binary(held) or pa.types.is_large_binary(held)):
+        return None
+    path = name if held is kind else f"{name}.bytes"
+    found = file.metadata.row_group(group)
+    for i in range(found.num_columns):
+        chunk = found.column(i)
+        if chunk.path_in_schema == path and chunk.statistics is not None:
+            return name if chunk.statistics.null_count == 0 else None
+    return None

@@ -9,6 +9,7 @@ from typing import Protocol
 from rar_agent.errors import InputError
 from rar_agent.images import AdmittedImage, ImageSource
 from rar_agent.images.policy import printable
+from rar_agent.memory.readers.place import Place
 from rar_agent.types import Category, Failure
 
 
@@ -26,6 +27,7 @@ class Sample:
             seeds its draw. Empty: the category's name.
         branch: Whether it is only said what is above a branch of the taxonomy, with no image: it
             becomes no category by that.
+        place: Where its image lies, in place of `image`: see `placed`.
     """
 
     category: Category
@@ -33,6 +35,12 @@ class Sample:
     source: str
     key: str = ""
     branch: bool = False
+    place: Place | None = None
+
+    @property
+    def has_image(self) -> bool:
+        """Whether there is an image, here or at its place."""
+        return self.image is not None or self.place is not None
 
 
 class Reader(Protocol):

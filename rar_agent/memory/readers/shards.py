@@ -69,17 +69,25 @@ class ShardReader:
 
     def samples(self) -> Iterator[Sample | Failure]:
         """One sample or failure a group of members."""
+        return self._read(places=False)
+
+    def placed(self) -> Iterator[Sample | Failure]:
+        """The same, with the images' places and not their bytes."""
+        return self._read(places=True)
+
+    def _read(self, places: bool) -> Iterator[Sample | Failure]:
         book = CategoryBook()
+        wanted = _labels if places else self._wanted
         for shard in self.shards:
             group: Group | None = None
             try:
-                for member in read_members(shard, self._wanted):
+                for member in read_members(shard, wanted, passing_over=places):
                     key, suffix = split(member.name)
                     if not key or not suffix:
                         continue
                     if group is None or group.key != key or suffix in group.parts:
                         if group is not None:
-                            yield from self._sample(group, book)
+                            yield from self._sample(group, book, places)
                         group = Group(shard, key)
                     group.take(suffix, member)
             except DamagedTarError as error:
@@ -90,23 +98,24 @@ class ShardReader:
                 yield failed(start, damage)
                 continue
             if group is not None:
-                yield from self._sample(group, book)
+                yield from self._sample(group, book, places)
 
     def _wanted(self, name: str) -> int:
         _, suffix = split(name)
         return self.max_bytes if is_image(suffix) else LONGEST_LABEL
 
-    def _sample(self, group: Group, book: CategoryBook) -> Iterator[Sample | Failure]:
+    def _sample(self, group: Group, book: CategoryBook, places: bool) -> Iterator[Sample | Failure]:
         if group.parts:
             try:
-                image = group.image()
+                image, place = group.image(self.max_bytes)
                 category = book.add(self._category(group))
             except _UnnamedClassError:
                 raise
             except InputError as error:
                 yield failed(group.where, error)
             else:
-                yield Sample(category, image, printable(group.where))
+                where = printable(group.where)
+                yield Sample(category, image, where, place=place if places else None)
 
     def _category(self, group: Group) -> Category:
         row = group.row()
@@ -134,6 +143,11 @@ class ShardReader:
                 "Give a name for each number from 0.",
             )
         return self.names[number]
+
+
+def _labels(name: str) -> int:
+    """Bytes that are wanted of a member where images are not."""
+    return 0 if is_image(split(name)[1]) else LONGEST_LABEL
 
 
 class _UnnamedClassError(InputError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from rar_agent.memory.readers.fields import (
     text,
 )
 from rar_agent.memory.readers.identity import content_hash, identity_of
+from rar_agent.memory.readers.place import Cell
 from rar_agent.memory.readers.rows import TABLES, Row, read_rows
 from rar_agent.memory.readers.sample import Sample, failed
 from rar_agent.types import Category, Failure
@@ -71,8 +72,15 @@ class TableReader:
 
     def samples(self) -> Iterator[Sample | Failure]:
         """One sample or failure a row."""
+        return self._read()
+
+    def placed(self) -> Iterator[Sample | Failure]:
+        """The same, with the places of images in a Parquet file and not their bytes."""
+        return self._read(IMAGE_COLUMNS)
+
+    def _read(self, placed: Collection[str] = ()) -> Iterator[Sample | Failure]:
         book, _ = self._survey
-        for row in read_rows(self.path):
+        for row in read_rows(self.path, placed):
             yield row if isinstance(row, Failure) else self._sample(row, book)
 
     @cached_property
@@ -80,7 +88,7 @@ class TableReader:
         """All that the table says of each category, and the number of images."""
         book, count, columns, found = CategoryBook(), 0, dict[str, None](), False
         empty = True
-        for row in read_rows(self.path):
+        for row in read_rows(self.path, IMAGE_COLUMNS):
             empty = False
             if isinstance(row, Failure):
                 continue
@@ -88,7 +96,7 @@ class TableReader:
             if not found:
                 columns |= dict.fromkeys(row.values)
             sample = self._sample(row, book)
-            count += isinstance(sample, Sample) and sample.image is not None
+            count += isinstance(sample, Sample) and sample.has_image
         place = printable(str(self.path))
         if empty:
             raise InputError(f"'{place}' has no rows.", "Write a header and a row an image.")
@@ -103,11 +111,13 @@ class TableReader:
     def _sample(self, row: Row, book: CategoryBook) -> Sample | Failure:
         try:
             in_column = pick(row.values, IMAGE_COLUMNS)
-            image = image_from(row.values[in_column], self.path.parent) if in_column else None
+            value = row.values[in_column] if in_column else None
+            place = value if isinstance(value, Cell) else None
+            image = None if place else image_from(value, self.path.parent)
             category = book.add(self._category(row, in_column))
         except InputError as error:
             return failed(row.where, error)
-        return Sample(category, image, source_of(image, row.where))
+        return Sample(category, image, source_of(image, row.where), place=place)
 
     def _category(self, row: Row, image_column: str | None) -> Category:
         column = pick(row.values, CATEGORY_COLUMNS)

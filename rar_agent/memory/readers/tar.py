@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,20 +57,27 @@ class Member:
         name: Its path in the tar; it is only ever a name.
         size: Bytes it says it has.
         data: Its bytes; None where they are more than are wanted.
+        number: Among the regular files, from 0.
+        offset: Of its bytes in the tar; None where that is packed.
     """
 
     name: str
     size: int
     data: bytes | None
+    number: int = 0
+    offset: int | None = None
 
 
-def read_members(path: Path, wanted: Callable[[str], int]) -> Iterator[Member]:
+def read_members(
+    path: Path, wanted: Callable[[str], int], passing_over: bool = False
+) -> Iterator[Member]:
     """Regular files of a tar or a gzipped tar, in order; links, devices and folders are not.
 
     Args:
         path: The tar.
         wanted: From a member's name to the most bytes of it that are read; of a larger member
             none are.
+        passing_over: Whether what is not wanted is not even read, where the tar is not packed.
 
     Raises:
         DamagedTarError: It is no tar, was cut, or is damaged here; or cannot be opened.
@@ -78,27 +86,38 @@ def read_members(path: Path, wanted: Callable[[str], int]) -> Iterator[Member]:
         with path.open("rb") as file:
             # gzip and nothing else: a small xz or bzip2 file can ask for gigabytes at once
             packed = file.read(2) == b"\x1f\x8b"
+            size = file.seek(0, SEEK_END)
             file.seek(0)
-            with _opened(file, packed) as tar:
+            seeks = passing_over and not packed
+            number = 0
+            with _opened(file, packed, seeks) as tar:
                 while (member := tar.next()) is not None:
                     # it would keep every header it has met
                     tar.members.clear()  # type: ignore[attr-defined]
+                    if seeks and member.isreg() and member.offset_data + member.size > size:
+                        raise tarfile.ReadError("unexpected end of data")
                     if member.isreg():
-                        yield _read(tar, member, wanted(member.name))
-                    _pass_over_rest(tar)
+                        offset = None if packed else member.offset_data
+                        data = _read(tar, member, wanted(member.name))
+                        yield Member(member.name, member.size, data, number, offset)
+                        number += 1
+                    if not seeks:
+                        _pass_over_rest(tar)
     except Exception as error:  # tarfile raises whatever its parsers hit
         raise DamagedTarError(str(error) or type(error).__name__) from error
 
 
-def _opened(file: BinaryIO, packed: bool) -> tarfile.TarFile:
+def _opened(file: BinaryIO, packed: bool, seeks: bool) -> tarfile.TarFile:
+    if seeks:
+        return tarfile.open(fileobj=file, mode="r:", tarinfo=_Header)
     return tarfile.open(fileobj=file, mode="r|gz" if packed else "r|", tarinfo=_Header)
 
 
-def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, most: int) -> Member:
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, most: int) -> bytes | None:
     if member.size > most:
-        return Member(member.name, member.size, None)
+        return None
     opened = tar.extractfile(member)
-    return Member(member.name, member.size, opened.read() if opened else b"")
+    return opened.read() if opened else b""
 
 
 def _pass_over_rest(tar: tarfile.TarFile) -> None:

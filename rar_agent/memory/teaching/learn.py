@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rar_agent.encoders import Encoder, FloatArray
-from rar_agent.encoders.base import Pixels
 from rar_agent.errors import InputError
-from rar_agent.images import AdmittedImage, ImageSource, Policy, read_batches
 from rar_agent.memory.format.generation import current_generation
 from rar_agent.memory.format.origin import origin_of
 from rar_agent.memory.format.segment import NewEntry, open_segment
@@ -18,10 +16,10 @@ from rar_agent.memory.memory import Memory
 from rar_agent.memory.readers import Reader, Sample
 from rar_agent.memory.taxonomy import refuse_cycle
 from rar_agent.memory.teaching.draft import Draft, Fitting
-from rar_agent.memory.teaching.exemplars import encode_exemplars, thumbnail, views_of
 from rar_agent.memory.teaching.indexing import with_indexes
 from rar_agent.memory.teaching.known import KnownImages
 from rar_agent.memory.teaching.merge import merge_all
+from rar_agent.memory.teaching.seeing import Item, Seeing, Seen
 from rar_agent.memory.teaching.texts import content_of, encode_categories
 from rar_agent.types import Category, Failure
 
@@ -29,10 +27,6 @@ Progress = Callable[[int, int | None], None]
 """Told before the first and after each batch how many images are done, and of how many, where
 that is known; where there are none, how many categories by name."""
 
-BATCH = 64
-"""Images read before they are encoded, fewer where they are large."""
-CPU_BATCH = 16
-"""The same on a CPU, which is no slower in small batches: what is done is told and kept sooner."""
 SEGMENT = 2_048
 """Images in a segment, and the most that an interrupted build has to encode again."""
 MOST_SEGMENTS = 8
@@ -70,23 +64,14 @@ class Report:
             self.failures.append(failure)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What is needed of an image that was read; the image itself is not kept."""
-
-    sha256: str
-    views: list[Pixels]
-    thumbnail: bytes
-
-
 class Learner:
     """Encodes what is new into segments of a draft and commits it.
 
     Args:
         draft: Of a memory whose lock the caller holds.
         memory: The generation that the draft follows; None for a new memory.
-        encoder: The memory's encoder.
-        policy: Limits on the images.
+        encoder: The memory's encoder, for texts.
+        seeing: Reads and encodes the images.
         progress: Told after each batch.
         building: Whether this is a creation, which is committed as incomplete until it is done.
     """
@@ -96,13 +81,13 @@ class Learner:
         draft: Draft,
         memory: Memory | None,
         encoder: Encoder,
-        policy: Policy | None,
+        seeing: Seeing,
         progress: Progress | None,
         building: bool = False,
     ) -> None:
         self._draft = draft
         self._encoder = encoder
-        self._policy = policy or Policy()
+        self._seeing = seeing
         self._progress = progress
         self._building = building
         self._report = Report()
@@ -179,18 +164,9 @@ class Learner:
 
     def _teach_images(self, reader: Reader) -> None:
         done, total = 0, reader.count if self._progress else None
-        size = CPU_BATCH if self._encoder.device == "cpu" else BATCH
         self._tell(done, total)
         try:
-            for batch in read_batches(
-                self._samples(reader),
-                self._policy,
-                size,
-                _image,
-                self._seen,
-                self._knows,
-                detail=max(self._encoder.detail, self._draft.thumbnails),
-            ):
+            for batch in self._seeing.batches(self._samples(reader), self._knows):
                 self._learn(batch)
                 done += len(batch)
                 self._images = done
@@ -206,16 +182,16 @@ class Learner:
         if self._progress:
             self._progress(done, total)
 
-    def _samples(self, reader: Reader) -> Iterator[tuple[int, Sample]]:
+    def _samples(self, reader: Reader) -> Iterator[Item]:
         """Samples with an image, and the ids of their categories."""
-        for sample in reader.samples():
+        for sample in self._seeing.samples(reader):
             if isinstance(sample, Failure):
                 self._report.fail(sample)
                 continue
             number = self._category(sample.category)
             if sample.branch:
                 self._branches.add(number)
-            elif sample.image is None:
+            elif not sample.has_image:
                 self._named.add(number)
             else:
                 yield number, sample
@@ -242,19 +218,12 @@ class Learner:
                 self._changed.add(number)
         return number
 
-    def _knows(self, item: tuple[int, Sample], sha256: str) -> bool:
+    def _knows(self, item: Item, sha256: str) -> bool:
         return self._known.has(item[0], sha256)
 
-    def _seen(self, image: AdmittedImage) -> tuple[_Seen, int]:
-        views = views_of(image.rgb, self._draft.encoder.views)
-        side = self._draft.thumbnails
-        prepared = [self._encoder.prepare(view) for view in views]
-        small = thumbnail(image.rgb, side) if side else b""
-        return _Seen(image.sha256, prepared, small), 0
-
-    def _learn(self, batch: list[tuple[tuple[int, Sample], _Seen | Failure | str]]) -> None:
+    def _learn(self, batch: list[tuple[Item, Seen | Failure | str]]) -> None:
         """Encode those of a batch that are new; failures go to the report."""
-        new: dict[tuple[int, str], tuple[_Seen, str]] = {}
+        new: dict[tuple[int, str], tuple[Seen, str]] = {}
         for (category, sample), image in batch:
             if isinstance(image, Failure):
                 self._report.fail(image.model_copy(update={"source": sample.source}))
@@ -267,7 +236,7 @@ class Learner:
                 self._known.add(category, image.sha256)
         if not new:
             return
-        vectors = encode_exemplars(self._encoder, [image.views for image, _ in new.values()])
+        vectors = self._seeing.vectors([image for image, _ in new.values()])
         entries = [
             NewEntry(category, sha256, source, thumbnail=image.thumbnail)
             for (category, sha256), (image, source) in new.items()
@@ -365,9 +334,3 @@ def with_details(old: Category, new: Category) -> Category:
             "metadata": {**new.metadata, **old.metadata},
         }
     )
-
-
-def _image(item: tuple[int, Sample]) -> ImageSource | AdmittedImage:
-    image = item[1].image
-    assert image is not None  # noqa: S101 - samples without one are not read
-    return image

@@ -6,11 +6,12 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
 from rar_agent.encoders import Encoder
+from rar_agent.engine import LOCAL, load_engine
 from rar_agent.errors import ConfigurationError, InputError, NotFoundError
 from rar_agent.images import Policy
 from rar_agent.memory.format.generation import exists, read_manifest
@@ -25,6 +26,7 @@ from rar_agent.memory.scoring.prior import count_of
 from rar_agent.memory.teaching.draft import Draft, Fitting
 from rar_agent.memory.teaching.exemplars import Views
 from rar_agent.memory.teaching.learn import Learner, Progress, Report
+from rar_agent.memory.teaching.seeing import Engine, Here, Seeing, Work
 from rar_agent.memory.teaching.texts import default_templates
 from rar_agent.types import Category
 
@@ -45,6 +47,7 @@ def create_memory(
     templates: Sequence[str] = (),
     views: Views = "one",
     thumbnails: int = 0,
+    engine: str | Engine = LOCAL,
 ) -> Report:
     """Create a memory from images, from names, or from both.
 
@@ -64,6 +67,8 @@ def create_memory(
         templates: Texts that names are put into, with `{}` for the name; default: by encoder.
         views: What an exemplar's vector is the mean of.
         thumbnails: Longer side of pictures to keep of the images, in pixels; 0 keeps none.
+        engine: Where images are read and encoded: `local`, `ray`, or an engine with settings of
+            its own, such as `RayEngine(…)`. The memory is the same.
 
     Raises:
         InputError: It exists already, or there is nothing to learn.
@@ -71,7 +76,7 @@ def create_memory(
         BusyError: Somebody else is writing to it.
     """
     folder = memory_folder(home, name)
-    reader = as_reader(images, names)
+    reader, elsewhere = as_reader(images, names), _engine(engine)
     record = encoder_record(encoder, templates or default_templates(encoder, domain), views)
     _require_slots(record.templates)
     with writer_lock(folder):
@@ -90,7 +95,8 @@ def create_memory(
             draft.generation = begun.manifest.generation if begun else 0
             begun = None
         draft.build = build
-        return Learner(draft, begun, encoder, policy, progress, building=True).teach(reader)
+        with _seeing(elsewhere, draft, reader, encoder, policy) as seeing:
+            return Learner(draft, begun, encoder, seeing, progress, building=True).teach(reader)
 
 
 def add_to_memory(
@@ -102,6 +108,7 @@ def add_to_memory(
     policy: Policy | None = None,
     progress: Progress | None = None,
     fitting: Fitting = "auto",
+    engine: str | Engine = LOCAL,
 ) -> Report:
     """Teach a memory more categories, or more exemplars of those it has.
 
@@ -115,6 +122,7 @@ def add_to_memory(
         progress: Told after each batch.
         fitting: Whether the scoring is chosen anew; `auto`: where the memory is small, or has
             changed by more than a tenth since it was chosen.
+        engine: As for `create_memory`.
 
     Raises:
         NotFoundError: There is no such memory.
@@ -122,10 +130,12 @@ def add_to_memory(
         FingerprintMismatchError: It was made by another encoder.
         BusyError: Somebody else is writing to it.
     """
+    elsewhere = _engine(engine)
     with changing(memory_folder(home, name)) as memory:
         require_encoder(memory, encoder)
-        learner = Learner(Draft.after(memory), memory, encoder, policy, progress)
-        return learner.teach(as_reader(images, names), fitting)
+        draft, reader = Draft.after(memory), as_reader(images, names)
+        with _seeing(elsewhere, draft, reader, encoder, policy) as seeing:
+            return Learner(draft, memory, encoder, seeing, progress).teach(reader, fitting)
 
 
 def fit_memory_again(
@@ -261,6 +271,20 @@ def _require_new(folder: Path) -> None:
             f"Memory '{called(folder)}' exists already.",
             f"Teach it with rar-agent memory add {called(folder)}, or choose another name.",
         )
+
+
+def _engine(engine: str | Engine) -> Engine | None:
+    """The engine that is asked for; None: this process."""
+    found: Engine | None = load_engine(engine) if isinstance(engine, str) else engine
+    return found
+
+
+def _seeing(
+    engine: Engine | None, draft: Draft, reader: Reader, encoder: Encoder, policy: Policy | None
+) -> AbstractContextManager[Seeing]:
+    """Who sees the images."""
+    work = Work(encoder, policy or Policy(), draft.encoder.views, draft.thumbnails)
+    return engine.seeing(work, draft.folder, reader) if engine else nullcontext(Here(work))
 
 
 def _begun(folder: Path, encoder: Encoder) -> Memory | None:

@@ -9,7 +9,7 @@ from rar_agent.memory import create_memory, delete_memory, open_memory, verify_m
 from rar_agent.memory.format.generation import read_manifest
 from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.open import open_generation
-from rar_agent.memory.teaching import learn
+from rar_agent.memory.teaching import learn, seeing
 from tests.disks import done_in, small_disk
 from tests.memory.format.committed import leftovers
 from tests.memory.teaching.expected import SIDE, Change, Expected, some_samples
@@ -67,7 +67,7 @@ def test_a_change_is_made_or_nothing_is(disk, leaving, kept, kind):
 
 
 def test_a_build_goes_on_when_there_is_room(disk, leaving, monkeypatch):
-    monkeypatch.setattr(learn, "CPU_BATCH", 4)
+    monkeypatch.setattr(seeing, "CPU_BATCH", 4)
     monkeypatch.setattr(learn, "SEGMENT", 8)  # so that a few images are committed in parts
     home, resumed = disk.path / "home", 0
     folder = memory_folder(home, "m")

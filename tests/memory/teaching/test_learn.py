@@ -22,7 +22,7 @@ from rar_agent.memory.format.generation import read_manifest
 from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.open import open_generation
 from rar_agent.memory.readers import Sample
-from rar_agent.memory.teaching import learn
+from rar_agent.memory.teaching import learn, seeing
 from rar_agent.memory.teaching.exemplars import CROP, encode_exemplars, thumbnail, views_of
 from rar_agent.memory.teaching.texts import content_of, encode_categories, texts_of
 from rar_agent.types import Category, Failure
@@ -75,7 +75,7 @@ class Stopping(TinyEncoder):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 @pytest.mark.parametrize("after", [1, 4, 9, 15])
 def test_resuming_encodes_and_decodes_nothing_twice(tmp_path, monkeypatch, after, error):
-    monkeypatch.setattr(learn, "CPU_BATCH", 4)
+    monkeypatch.setattr(seeing, "CPU_BATCH", 4)
     monkeypatch.setattr(learn, "SEGMENT", 8)
     shown = images("ash", "fir", "oak", "elm", shots=16)
     stopped = Stopping(after, error)
@@ -112,7 +112,7 @@ def counted_decodes(monkeypatch):
 
 def test_a_resumed_build_is_what_an_uninterrupted_one_is(tmp_path, monkeypatch):
     """Categories of which nothing could be learnt are in neither."""
-    monkeypatch.setattr(learn, "CPU_BATCH", 2)
+    monkeypatch.setattr(seeing, "CPU_BATCH", 2)
     monkeypatch.setattr(learn, "SEGMENT", 2)
     shown = {"bad": [b"no image"], **images("ash", "fir", shots=4), "worse": [b""]}
     names = [Category(name="named")]

@@ -27,6 +27,7 @@ from rar_agent.memory import (
 )
 from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.teaching import learn as learn_module
+from rar_agent.memory.teaching import seeing as seeing_module
 from rar_agent.types import Category
 from tests.conftest import COLOURS, draw
 
@@ -391,7 +392,7 @@ def test_of_large_photos_few_are_decoded_at_a_time(place, builtin, tmp_path, mon
         most.append(sum(one() is not None for one in seen))
         return b""
 
-    monkeypatch.setattr(learn_module, "thumbnail", noted)
+    monkeypatch.setattr(seeing_module, "thumbnail", noted)
     create_memory(place, "large", builtin, read_folder(tmp_path / "large"), thumbnails=8)
     assert len(most) == 9
     assert max(most) <= THREADS

@@ -22,7 +22,7 @@ from rar_agent.memory import compact_memory, create_memory, delete_memory, open_
 from rar_agent.memory.format.generation import read_manifest
 from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.open import open_generation
-from rar_agent.memory.teaching import learn
+from rar_agent.memory.teaching import learn, seeing
 from tests.memory.format.committed import leftovers
 from tests.memory.teaching.expected import (
     SIDE,
@@ -48,7 +48,7 @@ def say(**said):
 
 def write(home: Path, request: dict) -> None:
     """Make changes, and say before and after each what should be there."""
-    learn.CPU_BATCH, learn.SEGMENT = 4, 8  # so that a build of a few images is committed in parts
+    seeing.CPU_BATCH, learn.SEGMENT = 4, 8  # so that a build of a few images is committed in parts
     random, folder = Random(request["seed"]), memory_folder(home, NAME)
     die_at, kind = request.get("die_at"), request.get("kind")
     for _ in range(request.get("changes", 1_000_000)):
