@@ -145,8 +145,9 @@ class Recognizer:
         services = self.services
         with part("recognize"):
             async with services.places.aplace():  # until it is encoded
-                admitted, stepwise = await _readers.run(self._begun, services, image)
-                if not stepwise and not tell:
+                told = tell is not None
+                admitted, stepwise = await _readers.run(self._begun, services, image, told)
+                if not stepwise:
                     return await self._aconcluded(services, admitted, asked)
                 begin = given(services, admitted, asked)
                 found: dict[str, Any] = {}
@@ -208,9 +209,8 @@ class Recognizer:
                 begin["input"]["boxes"] = await asyncio.to_thread(read_boxes, boxes, size, form)
             answer: dict[str, Any] = {}
             encoded = 0
-            async for mode, said in self._detect_graph.astream(
-                **begin, stream_mode=["custom", "values"]
-            ):
+            graph = await asyncio.to_thread(lambda: self._detect_graph)  # likewise
+            async for mode, said in graph.astream(**begin, stream_mode=["custom", "values"]):
                 if mode == "values":
                     answer = said
                 elif tell:
@@ -308,10 +308,12 @@ class Recognizer:
         return record
 
     def _begun(
-        self, services: Services, image: ImageSource | AdmittedImage
+        self, services: Services, image: ImageSource | AdmittedImage, told: bool
     ) -> tuple[AdmittedImage, bool]:
-        """The admitted image, and whether its steps matter."""
-        return self._admit(image, services.detail), steps_matter(services)
+        """The admitted image, and whether its steps matter; then with the graph, made here."""
+        stepwise = told or steps_matter(services)
+        _ = self._graph if stepwise else None  # LangGraph is not imported on a caller's loop
+        return self._admit(image, services.detail), stepwise
 
     async def _aconcluded(
         self, services: Services, image: AdmittedImage, asked: Asked

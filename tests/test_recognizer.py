@@ -9,6 +9,7 @@ import pytest
 
 from rar_agent import Failure, Recognition, Recognizer, models
 from rar_agent.errors import ImageError, NotFoundError
+from rar_agent.graph import build
 from rar_agent.images import admit, to_picture
 from rar_agent.loop import Call
 from rar_agent.memory import add_to_memory, create_memory, delete_memory, read_folder
@@ -311,6 +312,21 @@ def test_more_errors_than_one_are_not_logged(recognizer):
 
     asyncio.run(ask())
     assert logged == []
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_langgraph_is_not_imported_on_the_callers_loop(place, server, monkeypatch, many):
+    threads, made = [], build.build_recognize
+    monkeypatch.setattr(
+        build,
+        "build_recognize",
+        lambda **o: threads.append(threading.current_thread()) or made(**o),
+    )
+    one = asking(place, server)
+    image = draw("red", 1)
+    asyncio.run(one.arecognize_batch([image]) if many else one.arecognize(image))
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()
 
 
 def test_a_model_is_not_loaded_on_the_callers_loop(place, server, monkeypatch):

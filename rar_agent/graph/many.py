@@ -125,6 +125,7 @@ class Many:
     def _concluded(self, batch: Sequence[AdmittedImage | Failure]) -> list[Result] | None:
         """Likewise recognised; None where each has to take its steps."""
         if steps_matter(self.services):
+            self.graph()  # made here, and not on a loop
             return None
         context = context_for(self.services, self.asked)
         results: list[Result] = []
