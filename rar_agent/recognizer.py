@@ -146,10 +146,9 @@ class Recognizer:
         with part("recognize"):
             async with services.places.aplace():  # until it is encoded
                 told = tell is not None
-                admitted, stepwise = await _readers.run(self._begun, services, image, told)
-                if not stepwise:
+                admitted, begin = await _readers.run(self._begun, services, image, asked, told)
+                if not begin:
                     return await self._aconcluded(services, admitted, asked)
-                begin = given(services, admitted, asked)
                 found: dict[str, Any] = {}
                 modes = ["custom", "values"] if tell else ["values"]
                 async for mode, said in self._graph.astream(**begin, stream_mode=modes):
@@ -308,12 +307,14 @@ class Recognizer:
         return record
 
     def _begun(
-        self, services: Services, image: ImageSource | AdmittedImage, told: bool
-    ) -> tuple[AdmittedImage, bool]:
-        """The admitted image, and whether its steps matter; then with the graph, made here."""
-        stepwise = told or steps_matter(services)
-        _ = self._graph if stepwise else None  # LangGraph is not imported on a caller's loop
-        return self._admit(image, services.detail), stepwise
+        self, services: Services, image: ImageSource | AdmittedImage, asked: Asked, told: bool
+    ) -> tuple[AdmittedImage, dict[str, Any]]:
+        """The admitted image, and what the graph is run with for it, if its steps matter."""
+        admitted = self._admit(image, services.detail)
+        if not (told or steps_matter(services)):
+            return admitted, {}
+        _ = self._graph  # LangGraph is not imported on a caller's loop
+        return admitted, given(services, admitted, asked)
 
     async def _aconcluded(
         self, services: Services, image: AdmittedImage, asked: Asked

@@ -31,7 +31,7 @@ def build_recognize(
         input_schema=RecognizeInput,
         output_schema=RecognizeOutput,
     )
-    graph.add_node("admit", nodes.admit)
+    graph.add_node("admit", Both("admit", nodes.admit, nodes.aadmit))
     graph.add_node(
         "retrieve",
         Both("retrieve", nodes.retrieve, nodes.aretrieve),

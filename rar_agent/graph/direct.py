@@ -39,8 +39,8 @@ def steps_matter(services: Services) -> bool:
 
 
 def _listened() -> bool:
-    # Who has not imported LangChain has no handlers.
-    imported = "langchain_core.runnables.config" in sys.modules
+    # Who has imported neither LangChain nor LangSmith has no handlers.
+    imported = sys.modules.keys() & {"langchain_core.runnables.config", "langsmith"}
     if not imported and not any(name.startswith(_TRACED) for name in os.environ):
         return False
     from langchain_core.runnables import config

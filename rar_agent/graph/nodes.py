@@ -16,23 +16,33 @@ from rar_agent.encoders import FloatArray
 from rar_agent.errors import InputError, ProviderError
 from rar_agent.graph.conclusion import conclusion
 from rar_agent.graph.context import Context, context_of, refusing, services_of
+from rar_agent.graph.places import within
 from rar_agent.graph.retrieval import Wanted, retrieved, wanted_of
 from rar_agent.graph.services import Services
 from rar_agent.graph.state import RecognizeState
 from rar_agent.images import AdmittedImage
+from rar_agent.loop import Threads
 from rar_agent.ranking import Ranker
 from rar_agent.telemetry import part, recognized
 from rar_agent.types import Candidate, Ranking
 
+_reading = Threads(16, "rar-agent-admit")
+"""Callers who hold a place may wait here for images that are slow to come."""
 
-def admit(state: RecognizeState, runtime: Runtime[Context]) -> dict[str, Any]:
+
+async def aadmit(state: RecognizeState) -> dict[str, Any]:
+    """Like `admit`, for asynchronous runs."""
+    return await _reading.run(admit, state, get_runtime(Context))
+
+
+def admit(state: RecognizeState, runtime: Runtime[Context] | None = None) -> dict[str, Any]:
     """From the string that names an image to the hash of an admitted one.
 
     Raises:
         ImageError: It may not be read, or is no image within the limits.
         RefusedError: The same, or there is no such memory, where a graph server's client asks.
     """
-    context, start = context_of(runtime), perf_counter()
+    context, start = context_of(runtime or get_runtime(Context)), perf_counter()
     with refusing(context):
         services = services_of(context)
         if not isinstance(state["image"], str):
@@ -78,7 +88,7 @@ def retrieve(
 
 async def aretrieve(state: RecognizeState) -> Command[Literal["rank", "conclude"]]:
     """Like `retrieve`, for asynchronous runs, which hold no thread while the image is encoded."""
-    query = await asyncio.to_thread(_query, state, get_runtime(Context))
+    query = await within.run(_query, state, get_runtime(Context))
     start = perf_counter()
     with refusing(query.context):
         embedding = await query.services.aembed(query.image)

@@ -11,10 +11,13 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 
 from rar_agent.forks import OfProcess
-from rar_agent.loop import promise
+from rar_agent.loop import Threads, promise
 
 _own: ContextVar[Future[None] | None] = ContextVar("place", default=None)
 """The place that the caller holds, in whichever of them."""
+
+within = Threads(8, "rar-agent-place")
+"""For coroutines that hold a place: asyncio's own threads may all be waiting for one."""
 
 
 class Places(OfProcess):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +18,7 @@ from rar_agent.forks import Lock
 from rar_agent.graph.cascade import Cascade, load_cascade
 from rar_agent.graph.embeddings import Embedding, Embeddings
 from rar_agent.graph.pictures import exemplar_images
-from rar_agent.graph.places import Places
+from rar_agent.graph.places import Places, within
 from rar_agent.images import AdmittedImage, Authority, ImageStore, Policy, admit
 from rar_agent.memory import Memory, memory_folder, open_memory
 from rar_agent.memory.drift import recorded, require_recorded
@@ -346,13 +345,13 @@ class Services:
         """Like `embed`, for coroutines; none holds a thread while its image waits."""
         embeddings = self._embedded
         if embeddings is None:  # loading takes seconds
-            embeddings = await asyncio.to_thread(lambda: self._embeddings)
+            embeddings = await within.run(lambda: self._embeddings)
         if known := embeddings.known(image):
             self.places.give_back()
             return _row(known)
         async with self.places.aplace():
             with part("encode", images=1, device=self.encoder.device):
-                prepared = await asyncio.to_thread(self.encoder.prepare, image.rgb)
+                prepared = await within.run(self.encoder.prepare, image.rgb)
                 return _row(await embeddings.aembed(image, prepared))
 
     def embed_all(

@@ -33,6 +33,7 @@ class Entries:
         self.removed = removed
         self.categories = categories
         self._grouped: dict[Modality, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._counts: dict[Modality, NDArray[np.int64]] = {}
         counts = [segment.ref.count for segment in self.segments]
         self.offsets: NDArray[np.int64] = np.cumsum([0, *counts]).astype(np.int64)
         """(s + 1) where each segment's rows begin."""
@@ -131,8 +132,17 @@ class Entries:
         return np.concatenate([np.empty(0, np.int64), *spans])
 
     def counts(self, modality: Modality) -> NDArray[np.int64]:
-        """(c,) live entries of each category."""
-        return np.diff(self._by_column(modality)[1])
+        """(c,) live entries of each category; read only."""
+        if modality not in self._counts:
+            found = np.diff(self._by_column(modality)[1])
+            found.flags.writeable = False
+            self._counts[modality] = found
+        return self._counts[modality]
+
+    @cached_property
+    def are_here(self) -> bool:
+        """Whether all vectors are mapped, and none is kept elsewhere."""
+        return all(segment.is_here for segment in self.segments)
 
     def _by_column(self, modality: Modality) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows sorted by category, and (c + 1) where each category's begin."""

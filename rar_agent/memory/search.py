@@ -295,20 +295,22 @@ class Searcher:
             scores: (k,) logarithms of their probabilities.
             count: Of nearest exemplars to show of each.
         """
+        if not len(columns):
+            return ()
         entries = self._memory.entries
         rows = np.empty(0, np.int64)
         if count and "image" in entries.modalities:
             rows = entries.rows_of("image", columns)
-        cosines = entries.vectors(rows) @ query  # of all: they may be asked for from afar
-        if not (np.abs(cosines) <= 1 + OFF_LENGTH).all():
+        ends = np.cumsum(entries.counts("image")[columns]) if len(rows) else [0] * len(columns)
+        parts = np.split(rows, ends[:-1])
+        if entries.are_here:  # one category at a time: all of them could be large
+            cosines = [entries.vectors(part) @ query for part in parts]
+        else:  # all in one request
+            cosines = np.split(entries.vectors(rows) @ query, ends[:-1])
+        if not all((np.abs(some) <= 1 + OFF_LENGTH).all() for some in cosines):
             raise self._wrong_numbers()
-        found, start = [], 0
-        for column, score in zip(columns.tolist(), scores.tolist(), strict=True):
-            end = start + int(entries.counts("image")[column]) if len(rows) else start
-            part = slice(start, end)
-            found.append(self._candidate(column, score, rows[part], cosines[part], count))
-            start = end
-        return tuple(found)
+        found = zip(columns.tolist(), scores.tolist(), parts, cosines, strict=True)
+        return tuple(self._candidate(*one, count) for one in found)
 
     def _candidate(
         self,

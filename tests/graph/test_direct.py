@@ -30,6 +30,23 @@ def recognizer(place, memory="discs", **options):
     return Recognizer(memory, home=place, device="cpu", batch_size=4, **options)
 
 
+class Heard(BaseCallbackHandler):
+    def __init__(self):
+        self.steps = []
+
+    def on_chain_start(self, serialized, inputs, *, name=None, **kwargs):
+        self.steps.append(name)
+
+
+def by_steps(one, image, **asked):
+    """By the graph, since somebody is told of its steps."""
+    heard = Heard()
+    asking = RunnableLambda(lambda image: one.recognize(image, **asked))
+    found = asking.invoke(image, {"callbacks": [heard]})
+    assert heard.steps.count("conclude") == 1
+    return found
+
+
 def without_times(found):
     trace = found.trace.model_copy(update={"timings_ms": {}})
     return found.model_copy(update={"trace": trace})
@@ -43,13 +60,15 @@ def without_times(found):
 def test_the_answers_are_those_of_the_graph(place, memory, asked, rate):
     one = recognizer(place, memory, error_rate=rate)
     try:
-        singles = [one.recognize(image, **asked) for image in IMAGES]
+        singles = [by_steps(one, image, **asked) for image in IMAGES]
     except (InputError, NotFoundError) as error:
         said = str(error)
         with pytest.raises(type(error), match=re.escape(said)):
             one.recognize_batch(IMAGES, **asked)
         return
     together = one.recognize_batch(IMAGES, **asked)
+    alone = [one.recognize(image, **asked) for image in IMAGES]
+    assert list(map(without_times, alone)) == list(map(without_times, singles))
     assert list(map(without_times, together)) == list(map(without_times, singles))
     again = asyncio.run(one.arecognize_batch(IMAGES, **asked))
     assert list(map(without_times, again)) == list(map(without_times, singles))
@@ -59,16 +78,10 @@ def test_the_answers_are_those_of_the_graph(place, memory, asked, rate):
 def test_nothing_known_is_near(place):
     one = recognizer(place)
     noise = [draw("red", 1).resize((4, 64)).resize((90, 90)).rotate(45)]
-    [together], single = one.recognize_batch(noise), one.recognize(noise[0])
-    assert without_times(together) == without_times(single)
-
-
-class Heard(BaseCallbackHandler):
-    def __init__(self):
-        self.steps = []
-
-    def on_chain_start(self, serialized, inputs, *, name=None, **kwargs):
-        self.steps.append(name)
+    [together], single = one.recognize_batch(noise), by_steps(one, noise[0])
+    assert (
+        without_times(together) == without_times(single) == without_times(one.recognize(noise[0]))
+    )
 
 
 def test_who_listens_is_told_of_each_images_steps(place):
