@@ -81,6 +81,7 @@ class MilvusOrigin:
         self._asked = asked
         self._lock = Lock()
         self._claim: Claim | None = None
+        self._is_new = False  # nothing was ever committed
         self._seen: dict[Path, float] = {}
 
     @property
@@ -171,19 +172,24 @@ class MilvusOrigin:
         try:
             with claimed(self.files, self.address) as claim:
                 self._claim = claim
+                self._is_new = not self.files.rows(_GENERATION)
                 try:
                     yield
                 finally:
-                    self._claim = None
                     self._drop_if_unused()
+                    self._claim = None
         finally:
             self._seen.clear()
 
     def _drop_if_unused(self) -> None:
-        """A memory that came to nothing leaves no collections."""
-        with suppress(Exception):  # what was raised inside says more
-            if not self.files.rows(_GENERATION) and not self.files.rows(MIGRATION):
-                self.delete()
+        """A memory that came to nothing leaves no collections.
+
+        That there is no generation is asked twice: one wrong answer must not drop a memory.
+        """
+        if self._is_new:
+            with suppress(Exception):  # what was raised inside says more
+                if not self.files.rows(_GENERATION) and not self.files.rows(MIGRATION):
+                    self.delete()
 
     def push(self, folder: Path, manifest: Manifest, data: bytes, current: bytes) -> None:
         """See `Origin`."""
@@ -256,6 +262,7 @@ class MilvusOrigin:
         ref = FileRef(name=f"{hashlib.sha256(data).hexdigest()}.json", size=len(data))
         self.files.put(ref, io.BytesIO(data))
         self.require_claim()
+        self._is_new = False  # also where no answer comes
         row = json.dumps({"current": current.decode(), "size": len(data)})
         self.files.put_rows([(f"{_GENERATION}{manifest.generation:020d}", row)])
         self.rows.changed()
@@ -336,7 +343,8 @@ class MilvusOrigin:
                 yield f"File '{ref.thumbnails.images.name}' at {self.address} has changed."
 
     def delete(self) -> None:
-        """See `Origin`."""
+        """See `Origin`; only the one writer may."""
+        self.require_claim()
         self.rows.discard()
         self._asked.ask("drop_collection", collection_name=self.files.collection)
 

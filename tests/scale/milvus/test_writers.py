@@ -9,6 +9,7 @@ from rar_agent.errors import BusyError
 from rar_agent.memory import add_to_memory, create_memory, open_memory, verify_memory
 from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.format.origin import origin_of
+from rar_agent.scale.milvus.origin import MilvusOrigin
 from tests.memory.teaching.tiny import TinyEncoder
 from tests.scale.milvus.process import run, start
 from tests.scale.milvus.same import assert_same
@@ -194,3 +195,60 @@ create_memory(home, address, TinyEncoder(), photos(6, 'ash', 'birch', 'fir', 'oa
     assert encoder.images == 12
     create_memory(tmp_path, "disk", encoder, photos(6, "ash", "birch", "fir", "oak"))
     assert_same(open_memory(tmp_path, "disk"), open_memory(tmp_path, address))
+
+
+def _sees_nothing(files, monkeypatch):
+    """A server that answers the next question for generations with none."""
+    rows, asked = files.rows, []
+
+    def once(prefix):
+        if prefix == "current/" and not asked:
+            asked.append(prefix)
+            return {}
+        return rows(prefix)
+
+    monkeypatch.setattr(files, "rows", once)
+
+
+@pytest.mark.parametrize("when", ["as it begins", "as it ends"])
+def test_one_empty_answer_drops_nothing(taught, address, monkeypatch, when):
+    folder = open_memory(taught, address).folder
+    files = origin_of(folder).files
+    if when == "as it begins":
+        _sees_nothing(files, monkeypatch)
+    with writer_lock(folder):
+        if when == "as it ends":
+            _sees_nothing(files, monkeypatch)
+    monkeypatch.undo()
+    assert len(open_memory(taught, address).entries) == 12
+
+
+def test_nothing_is_dropped_after_a_commit(tmp_path, address, monkeypatch):
+    commit = MilvusOrigin.commit
+
+    def committed(self, *given):
+        commit(self, *given)
+        monkeypatch.setattr(self.files, "rows", lambda prefix: {})
+        monkeypatch.setattr(claims.Claim, "require", lambda self: None)
+
+    monkeypatch.setattr(MilvusOrigin, "commit", committed)
+    create_memory(tmp_path, address, TinyEncoder(), photos(6, "ash", "birch"))
+    monkeypatch.undo()
+    assert len(open_memory(tmp_path, address).entries) == 12
+
+
+def test_who_lost_its_claim_drops_nothing(taught, address):
+    folder = open_memory(taught, address).folder
+    origin = origin_of(folder)
+    with writer_lock(folder):
+        origin.files.drop_rows(origin.files.rows("writer/"))  # another one took over
+        origin._is_new = True
+        with pytest.raises(BusyError, match="taken over by another writer"):
+            origin.delete()
+    with writer_lock(folder):
+        origin.files.drop_rows(origin.files.rows("writer/"))
+        generations = origin.files.rows("current/")
+        origin.files.drop_rows(generations)
+        origin._is_new = True  # and the other one is about to commit
+    origin.files.put_rows(generations.items())
+    assert len(open_memory(taught, address).entries) == 12
