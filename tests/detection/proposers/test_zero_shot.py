@@ -156,7 +156,7 @@ def test_what_is_not_on_disk_is_said_before_anything_loads():
     assert "RAR_DOWNLOAD=1" in says
     assert "0.5 to 2 GB" in says
     assert "neither a folder nor a name on the hub" in refusal("nowhere")
-    assert "neither a folder" in refusal("./a/b")
+    assert "There is no folder './a/b'" in refusal("./a/b")
 
 
 def test_without_transformers_the_extra_is_named(monkeypatch, folders):

@@ -389,7 +389,7 @@ def test_an_interruption_after_the_switch_undoes_nothing(tmp_path, monkeypatch, 
 
     teach = create_memory if building else add_to_memory
     with monkeypatch.context() as patched:
-        patched.setattr(generation, "_collect", interrupted)
+        patched.setattr(generation, "collect", interrupted)
         with pytest.raises(KeyboardInterrupt):
             teach(tmp_path, "m", TinyEncoder(), images("a", "b"))
     memory = open_memory(tmp_path, "m")

@@ -72,7 +72,11 @@ def test_a_local_name_goes_to_no_server(server, folders):
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("org/not-on-disk", "RAR_DOWNLOAD=1"), ("nowhere", "local:FOLDER"), ("./a/b", "local:FOLDER")],
+    [
+        ("org/not-on-disk", "RAR_DOWNLOAD=1"),
+        ("nowhere", "local:FOLDER"),
+        ("./a/b", "There is no folder"),
+    ],
 )
 def test_what_is_not_on_disk_is_said_before_anything_loads(name, says):
     with pytest.raises(ConfigurationError, match=says):
