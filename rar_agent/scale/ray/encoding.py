@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from rar_agent.encoders import Encoder, Fingerprint, FloatArray, load_encoder
-from rar_agent.errors import ConfigurationError, DamagedDataError, ImageError
+from rar_agent.errors import ConfigurationError, DamagedDataError, ImageError, InputError
 from rar_agent.images import AdmittedImage, ImageSource, Policy, read_batches
 from rar_agent.memory.teaching.exemplars import Views, encode_exemplars
 from rar_agent.memory.teaching.seeing import Seen, Work
-from rar_agent.scale.ray.run import Run
+from rar_agent.scale.ray.run import Run, mark_of
 from rar_agent.scale.ray.written import read_back
 from rar_agent.settings import Settings
 from rar_agent.types import Failure
@@ -86,6 +87,8 @@ class EncodingShards:
             return
         lines = self._run.lines(number)
         rows: list[Seen | Failure | None] = [None] * len(lines)
+        if self._run.before(number).exists():
+            rows = [row if isinstance(row, Seen) else None for row in self._before(number)]
         work = self._work
         for batch in read_batches(
             _readable(lines, rows), work.policy, work.batch, _source, work.seen, detail=work.detail
@@ -99,14 +102,19 @@ class EncodingShards:
                 if isinstance(failed, Failure):
                     rows[at] = failed
             alive()
-        self._run.keep(number, packed([row for row in rows if row is not None]))
+        self._run.keep(number, packed([row for row in rows if row is not None], mark_of(lines)))
+
+    def _before(self, number: int) -> list[Seen | Failure]:
+        """What was seen of a shard, of which failures are tried again."""
+        return unpacked(self._run.before(number), self._run.mark(number))
 
 
 def _readable(
     lines: Sequence[bytes], rows: list[Seen | Failure | None]
 ) -> Iterator[tuple[int, ImageSource | AdmittedImage]]:
-    """Images that could be read of their files, each with its place in the shard."""
-    for at, image in enumerate(read_back(lines)):
+    """Images of empty rows that could be read of their files, each with its place in the shard."""
+    left = [at for at, row in enumerate(rows) if row is None]
+    for at, image in zip(left, read_back(lines[at] for at in left), strict=True):
         if isinstance(image, ImageError):
             rows[at] = Failure(source="", error=str(image), kind=type(image).__name__)
         else:
@@ -117,8 +125,13 @@ def _source(item: tuple[int, ImageSource | AdmittedImage]) -> ImageSource | Admi
     return item[1]
 
 
-def packed(rows: Sequence[Seen | Failure]) -> bytes:
-    """What was seen of a shard's images, as bytes of a .npz."""
+def packed(rows: Sequence[Seen | Failure], mark: str) -> bytes:
+    """What was seen of a shard's images, as bytes of a .npz.
+
+    Args:
+        rows: One an image.
+        mark: Of the shard's list.
+    """
     seen = [row for row in rows if isinstance(row, Seen)]
     said = [
         {"error": row.error, "kind": row.kind} if isinstance(row, Failure) else row.sha256
@@ -128,6 +141,7 @@ def packed(rows: Sequence[Seen | Failure]) -> bytes:
     file = io.BytesIO()
     np.savez(
         file,
+        mark=np.frombuffer(mark.encode(), np.uint8),
         said=np.frombuffer(json.dumps(said).encode(), np.uint8),
         vectors=np.stack(vectors) if vectors else np.empty((0, 0), np.float32),
         lengths=np.array([len(row.thumbnail) for row in seen], np.int64),
@@ -136,14 +150,32 @@ def packed(rows: Sequence[Seen | Failure]) -> bytes:
     return file.getvalue()
 
 
-def unpacked(file: Path) -> list[Seen | Failure]:
-    """The same, read again.
+def try_failures_again(run: Run) -> None:
+    """Reopen shards of a run that goes on: those with failures, and those of another list."""
+    for number in sorted(run.finished() & set(range(run.shards))):
+        file = run.result(number)
+        with _undamaged(file), np.load(file, allow_pickle=False) as found:
+            mark, said = found["mark"].tobytes().decode(), json.loads(found["said"].tobytes())
+        if mark != run.mark(number):
+            run.forget(number)
+        elif any(isinstance(one, dict) for one in said):
+            run.reopen(number)
+
+
+def unpacked(file: Path, mark: str) -> list[Seen | Failure]:
+    """What was seen of a shard's images, read again.
+
+    Args:
+        file: As `packed` made it.
+        mark: Of the shard's list.
 
     Raises:
+        InputError: It was made of another list.
         DamagedDataError: The file is damaged.
     """
-    try:
+    with _undamaged(file):
         with np.load(file, allow_pickle=False) as found:
+            made_of = found["mark"].tobytes().decode()
             said = json.loads(found["said"].tobytes())
             vectors: FloatArray = found["vectors"]
             ends = np.cumsum(found["lengths"])
@@ -157,8 +189,16 @@ def unpacked(file: Path) -> list[Seen | Failure]:
             begin = int(ends[at - 1]) if at else 0
             rows.append(Seen(one, thumbnails[begin : int(ends[at])], vector=vectors[at]))
             at += 1
+    if made_of != mark:  # by a worker of a driver that was killed
+        raise InputError("The inputs changed while they were read.", "Run the same again.")
+    return rows
+
+
+@contextmanager
+def _undamaged(file: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # whatever zipfile and NumPy raise of bytes
         raise DamagedDataError(
             f"'{file}' cannot be read: {error}.", "Delete it, and run the same again."
         ) from error
-    return rows

@@ -15,7 +15,6 @@ from rar_agent.graph.asked import Asked
 from rar_agent.images import AdmittedImage, ImageSource
 from rar_agent.memory.format.generation import stamp
 from rar_agent.memory.readers import Reader
-from rar_agent.memory.readers.identity import image_state
 from rar_agent.memory.teaching.seeing import Seeing, Work
 from rar_agent.recognizer import Recognizer
 from rar_agent.scale.ray.cluster import attached, load_ray
@@ -30,7 +29,7 @@ from rar_agent.scale.ray.written import written
 from rar_agent.settings import Settings, load_settings
 from rar_agent.types import Failure, Recognition
 
-_FORMAT = 1
+_FORMAT = 2
 _TAUGHT, _TAUGHT_BY_GPU = 64, 256
 """Images of a shard that is encoded: the most that a worker that dies takes with it."""
 _ASKED = 32
@@ -127,8 +126,7 @@ class RayEngine:
 
         def told() -> Iterator[ImageSource | AdmittedImage]:
             for image in images:
-                place = Path(image) if isinstance(image, str) else image
-                digest.update(written(image) + image_state(place).encode())
+                digest.update(written(image))
                 yield image
 
         draft = Run(self._place / f"new-{secrets.token_hex(8)}", "", _ASKED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import shutil
@@ -17,6 +18,11 @@ from rar_agent.scale.ray.written import Sent, written
 
 SHARD_BYTES = 32_000_000
 """Of a shard's list, which holds images that lie in no file."""
+
+
+def mark_of(lines: Iterable[bytes]) -> str:
+    """What tells a list from others: the images of it, and the states of their files."""
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,7 @@ class Run:
     shard: int
 
     def write_down(self, images: Iterable[Sent]) -> None:
-        """Write down what is to be done, shard by shard, if it is not yet."""
-        if self._listed.exists():
-            return
+        """Write down what is to be done, shard by shard; of shards that changed, forget results."""
         number, lines, size = 0, list[bytes](), 0
         for line in map(written, images):
             if lines and (len(lines) == self.shard or size + len(line) > SHARD_BYTES):
@@ -61,6 +65,10 @@ class Run:
         """What a shard is to read."""
         return self._list(number).read_bytes().splitlines()
 
+    def mark(self, number: int) -> str:
+        """What tells a shard's list from others."""
+        return mark_of(self.lines(number))
+
     def result(self, number: int) -> Path:
         """The file of a shard's result."""
         return self.folder / "done" / f"{number:08d}{self.suffix}"
@@ -68,6 +76,20 @@ class Run:
     def keep(self, number: int, data: bytes) -> None:
         """Write a shard's result."""
         self._write(self.result(number), data)
+        self.before(number).unlink(missing_ok=True)
+
+    def before(self, number: int) -> Path:
+        """A result of the same list of which something is to be tried again, where there is one."""
+        return self.result(number).with_suffix(".before")
+
+    def reopen(self, number: int) -> None:
+        """Have a shard done again that has a result, of which its worker may keep something."""
+        self.result(number).replace(self.before(number))
+
+    def forget(self, number: int) -> None:
+        """Have a shard done again from nothing."""
+        self.result(number).unlink(missing_ok=True)
+        self.before(number).unlink(missing_ok=True)
 
     def finished(self) -> set[int]:
         """Shards with a result."""
@@ -142,7 +164,10 @@ class Run:
         return self.folder / "lists" / f"{number:08d}.jsonl"
 
     def _write_list(self, number: int, lines: Iterable[bytes]) -> None:
-        self._write(self._list(number), b"".join(lines))
+        data, file = b"".join(lines), self._list(number)
+        if not file.exists() or file.read_bytes() != data:
+            self.forget(number)
+            self._write(file, data)
 
     def _write(self, path: Path, data: bytes) -> None:
         try:

@@ -13,7 +13,7 @@ from rar_agent.errors import ConfigurationError, InputError
 from rar_agent.memory.readers import Reader, Sample
 from rar_agent.memory.readers.placed import placed
 from rar_agent.memory.teaching.seeing import Item, Knows, Seen
-from rar_agent.scale.ray.encoding import unpacked
+from rar_agent.scale.ray.encoding import try_failures_again, unpacked
 from rar_agent.scale.ray.run import Run
 from rar_agent.scale.ray.written import Sent
 from rar_agent.types import Failure
@@ -47,10 +47,11 @@ class SeeingByRay:
     ) -> Iterator[list[tuple[Item, Seen | Failure | str]]]:
         """See `Seeing.batches`; a batch is a shard."""
         self._run.write_down(images_of(self._reader))
+        try_failures_again(self._run)
         left = iter(items)
         for number in range(self._run.shards):
             await_result(self._run, number, self._done)
-            rows = unpacked(self._run.result(number))
+            rows = unpacked(self._run.result(number), self._run.mark(number))
             batch = list(islice(left, len(rows)))
             if len(batch) < len(rows):
                 raise _changed()

@@ -14,6 +14,7 @@ from PIL import Image
 from rar_agent.errors import ImageError, InputError
 from rar_agent.images import AdmittedImage, ImageSource
 from rar_agent.images.decode import to_rgb
+from rar_agent.memory.readers.identity import file_state
 from rar_agent.memory.readers.place import Cell, Packed, Place, Span
 from rar_agent.memory.readers.placed import PlaceReader
 
@@ -25,6 +26,8 @@ _PLACES: Mapping[str, type[Place]] = {"span": Span, "packed": Packed, "cell": Ce
 
 def written(image: Sent) -> bytes:
     """An image as a line: a path, URL or place as such, what is in memory with its bytes.
+
+    What lies in a file has the file's state by it, so that another file makes another line.
 
     Raises:
         InputError: It can be read in this process only.
@@ -49,9 +52,9 @@ def read_back(lines: Iterable[bytes]) -> Iterator[ImageSource | AdmittedImage | 
 
 def _said(image: Sent) -> dict[str, Any]:
     if isinstance(image, Path):
-        return {"is": "path", "path": str(image)}
+        return {"is": "path", "path": str(image), "state": file_state(image)}
     if isinstance(image, str):
-        return {"is": "text", "text": image}
+        return {"is": "text", "text": image, "state": file_state(Path(image))}
     if isinstance(image, bytes | bytearray | memoryview):
         return {"is": "bytes", "bytes": _text(bytes(image))}
     if isinstance(image, AdmittedImage):
@@ -63,7 +66,8 @@ def _said(image: Sent) -> dict[str, Any]:
     for kind, place in _PLACES.items():
         if isinstance(image, place):
             at = {key: value for key, value in vars(image).items() if key != "file"}
-            return {"is": kind, "file": str(image.file), "at": at}
+            state = file_state(image.file)
+            return {"is": kind, "file": str(image.file), "at": at, "state": state}
     raise InputError(
         f"A {type(image).__name__} can be read in this process only.",
         "Give a path, a URL, bytes, a PIL image or an array; or leave engine='ray' out.",

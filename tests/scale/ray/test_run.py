@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from rar_agent.errors import BusyError, ConfigurationError, DamagedDataError, InputError
-from rar_agent.images import admit
+from rar_agent.images import Policy, admit
 from rar_agent.memory import create_memory
+from rar_agent.memory.readers import TableReader
 from rar_agent.memory.readers.place import Cell, Packed, Span
-from rar_agent.memory.teaching.seeing import Seen
+from rar_agent.memory.teaching.seeing import Seen, Work
 from rar_agent.recognizer import Recognizer
 from rar_agent.scale.ray.encoding import EncodingShards, packed, unpacked
 from rar_agent.scale.ray.run import Run
+from rar_agent.scale.ray.teaching import SeeingByRay
 from rar_agent.scale.ray.worker import MOST_TRIES, Job, Worker
 from rar_agent.scale.ray.written import read_back, written
 from rar_agent.types import Failure
@@ -61,8 +63,8 @@ def test_shards_by_number_of_images_and_by_bytes(run):
     assert run.missing() == [0, 1, 2]
     run.keep(1, b"")
     assert run.missing() == [0, 2]
-    run.write_down([b"other"])  # it is written down once
-    assert run.shards == 3
+    run.write_down([b"1"] * 4 + [b"2"] + [b"1"] * 4)  # of a list that changed nothing is kept
+    assert run.missing() == [0, 1, 2]
     large = Run(run.folder.with_name("large"), "", 4)
     large.write_down([bytes(16_000_000)] * 3)
     assert [len(large.lines(number)) for number in range(large.shards)] == [1, 1, 1]
@@ -74,19 +76,91 @@ def test_results_of_a_shard(tmp_path):
         Failure(source="", error="no image", kind="ImageError"),
         Seen("cd", b"", vector=np.array([0, 1], np.float32)),
     ]
-    (tmp_path / "a.npz").write_bytes(packed(rows))
-    first, lost, second = unpacked(tmp_path / "a.npz")
+    (tmp_path / "a.npz").write_bytes(packed(rows, "list"))
+    first, lost, second = unpacked(tmp_path / "a.npz", "list")
     assert (first.sha256, first.thumbnail, first.vector.tolist()) == ("ab", b"small", [1, 0])
     assert lost == rows[1]
     assert (second.sha256, second.thumbnail, second.vector.tolist()) == ("cd", b"", [0, 1])
-    (tmp_path / "a.npz").write_bytes(packed(rows)[:-30])
+    with pytest.raises(InputError, match="changed"):
+        unpacked(tmp_path / "a.npz", "another")
+    (tmp_path / "a.npz").write_bytes(packed(rows, "list")[:-30])
     with pytest.raises(DamagedDataError, match=r"a\.npz"):
-        unpacked(tmp_path / "a.npz")
+        unpacked(tmp_path / "a.npz", "list")
 
 
 def test_a_shard_that_is_done_is_not_done_again(run):
-    run.keep(0, packed([]))
+    run.keep(0, packed([], ""))
     EncodingShards(run, None).do(0, lambda: None)  # it has no list and no encoder, and needs none
+
+
+def seen_by_ray(run, reader, encoder, lost=None):
+    """What a driver is told, whose worker is this process, which does not see a file."""
+    shards = EncodingShards(run, Work(encoder, Policy(), "one", 0))
+
+    def done():
+        if lost:
+            lost.rename(lost.with_suffix(".lost"))
+        for number in run.missing():
+            shards.do(number, lambda: None)
+            yield number
+        if lost:
+            lost.with_suffix(".lost").rename(lost)
+
+    doing = done()
+    seeing = SeeingByRay(run, reader, doing)
+    items = [(0, sample) for sample in reader.samples()]
+    found = [one for batch in seeing.batches(items, lambda *_: False) for _, one in batch]
+    assert next(doing, None) is None
+    return found
+
+
+def table(folder, first):
+    """A table of five images of its own, whose text is that of others."""
+    folder.mkdir()
+    names = [f"{i}.png" for i in range(5)]
+    for i, name in enumerate(names):
+        (folder / name).write_bytes(png("jay", first + i))
+    rows = "".join(f"{name},jay\n" for name in names)
+    (folder / "labels.csv").write_text("image,category\n" + rows)
+    return TableReader(folder / "labels.csv")
+
+
+def test_other_images_of_the_same_text_are_not_taken_for_those(run, tmp_path):
+    one, other = table(tmp_path / "v1", 0), table(tmp_path / "v2", 10)
+    assert one.identity == other.identity
+    hashes = [image.sha256 for image in seen_by_ray(run, one, TinyEncoder())]
+    assert not set(hashes) & {image.sha256 for image in seen_by_ray(run, other, TinyEncoder())}
+
+
+def test_of_changed_images_the_shard_alone_is_encoded_again(run, tmp_path):
+    reader, encoder = table(tmp_path / "v1", 0), TinyEncoder()
+    before = seen_by_ray(run, reader, encoder)
+    (tmp_path / "v1" / "4.png").write_bytes(png("owl", 9))
+    after = seen_by_ray(run, reader, encoder)
+    assert [one.sha256 == other.sha256 for one, other in zip(before, after, strict=True)] == [
+        *4 * [True],
+        False,
+    ]
+    assert encoder.images == 5 + 1
+
+
+def test_failures_alone_are_tried_again(run, tmp_path):
+    reader, encoder = table(tmp_path / "v1", 0), TinyEncoder()
+    first = seen_by_ray(run, reader, encoder, lost=tmp_path / "v1" / "2.png")
+    assert [isinstance(one, Failure) for one in first] == [False, False, True, False, False]
+    again = seen_by_ray(run, reader, encoder)
+    assert not any(isinstance(one, Failure) for one in again)
+    assert encoder.images == 5
+    assert [one.sha256 for one in again] == [
+        admit(tmp_path / "v1" / f"{i}.png").sha256 for i in range(5)
+    ]
+
+
+def test_a_late_result_of_another_list_is_not_taken(run, tmp_path):
+    reader = table(tmp_path / "v1", 0)
+    hashes = [one.sha256 for one in seen_by_ray(run, reader, TinyEncoder())]
+    run.keep(1, packed([Seen("of others", b"", vector=np.ones(2, np.float32))], "of others"))
+    assert [one.sha256 for one in seen_by_ray(run, reader, TinyEncoder())] == hashes
 
 
 def test_one_process_drives_a_run(run):
