@@ -8,6 +8,7 @@ least one sees the other, and who sees another takes its row back.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import secrets
@@ -16,7 +17,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from rar_agent.errors import BusyError, RarError
 from rar_agent.scale.milvus.files import Files
@@ -27,6 +31,7 @@ LEASE_S = 120.0
 _RENEW_S = 20.0
 _WAIT_S = 2.0  # for another writer, as on this machine
 _PREFIX = "writer/"
+_LARGEST_PID = 2**31 - 1
 
 
 class Claim:
@@ -40,19 +45,20 @@ class Claim:
     def __init__(self, files: Files, address: str) -> None:
         self._files, self._address = files, address
         self._key = f"{_PREFIX}{secrets.token_hex(8)}"
-        self._since = time.time()
+        self._since = self._renewed = time.time()
+        self._lost = False  # for good
         self._done = threading.Event()
 
     def require(self) -> None:
         """Check that nobody has taken over.
 
         Raises:
-            BusyError: Somebody has: this writer was not heard of for too long.
+            BusyError: Somebody has, or may have: this writer was not heard of for too long.
         """
-        if self._key not in self._files.rows(_PREFIX):
+        if not self._is_held():
             raise BusyError(
-                f"Memory '{self._address}' was taken over by another writer, as this one was not "
-                f"heard of for {LEASE_S:.0f} s.",
+                f"Memory '{self._address}' was taken over by another writer, or may have been, as "
+                f"this one was not heard of for {LEASE_S:.0f} s.",
                 "Nothing of this change was kept; run it again.",
             )
 
@@ -85,7 +91,7 @@ class Claim:
         """Renew it until it is given back; runs in a thread of its own."""
         while not self._done.wait(_RENEW_S):
             with suppress(RarError):  # the next try, or the commit, will say so
-                if self._key in self._files.rows(_PREFIX):
+                if self._is_held():
                     self._renew()
 
     def stop(self) -> None:
@@ -96,14 +102,28 @@ class Claim:
         """Let others write."""
         self._files.drop_rows([self._key])
 
+    def _is_held(self) -> bool:
+        """Whether it is; once it was not, or others may have taken it for dead, it never is."""
+        if not (self._lost or self._is_late()):
+            self._lost = self._key not in self._files.rows(_PREFIX)
+        self._lost = self._lost or self._is_late()  # also while it was asked
+        return not self._lost
+
+    def _is_late(self) -> bool:
+        return time.time() - self._renewed > LEASE_S  # which counts a machine's sleep
+
     def _renew(self) -> None:
+        now = time.time()
         claim = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
+            "machine": _machine(),
             "since": self._since,
-            "seen": time.time(),
+            "seen": now,
         }
         self._files.put_rows([(self._key, json.dumps(claim))])
+        if not self._is_late():  # or the row has come back after others dropped it
+            self._renewed = now
 
 
 @contextmanager
@@ -127,11 +147,15 @@ def claimed(files: Files, address: str) -> Iterator[Claim]:
 
 
 def _dead(text: str) -> bool:
-    """Whether a writer is: it did not renew its row, or its process is gone from this machine."""
+    """Whether a writer is: it did not renew its row, or its process is gone from this machine.
+
+    A row from a far future is no living writer's either: clocks agree within a minute.
+    """
     claim = _read(text)
-    if claim is None or time.time() - claim["seen"] > LEASE_S:
+    if claim is None or abs(time.time() - claim["seen"]) > LEASE_S:
         return True
-    if claim["host"] != socket.gethostname() or claim["pid"] == os.getpid():
+    here = _machine()
+    if not here or claim["machine"] != here or claim["pid"] == os.getpid():
         return False
     try:
         os.kill(claim["pid"], 0)
@@ -142,16 +166,31 @@ def _dead(text: str) -> bool:
     return False
 
 
-def _read(text: str) -> dict[str, Any] | None:
+def _machine() -> str:
+    """Where a process id means one process: this boot, this container; empty where unknown.
+
+    Names of hosts do not say: two machines or containers may have the same.
+    """
     try:
-        claim = json.loads(text)
-        return {
-            "pid": int(claim["pid"]),
-            "host": str(claim["host"]),
-            "since": float(claim["since"]),
-            "seen": float(claim["seen"]),
-        }
-    except (ValueError, KeyError, TypeError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}" if boot else ""
+    except OSError:
+        return ""
+
+
+def _read(text: str) -> dict[str, Any] | None:
+    """What a row says; None where no writer can have written it."""
+    try:
+        claim = from_json(text)  # refuses what is nested too deep, unlike json
+        pid, since, seen = claim["pid"], float(claim["since"]), float(claim["seen"])
+        if type(pid) is not int or not 0 < pid <= _LARGEST_PID:
+            return None
+        if not (math.isfinite(since) and math.isfinite(seen)):
+            return None
+        machine = str(claim.get("machine", ""))
+        host = str(claim["host"])
+        return {"pid": pid, "host": host, "machine": machine, "since": since, "seen": seen}
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

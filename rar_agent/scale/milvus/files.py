@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import IO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rar_agent.errors import DamagedDataError
 from rar_agent.memory.format.manifest import FileRef
 from rar_agent.scale.milvus.server import MissingError, Server
@@ -164,3 +167,18 @@ class Files:
                 "rar-agent memory migrate",
             )
         return data
+
+
+class Pictures:
+    """Bytes of a file of thumbnails, read when they are asked for."""
+
+    def __init__(self, files: Files, ref: FileRef) -> None:
+        self._files, self._ref = files, ref
+
+    def __len__(self) -> int:
+        return self._ref.size
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.uint8]:
+        start, end, _ = part.indices(self._ref.size)
+        data = b"".join(self._files.read(self._ref, start, end)) if end > start else b""
+        return np.frombuffer(data, np.uint8)

@@ -33,7 +33,8 @@ from rar_agent.memory.format.origin import AWAY, Origin
 from rar_agent.memory.format.segment import OpenSegment, open_segment
 from rar_agent.scale.milvus.address import Address, parse_address
 from rar_agent.scale.milvus.claim import Claim, claimed
-from rar_agent.scale.milvus.files import Files
+from rar_agent.scale.milvus.current import mirrored_current, mirrored_manifest, parts
+from rar_agent.scale.milvus.files import Files, Pictures
 from rar_agent.scale.milvus.index import describe, plan_index
 from rar_agent.scale.milvus.rows import Rows, Vectors
 from rar_agent.scale.milvus.server import MOST_FOUND, Server
@@ -43,21 +44,6 @@ MOST_DIMENSIONS = 32_768
 """Of a vector in Milvus."""
 _GENERATION = "current/"
 _LARGEST_MANIFEST = 256 << 20  # bytes
-
-
-class Pictures:
-    """Bytes of a file of thumbnails, read when they are asked for."""
-
-    def __init__(self, files: Files, ref: FileRef) -> None:
-        self._files, self._ref = files, ref
-
-    def __len__(self) -> int:
-        return self._ref.size
-
-    def __getitem__(self, part: slice, /) -> NDArray[np.uint8]:
-        start, end, _ = part.indices(self._ref.size)
-        data = b"".join(self._files.read(self._ref, start, end)) if end > start else b""
-        return np.frombuffer(data, np.uint8)
 
 
 class MilvusOrigin:
@@ -119,7 +105,7 @@ class MilvusOrigin:
         try:
             said = from_json(rows[newest])
             current, size = str(said["current"]).encode(), int(said["size"])
-            number, _ = _parts(current)
+            number, _ = parts(current)
             if newest != f"{_GENERATION}{number:020d}" or not 0 < size <= _LARGEST_MANIFEST:
                 raise ValueError("it does not say which generation, and of what size")
         except (ValueError, KeyError, TypeError) as error:
@@ -127,7 +113,7 @@ class MilvusOrigin:
         return current, size
 
     def _mirror(self, folder: Path, current: bytes, size: int) -> None:
-        number, digest = _parts(current)
+        number, digest = parts(current)
         with locked(folder / "pull.lock"):
             ref = FileRef(name=f"{digest}.json", size=size)
             data = b"".join(self.files.read(ref))
@@ -193,13 +179,9 @@ class MilvusOrigin:
 
     def push(self, folder: Path, manifest: Manifest, data: bytes, current: bytes) -> None:
         """See `Origin`."""
-        valid = self.valid()
-        if (valid[0] if valid else b"") != mirrored_current(folder):
-            raise BusyError(
-                f"Memory '{self.address}' was changed by another writer meanwhile.",
-                "Nothing of this change was kept; run it again.",
-            )
-        known = _mirrored_manifest(folder)
+        before = mirrored_current(folder)
+        self._require_unchanged(before)
+        known = mirrored_manifest(folder)
         self.make(manifest)
         first = known.next_entry if known else 0
         if self.rows.count_from(first):
@@ -208,7 +190,7 @@ class MilvusOrigin:
             if ref.last_id >= first:
                 self._insert(open_segment(folder, ref, manifest.dimension), first)
         self.put(folder, manifest.files())
-        self.commit(manifest, data, current)
+        self.commit(manifest, data, current, before)
         needed = {ref.name for one in (manifest, known) if one for ref in one.files()}
         self._collect(manifest.generation, needed)
 
@@ -236,6 +218,14 @@ class MilvusOrigin:
         assert self._claim is not None  # noqa: S101 - only a writer asks
         self._claim.require()
 
+    def _require_unchanged(self, before: bytes) -> None:
+        valid = self.valid()
+        if (valid[0] if valid else b"") != before:
+            raise BusyError(
+                f"Memory '{self.address}' was changed by another writer meanwhile.",
+                "Nothing of this change was kept; run it again.",
+            )
+
     def _insert(self, segment: OpenSegment, first: int) -> None:
         new = np.flatnonzero(segment.entries["id"] >= first)
         size = self.rows.batch_size(segment.vectors.shape[1])
@@ -253,8 +243,14 @@ class MilvusOrigin:
                 with (folder / DATA / ref.name).open("rb") as file:
                     self.files.put(ref, file)
 
-    def commit(self, manifest: Manifest, data: bytes, current: bytes) -> None:
+    def commit(self, manifest: Manifest, data: bytes, current: bytes, before: bytes = b"") -> None:
         """Make a generation the valid one, all of which is there.
+
+        Args:
+            manifest: Of the generation.
+            data: The same, as it is written.
+            current: What CURRENT will say.
+            before: What it has to say until then; empty: there is no memory.
 
         Raises:
             BusyError: Another writer took over.
@@ -262,6 +258,7 @@ class MilvusOrigin:
         ref = FileRef(name=f"{hashlib.sha256(data).hexdigest()}.json", size=len(data))
         self.files.put(ref, io.BytesIO(data))
         self.require_claim()
+        self._require_unchanged(before)
         self._is_new = False  # also where no answer comes
         row = json.dumps({"current": current.decode(), "size": len(data)})
         self.files.put_rows([(f"{_GENERATION}{manifest.generation:020d}", row)])
@@ -275,7 +272,7 @@ class MilvusOrigin:
             self.files.drop_rows(key for key in rows if key < old)
             for key, row in rows.items():
                 if key >= old:
-                    needed.add(f"{_parts(from_json(row)['current'].encode())[1]}.json")
+                    needed.add(f"{parts(from_json(row)['current'].encode())[1]}.json")
             for name in self.files.names() - needed:
                 self.files.drop(name)
 
@@ -372,31 +369,3 @@ def origin(address: str) -> MilvusOrigin:
         InputError: It is no address.
     """
     return _once(parse_address(address))
-
-
-def mirrored_current(folder: Path) -> bytes:
-    """What CURRENT says in a mirror; empty where there is none."""
-    try:
-        return (folder / CURRENT).read_bytes()
-    except OSError:
-        return b""
-
-
-def _mirrored_manifest(folder: Path) -> Manifest | None:
-    current = mirrored_current(folder)
-    if not current:
-        return None
-    return Manifest.model_validate_json((folder / manifest_name(_parts(current)[0])).read_bytes())
-
-
-def _parts(current: bytes) -> tuple[int, str]:
-    """Number and sha256 of the generation that CURRENT names.
-
-    Raises:
-        ValueError: It does not say that.
-    """
-    said = from_json(current)
-    number, digest = said["generation"], said["sha256"]
-    if type(number) is not int or not 0 < number < 10**20 or not isinstance(digest, str):
-        raise ValueError("it does not say a generation and a sha256")
-    return number, FileRef(name=f"{digest}.json", size=0).sha256

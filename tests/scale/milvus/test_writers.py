@@ -1,5 +1,8 @@
 """One writer at a time; whenever it dies, the old generation or the new one is there."""
 
+import json
+import socket
+import threading
 import time
 
 import pytest
@@ -252,3 +255,128 @@ def test_who_lost_its_claim_drops_nothing(taught, address):
         origin._is_new = True  # and the other one is about to commit
     origin.files.put_rows(generations.items())
     assert len(open_memory(taught, address).entries) == 12
+
+
+def test_a_process_that_is_unknown_here_may_live_elsewhere(taught, address, monkeypatch):
+    """Hosts of one name, and containers: only the lease says that a writer died."""
+    monkeypatch.setattr(claims, "_WAIT_S", 0.0)
+    files = origin_of(open_memory(taught, address).folder).files
+    gone = {"pid": 2**22 + 1, "host": socket.gethostname(), "since": 1.0, "seen": time.time()}
+    here = claims._machine()
+    boot, _, space = here.partition("/")
+    assert boot
+    assert space.isdecimal()
+    for machine in ("another/1", f"{boot}/1", f"another/{space}", ""):
+        files.put_rows([("writer/one", json.dumps({**gone, "machine": machine}))])
+        with pytest.raises(BusyError, match="is being written by process"):
+            claims.Claim(files, address).take()
+    files.put_rows([("writer/one", json.dumps({**gone, "machine": here}))])
+    monkeypatch.setattr(claims, "_machine", lambda: "")  # cannot be read here
+    with pytest.raises(BusyError, match="is being written by process"):
+        claims.Claim(files, address).take()
+    monkeypatch.undo()
+    claims.Claim(files, address).take()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '"pid": 1e999',
+        '"pid": 0',
+        '"pid": -1',
+        f'"pid": {10**30}',
+        f'"pid": {2**31}',
+        '"pid": true',
+        '"pid": ' + "[" * 30_000 + "]" * 30_000,
+        '"seen": NaN',
+        '"seen": Infinity',
+        '"seen": 1e300',
+        f'"seen": {10**400}',
+        '"since": NaN',
+        '"machine": null, "host": {}, "seen": null',
+    ],
+)
+def test_a_row_that_no_writer_wrote_holds_nobody_up(taught, address, said):
+    files = origin_of(open_memory(taught, address).folder).files
+    row = f'"pid": 1, "host": "a", "machine": "", "since": 1.0, "seen": {time.time()}'
+    files.put_rows([("writer/one", "{" + row + ", " + said + "}")])
+    claim = claims.Claim(files, address)
+    claim.take()
+    assert len(files.rows("writer/")) == 1
+    assert "process" in claims._describe("{" + row + ", " + said + "}")
+
+
+def test_a_claim_that_was_not_renewed_for_the_lease_is_lost_for_good(taught, address, monkeypatch):
+    files = origin_of(open_memory(taught, address).folder).files
+    monkeypatch.setattr(claims, "_RENEW_S", 0.05)
+    claim = claims.Claim(files, address)
+    claim.take()
+    monkeypatch.setattr(claims, "LEASE_S", 0.2)
+    time.sleep(0.3)
+    before = files.rows("writer/")  # nobody has taken over yet, but could
+    with pytest.raises(BusyError, match="taken over by another writer, or may have been"):
+        claim.require()
+    monkeypatch.setattr(claims, "LEASE_S", 120.0)
+    thread = threading.Thread(target=claim.keep)
+    thread.start()
+    time.sleep(0.5)
+    claim.stop()
+    thread.join()
+    assert files.rows("writer/") == before
+    with pytest.raises(BusyError):
+        claim.require()
+
+
+def test_a_claim_that_was_taken_over_does_not_come_back(taught, address, monkeypatch):
+    """Its renewal was on the way, for longer than the lease."""
+    files = origin_of(open_memory(taught, address).folder).files
+    monkeypatch.setattr(claims, "_RENEW_S", 0.05)
+    claim = claims.Claim(files, address)
+    claim.take()
+    monkeypatch.setattr(claims, "LEASE_S", 0.5)
+    put, late = files.put_rows, []
+
+    def slowly(rows):
+        files.drop_rows([key for key, _ in rows])  # by another writer
+        time.sleep(0.7)
+        put(rows)
+        late.append(rows)
+
+    monkeypatch.setattr(files, "put_rows", slowly)
+    thread = threading.Thread(target=claim.keep)
+    thread.start()
+    end = time.monotonic() + 20
+    while not late:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    claim.stop()
+    thread.join()
+    assert files.rows("writer/")
+    with pytest.raises(BusyError, match="taken over by another writer"):
+        claim.require()
+    claim.give_back()
+
+
+def test_a_generation_that_came_while_it_was_sent_is_not_replaced(taught, address, monkeypatch):
+    monkeypatch.setattr(claims.Claim, "take", lambda self: self._renew())
+    monkeypatch.setattr(claims.Claim, "require", lambda self: None)
+    put = MilvusOrigin.put
+
+    def overtaken(self, *given):
+        put(self, *given)
+        done = run(
+            "import rar_agent.scale.milvus.claim as c\n"
+            "c.Claim.take = lambda self: self._renew()\n"
+            "add_to_memory(home, address, TinyEncoder(), photos(6, 'fir'))",
+            taught / "elsewhere",
+            address,
+        )
+        assert done[0] == 0, done[2]
+
+    monkeypatch.setattr(MilvusOrigin, "put", overtaken)
+    with pytest.raises(BusyError, match="changed by another writer"):
+        add_to_memory(taught, address, TinyEncoder(), photos(6, "oak"))
+    monkeypatch.undo()
+    found = open_memory(taught, address)
+    assert {category.name for category in found.categories} == {"ash", "birch", "fir"}
+    assert verify_memory(taught, address) == []
