@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,10 +66,11 @@ def finished(job: Job, shards: Sequence[int], actors: int, gpus: float = 0.0) ->
     ray = load_ray()
     rows = _from_afar if ray.util.client.ray.is_connected() else _rows
     try:
-        for row in rows(job, shards, actors, gpus):
-            if row["kind"]:
-                raise _raised(row)
-            yield int(row["shard"])
+        with closing(rows(job, shards, actors, gpus)) as told:
+            for row in told:
+                if row["kind"]:
+                    raise _raised(row)
+                yield int(row["shard"])
     except ray.exceptions.RayError as error:
         raise ConfigurationError(
             f"Ray gave up: {type(error).__name__}: {_last_line(error)}",
@@ -77,7 +78,7 @@ def finished(job: Job, shards: Sequence[int], actors: int, gpus: float = 0.0) ->
         ) from error
 
 
-def _rows(job: Job, shards: Sequence[int], actors: int, gpus: float) -> Iterator[dict[str, Any]]:
+def _rows(job: Job, shards: Sequence[int], actors: int, gpus: float) -> Generator[dict[str, Any]]:
     """What workers say of each shard."""
     data = load_ray().data
     with _quietly(data.DataContext.get_current()):
@@ -104,19 +105,21 @@ def _rows(job: Job, shards: Sequence[int], actors: int, gpus: float) -> Iterator
 
 def _from_afar(
     job: Job, shards: Sequence[int], actors: int, gpus: float
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any]]:
     """The same through Ray's client, for which Ray Data is not made: a task there drives it."""
     ray = load_ray()
     going = ray.remote(num_cpus=0)(_drive).remote(job, shards, actors, gpus)
-    left = set(shards)
-    while True:
-        ended, _ = ray.wait([going], timeout=_POLL_S)
-        done = left & job.run.finished()
-        left -= done
-        yield from (said(number) for number in sorted(done))
-        if ended:
-            yield from ray.get(going)
-            return
+    left, ended = set(shards), False
+    try:
+        while not ended:
+            ended = bool(ray.wait([going], timeout=_POLL_S)[0])
+            done = left & job.run.finished()
+            left -= done
+            yield from (said(number) for number in sorted(done))
+        yield from ray.get(going)
+    finally:
+        if not ended:  # interrupted, or not wanted further: its actors would work on
+            ray.cancel(going, force=True)  # its process ends, and with that all it began
 
 
 def _drive(job: Job, shards: Sequence[int], actors: int, gpus: float) -> list[dict[str, Any]]:
