@@ -16,6 +16,7 @@ from rar_agent.memory.format.generation import read_manifest, verify_files
 from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.format.manifest import FileRef, Manifest
 from rar_agent.memory.format.opened import damaged
+from rar_agent.memory.format.origin import called
 from rar_agent.memory.format.segment import OpenSegment, open_segment
 from rar_agent.memory.memory import Memory
 
@@ -42,7 +43,7 @@ def open_memory(home: Path, name: str) -> Memory:
     memory = _open_newest(folder)
     if memory.manifest.state == "building":
         raise ConfigurationError(
-            f"Memory '{name}' is incomplete: its build was interrupted after "
+            f"Memory '{called(folder)}' is incomplete: its build was interrupted after "
             f"{len(memory.entries)} entries.",
             "Run the same rar-agent memory create again; it goes on where it stopped.",
         )

@@ -11,6 +11,7 @@ from rar_agent.errors import InputError
 from rar_agent.memory.format.generation import exists
 from rar_agent.memory.format.location import CURRENT, memory_folder
 from rar_agent.memory.format.lock import writer_lock
+from rar_agent.memory.format.origin import called
 
 
 @contextmanager
@@ -25,8 +26,9 @@ def creating(home: Path, name: str) -> Iterator[Path]:
     with writer_lock(folder):
         if exists(folder):
             raise InputError(
-                f"Memory '{name}' exists already.",
-                f"Choose another name, or delete it first: rar-agent memory delete {name}",
+                f"Memory '{called(folder)}' exists already.",
+                "Choose another name, or delete it first: rar-agent memory delete "
+                f"{called(folder)}",
             )
         try:
             yield folder

@@ -85,9 +85,9 @@ def create_memory(
         if begun is not None and len(begun.entries):
             if begun.manifest.build != build:
                 raise InputError(
-                    f"A build of memory '{name}' from other images, names or options was "
+                    f"A build of memory '{called(folder)}' from other images, names or options was "
                     "interrupted.",
-                    f"Run that one again, or give it up: rar-agent memory delete {name}",
+                    f"Run that one again, or give it up: rar-agent memory delete {called(folder)}",
                 )
             draft = Draft.after(begun)
         else:

@@ -13,6 +13,7 @@ from typing import IO
 
 import numpy as np
 
+from rar_agent.addresses import without_user
 from rar_agent.errors import DamagedDataError, InputError
 from rar_agent.memory import Memory, memory_folder, open_memory
 from rar_agent.memory.format.files import DATA
@@ -56,7 +57,7 @@ def migrate(
     """
     if is_address(name) == is_address(to):
         raise InputError(
-            f"'{to if is_address(to) else name}' and the other are both "
+            f"'{without_user(to)}' and the other are both "
             f"{'addresses' if is_address(to) else 'on this machine'}.",
             "Migrate from a name to an address, or back: rar-agent memory migrate NAME --to "
             "milvus://host:19530/name",

@@ -17,17 +17,22 @@ from rar_agent.errors import (
     DamagedDataError,
     InputError,
     NotFoundError,
+    RarError,
     ServerError,
 )
 from rar_agent.memory import create_memory, memory_folder, open_memory, verify_memory
 from rar_agent.memory.drift import without
+from rar_agent.memory.exchange.export import export_memory
+from rar_agent.memory.exchange.importing import import_memory
 from rar_agent.memory.format.generation import stamp
 from rar_agent.memory.format.manifest import FileRef
 from rar_agent.memory.format.origin import origin_of, refuse_address
 from rar_agent.scale.milvus.files import chunk_key
+from rar_agent.scale.milvus.migrate import migrate
 from rar_agent.scale.milvus.origin import _once
 from tests.memory.teaching.tiny import TinyEncoder
 from tests.scale.milvus.conftest import Lite, free_port
+from tests.scale.milvus.process import run
 from tests.scale.milvus.same import assert_same, queries
 from tests.scale.milvus.test_equivalence import photos
 
@@ -307,6 +312,42 @@ def test_passwords_are_nowhere(tmp_path, lite, monkeypatch, caplog, capfd):
         assert secret not in str(path)
         assert path.is_dir() or secret.encode() not in path.read_bytes()
     _once.cache_clear()
+
+
+def test_errors_in_python_have_no_password(tmp_path, lite, address, monkeypatch):
+    """Not on the command line alone, where addresses are split before anything is asked."""
+    secret = address.replace("//", "//root:Sesam9@")
+    encoder, samples = TinyEncoder(), photos(6, "ash", "oak")
+    create_memory(tmp_path, "disk", encoder, samples)
+    export_memory(open_memory(tmp_path, "disk"), tmp_path / "exported")
+    code = """
+import rar_agent.memory.teaching.learn as learn
+import rar_agent.memory.teaching.seeing as seeing
+learn.SEGMENT = seeing.CPU_BATCH = 6
+commit = MilvusOrigin.commit
+def once(self, *given):
+    commit(self, *given)
+    os._exit(9)
+MilvusOrigin.commit = once
+create_memory(home, address, TinyEncoder(), photos(6, 'ash', 'oak'))
+"""
+    assert run(code, tmp_path / "elsewhere", address)[0] == 9
+    attempts = {
+        "is incomplete": lambda: open_memory(tmp_path, secret),
+        "from other images": lambda: create_memory(tmp_path, secret, encoder, samples[:3]),
+        "exists already": lambda: import_memory(tmp_path, secret, tmp_path / "exported"),
+        "both addresses": lambda: migrate(tmp_path, secret, secret),
+        "no memory 'none'": lambda: open_memory(tmp_path, re.sub("[^/]+$", "none", secret)),
+        "is no address": lambda: open_memory(tmp_path, f"{secret}-1"),
+    }
+    try:
+        for why, attempt in attempts.items():
+            with pytest.raises(RarError, match=why) as refused:
+                attempt()
+            assert "Sesam9" not in f"{refused.value} {refused.value.message} {refused.value.fix}"
+            assert "root" not in str(refused.value)
+    finally:
+        _once.cache_clear()
 
 
 def test_a_refused_token_says_what_to_set(tmp_path, lite, monkeypatch, address):

@@ -182,6 +182,7 @@ def test_a_claim_is_renewed_while_it_is_held(taught, address, monkeypatch):
 def test_an_interrupted_creation_goes_on(tmp_path, address, monkeypatch):
     code = """
 import rar_agent.memory.teaching.learn as learn
+import rar_agent.memory.teaching.seeing as seeing
 learn.SEGMENT = 6
 commit = MilvusOrigin.commit
 def once(self, manifest, *given):
@@ -189,7 +190,7 @@ def once(self, manifest, *given):
     if manifest.generation == 2:
         os._exit(9)
 MilvusOrigin.commit = once
-learn.CPU_BATCH = 6
+seeing.CPU_BATCH = 6
 create_memory(home, address, TinyEncoder(), photos(6, 'ash', 'birch', 'fir', 'oak'))
 """
     assert run(code, tmp_path / "elsewhere", address)[0] == 9
