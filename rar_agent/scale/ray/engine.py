@@ -21,7 +21,7 @@ from rar_agent.scale.ray.cluster import attached, load_ray
 from rar_agent.scale.ray.encoding import Encoding, Load, loading
 from rar_agent.scale.ray.pipeline import Workers, finished
 from rar_agent.scale.ray.purse import Purse
-from rar_agent.scale.ray.recognising import Recognising, results_of
+from rar_agent.scale.ray.recognising import Recognising, results_of, try_failures_again
 from rar_agent.scale.ray.run import Run
 from rar_agent.scale.ray.teaching import SeeingByRay, await_result
 from rar_agent.scale.ray.worker import Doing, Job
@@ -74,9 +74,10 @@ class RayEngine:
         run = Run(self._place / f"teach-{key}", ".npz", size)
         load = self.load or loading(work.encoder.name, self.settings)
         encoding = Encoding(load, mark, work.policy, work.views, work.thumbnails)
-        with run.held() as token, closing(self._done(run, token, lambda _: encoding.begin)) as done:
-            yield SeeingByRay(run, reader, done)
-        run.remove()
+        with run.held() as token:
+            with closing(self._done(run, token, lambda _: encoding.begin)) as done:
+                yield SeeingByRay(run, reader, done)
+            run.remove()
 
     def stream(
         self, recognizer: Recognizer, images: Iterable[ImageSource | AdmittedImage], asked: Asked
@@ -97,7 +98,6 @@ class RayEngine:
         seen = stamp(memory.folder)
         decides = settings.model_dump_json(exclude=set(_NO_MATTER))
         configuration = _hash(decides, sorted(asked.items()), seen, ranker.prompt_hash)
-        run = self._listed(configuration, images)
         most = settings.model_requests if ranker.asks else None
 
         def begin(actors: int) -> Begin:
@@ -109,19 +109,24 @@ class RayEngine:
             purse = Purse(own.max_cost) if most and own.max_cost else None
             return Recognising(own, seen, asked, configuration, purse).begin
 
-        with run.held() as token, closing(self._done(run, token, begin, most)) as done:
-            for number in range(run.shards):
-                await_result(run, number, done)
-                yield from results_of(run, number, configuration)
-        run.remove()
+        with self._listed(configuration, images) as (run, token):
+            try_failures_again(run, configuration)
+            with closing(self._done(run, token, begin, most)) as done:
+                for number in range(run.shards):
+                    await_result(run, number, done)
+                    yield from results_of(run, number, configuration)
+            run.remove()
 
     @property
     def _place(self) -> Path:
         place = self.settings.ray_folder or self.settings.home / "ray"
         return place.expanduser().absolute()
 
-    def _listed(self, configuration: str, images: Iterable[ImageSource | AdmittedImage]) -> Run:
-        """The run of these images, listed: one that was begun, or a new one."""
+    @contextmanager
+    def _listed(
+        self, configuration: str, images: Iterable[ImageSource | AdmittedImage]
+    ) -> Iterator[tuple[Run, str]]:
+        """The run of these images, listed and held: one that was begun, or a new one."""
         digest = hashlib.sha256(configuration.encode())
 
         def told() -> Iterator[ImageSource | AdmittedImage]:
@@ -133,11 +138,12 @@ class RayEngine:
         try:
             draft.write_down(told())
             run = Run(self._place / f"recognize-{digest.hexdigest()[:32]}", ".done", _ASKED)
-            if not run.folder.exists():
-                draft.folder.rename(run.folder)
+            with run.held() as token:
+                run.take_over(draft)
+                draft.remove()
+                yield run, token
         finally:
             draft.remove()
-        return run
 
     def _done(
         self,

@@ -112,6 +112,13 @@ def journal_of(run: Run, number: int) -> Any:  # noqa: ANN401
     return run.result(number).with_suffix(".jsonl")
 
 
+def try_failures_again(run: Run, configuration: str) -> None:
+    """Reopen shards with failures of a run that goes on; their journals keep the rest."""
+    for number in sorted(run.finished()):
+        if any(e.failed for e in read_journal(journal_of(run, number), configuration)):
+            run.reopen(number)
+
+
 def entry_of(key: str, result: Recognition | Failure) -> Entry:
     """A result as a line of a journal."""
     return Entry(key, result.model_dump(mode="json"), isinstance(result, Failure))

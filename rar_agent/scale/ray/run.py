@@ -56,6 +56,16 @@ class Run:
             number += 1
         self._write(self._listed, json.dumps({"shards": number}).encode())
 
+    def take_over(self, draft: Run) -> None:
+        """Have what a draft lists, unless it is listed; this is held, and the draft is emptied."""
+        if self._listed.exists():
+            return
+        with self._writing(self.folder):
+            shutil.rmtree(self.folder / "lists", ignore_errors=True)
+            if draft.shards:
+                (draft.folder / "lists").rename(self.folder / "lists")
+            draft._listed.rename(self._listed)
+
     @property
     def shards(self) -> int:
         """How many there are, once they are listed."""
@@ -149,7 +159,7 @@ class Run:
             )
 
     def remove(self) -> None:
-        """All is done, and was taken over."""
+        """All is done, and was taken over; a run that others may see is held meanwhile."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -170,10 +180,15 @@ class Run:
             self._write(file, data)
 
     def _write(self, path: Path, data: bytes) -> None:
-        try:
+        with self._writing(path.parent):
             replace_file(path, data)
+
+    @contextmanager
+    def _writing(self, folder: Path) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise ConfigurationError(
-                f"'{path.parent}' cannot be written: {error.strerror}.",
+                f"'{folder}' cannot be written: {error.strerror}.",
                 "Make room, or set RAR_RAY_FOLDER to a folder that can be written.",
             ) from error

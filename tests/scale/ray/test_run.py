@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from rar_agent.batch import Entry, Journal
 from rar_agent.errors import BusyError, ConfigurationError, DamagedDataError, InputError
 from rar_agent.images import Policy, admit
 from rar_agent.memory import create_memory
@@ -13,11 +14,14 @@ from rar_agent.memory.readers import TableReader
 from rar_agent.memory.readers.place import Cell, Packed, Span
 from rar_agent.memory.teaching.seeing import Seen, Work
 from rar_agent.recognizer import Recognizer
+from rar_agent.scale.ray import RayEngine
 from rar_agent.scale.ray.encoding import EncodingShards, packed, unpacked
+from rar_agent.scale.ray.recognising import journal_of, try_failures_again
 from rar_agent.scale.ray.run import Run
 from rar_agent.scale.ray.teaching import SeeingByRay
 from rar_agent.scale.ray.worker import MOST_TRIES, Job, Worker
 from rar_agent.scale.ray.written import read_back, written
+from rar_agent.settings import load_settings
 from rar_agent.types import Failure
 from tests.memory.teaching.tiny import TinyEncoder, picture, png
 
@@ -166,6 +170,58 @@ def test_a_late_result_of_another_list_is_not_taken(run, tmp_path):
 def test_one_process_drives_a_run(run):
     with run.held(), pytest.raises(BusyError), run.held():
         pass
+
+
+def test_a_run_is_listed_by_who_holds_it(tmp_path):
+    engine = RayEngine(load_settings(home=tmp_path))
+    with engine._listed("a", [b"1", b"2"]) as (run, _):
+        assert len(run.lines(0)) == 2
+        with pytest.raises(BusyError), engine._listed("a", [b"1", b"2"]):
+            pass
+        run.keep(0, b"")
+        assert list(run.folder.parent.iterdir()) == [run.folder]
+    with engine._listed("a", [b"1", b"2"]) as (again, _):
+        assert (again, again.missing()) == (run, [])
+        again.remove()
+    with again.held():  # of one that was removed, or never listed, nothing is there but the lock
+        pass
+    with engine._listed("a", [b"1", b"2"]) as (anew, _):
+        assert anew.missing() == [0]
+    with engine._listed("a", []) as (none, _):
+        assert none.shards == 0
+    with engine._listed("other", [b"1", b"2"]) as (other, _):
+        assert other.folder != run.folder
+
+
+def test_what_is_removed_is_held(tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'rar-agent[ray]'")
+    removed, remove = [], Run.remove
+
+    def watched(run):
+        if "new-" not in run.folder.name:
+            with pytest.raises(BusyError), run.held():
+                pass
+            removed.append(run)
+        remove(run)
+
+    monkeypatch.setattr(Run, "remove", watched)
+    engine = RayEngine(load_settings(home=tmp_path))
+    work = Work(TinyEncoder(), Policy(), "one", 0)
+    with engine.seeing(work, tmp_path / "birds", table(tmp_path / "v1", 0)):
+        pass
+    assert len(removed) == 1
+    assert not removed[0].folder.exists()
+
+
+def test_recognitions_that_failed_are_tried_again(run):
+    run = Run(run.folder, ".done", 4)
+    run.write_down([b"1"] * 8)
+    for number, failed in ((0, True), (1, False)):
+        with Journal(journal_of(run, number), "c") as journal:
+            journal.append([Entry("0", {}, failed)])
+        run.keep(number, b"")
+    try_failures_again(run, "c")
+    assert run.missing() == [0]
 
 
 def test_a_folder_that_a_node_does_not_share(run):
