@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from rar_agent.batch import Entry, Journal
-from rar_agent.errors import BusyError, ConfigurationError, DamagedDataError, InputError
+from rar_agent.errors import BusyError, ConfigurationError, DamagedDataError, ImageError, InputError
 from rar_agent.images import Policy, admit
+from rar_agent.images.admit import source_name
 from rar_agent.memory import create_memory
 from rar_agent.memory.readers import TableReader
 from rar_agent.memory.readers.place import Cell, Packed, Span
@@ -54,6 +55,28 @@ def test_places_come_back(tmp_path):
     for place in (Packed(file, 1, 2), Cell(file, "image", 0, 1)):
         [lost] = read_back([written(place)])
         assert "cannot be read" in str(lost)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([[object(), None]], object),
+        np.zeros((2, 2, 3), np.float32),
+        np.array(["a", ""]),
+        np.array([], object),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4), np.uint8),
+    ],
+    ids=["objects", "floats", "texts", "nothing", "empty", "grey"],
+)
+def test_an_array_that_is_no_image_is_refused_as_ever(array):
+    [back] = read_back([written(array)])
+    told = []
+    for one in (array, back):
+        with pytest.raises(ImageError) as refused:
+            admit(one)
+        told.append((str(refused.value), source_name(one)))
+    assert told[0] == told[1]
 
 
 def test_what_only_this_process_can_read_is_refused(tmp_path):
