@@ -82,7 +82,7 @@ def others(place):
         SampleReader(
             {
                 "jay": [png("jay", 0), png("jay", 0), picture("jay", 30)],
-                "owl": [np.asarray(picture("owl", 1)), b"none", png("jay", 0)],
+                "owl": [np.asarray(picture("owl", 1)), b"none", np.array([None]), png("jay", 0)],
             }
         ),
         shards(place, ".tar.gz"),
@@ -127,7 +127,7 @@ def assert_same(ours, local, encoder):
 
 @pytest.mark.parametrize(
     ("inputs", "failed", "more"),
-    [(files, 3, {"thumbnails": 4}), (others, 2, {"views": "flip", "domain": "birds"})],
+    [(files, 3, {"thumbnails": 4}), (others, 3, {"views": "flip", "domain": "birds"})],
     ids=["files", "others"],
 )
 def test_the_memory_is_the_local_one(ray, tmp_path, settings, inputs, failed, more):
