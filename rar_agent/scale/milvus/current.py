@@ -11,6 +11,11 @@ from rar_agent.memory.format.location import CURRENT
 from rar_agent.memory.format.manifest import FileRef, Manifest
 
 
+def said(valid: tuple[bytes, int] | None) -> bytes:
+    """What CURRENT says in Milvus; empty where there is no memory."""
+    return valid[0] if valid else b""
+
+
 def mirrored_current(folder: Path) -> bytes:
     """What CURRENT says in a mirror; empty where there is none."""
     try:

@@ -62,9 +62,9 @@ def plan_index(count: int, dimension: int, kind: str = "") -> Index:
 
 
 def describe(server: Server, collection: str) -> Index:
-    """The index that the vectors of a collection have."""
-    found: dict[str, Any] = server.ask(
-        "describe_index", collection_name=collection, index_name="vector"
+    """The index that the vectors of a collection have; of no kind where they have none."""
+    found: dict[str, Any] = (
+        server.ask("describe_index", collection_name=collection, index_name="vector") or {}
     )
     names = ("M", "efConstruction", "nlist", "m", "nbits")
     return Index(

@@ -27,13 +27,13 @@ from rar_agent.locks import locked
 from rar_agent.memory.format.files import DATA, map_array, replace_file, writing
 from rar_agent.memory.format.generation import collect, manifest_name
 from rar_agent.memory.format.location import CURRENT
-from rar_agent.memory.format.manifest import ENTRY, MOST, FileRef, Manifest, SegmentRef
+from rar_agent.memory.format.manifest import ENTRY, FileRef, Manifest, SegmentRef
 from rar_agent.memory.format.opened import reason
 from rar_agent.memory.format.origin import AWAY, Origin
 from rar_agent.memory.format.segment import OpenSegment, open_segment
 from rar_agent.scale.milvus.address import Address, parse_address
 from rar_agent.scale.milvus.claim import Claim, claimed
-from rar_agent.scale.milvus.current import mirrored_current, mirrored_manifest, parts
+from rar_agent.scale.milvus.current import mirrored_current, mirrored_manifest, parts, said
 from rar_agent.scale.milvus.files import Files, Pictures
 from rar_agent.scale.milvus.index import describe, plan_index
 from rar_agent.scale.milvus.rows import Rows, Vectors
@@ -68,6 +68,7 @@ class MilvusOrigin:
         self._lock = Lock()
         self._claim: Claim | None = None
         self._is_new = False  # nothing was ever committed
+        self._pushed: tuple[Path, Manifest] | None = None
         self._seen: dict[Path, float] = {}
 
     @property
@@ -83,13 +84,8 @@ class MilvusOrigin:
             now = time.monotonic()
             if fresh_s and now - self._seen.get(folder, -np.inf) < fresh_s:
                 return
-            valid = self.valid()
-            mirrored = mirrored_current(folder)
-            if valid is None:
-                (folder / CURRENT).unlink(missing_ok=True)
-            elif valid[0] != mirrored:
-                self._mirror(folder, *valid)
-                self.rows.changed()
+            if said(self.valid()) != mirrored_current(folder):
+                self._follow(folder)
             self._seen[folder] = now
 
     def valid(self) -> tuple[bytes, int] | None:
@@ -103,8 +99,8 @@ class MilvusOrigin:
             return None
         newest = max(rows)
         try:
-            said = from_json(rows[newest])
-            current, size = str(said["current"]).encode(), int(said["size"])
+            row = from_json(rows[newest])
+            current, size = str(row["current"]).encode(), int(row["size"])
             number, _ = parts(current)
             if newest != f"{_GENERATION}{number:020d}" or not 0 < size <= _LARGEST_MANIFEST:
                 raise ValueError("it does not say which generation, and of what size")
@@ -112,25 +108,43 @@ class MilvusOrigin:
             raise self.damaged(f"Row '{newest:.80}'", error) from error
         return current, size
 
+    def _follow(self, folder: Path) -> None:
+        """Bring a mirror to the valid generation, which is asked for under the mirror's lock.
+
+        So that none writes an older one back; and what writers remove meanwhile is no damage.
+        """
+        with locked(folder / "pull.lock"):
+            valid = self.valid()
+            while said(valid) != mirrored_current(folder):
+                if valid is None:
+                    (folder / CURRENT).unlink(missing_ok=True)
+                    break
+                try:
+                    self._mirror(folder, *valid)
+                except DamagedDataError:
+                    seen, valid = valid, self.valid()
+                    if valid == seen:
+                        raise
+            self.rows.changed()
+
     def _mirror(self, folder: Path, current: bytes, size: int) -> None:
         number, digest = parts(current)
-        with locked(folder / "pull.lock"):
-            ref = FileRef(name=f"{digest}.json", size=size)
-            data = b"".join(self.files.read(ref))
-            if hashlib.sha256(data).hexdigest() != digest:
-                raise self.damaged(f"File '{ref.name}'", "it does not have the sha256 of its name")
-            with suppress(ValidationError):  # opening says what is wrong
-                manifest = Manifest.model_validate_json(data)
-                if manifest.name != self.name:
-                    why = f"it is of the memory '{manifest.name}'"
-                    raise self.damaged(f"File '{ref.name}'", why)
-                for wanted in manifest.files():
-                    self.fetch(folder, wanted)
-            replace_file(folder / manifest_name(number), data)
-            replace_file(folder / CURRENT, current)
-            if self._claim is None:  # a writer's drafts are not to be taken for leftovers
-                with suppress(TimeoutError, OSError), locked(folder / "writer.lock", 0.0):
-                    collect(folder, number)
+        ref = FileRef(name=f"{digest}.json", size=size)
+        data = b"".join(self.files.read(ref))
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise self.damaged(f"File '{ref.name}'", "it does not have the sha256 of its name")
+        with suppress(ValidationError):  # opening says what is wrong
+            manifest = Manifest.model_validate_json(data)
+            if manifest.name != self.name:
+                why = f"it is of the memory '{manifest.name}'"
+                raise self.damaged(f"File '{ref.name}'", why)
+            for wanted in manifest.files():
+                self.fetch(folder, wanted)
+        replace_file(folder / manifest_name(number), data)
+        replace_file(folder / CURRENT, current)
+        if self._claim is None:  # a writer's drafts are not to be taken for leftovers
+            with suppress(TimeoutError, OSError), locked(folder / "writer.lock", 0.0):
+                collect(folder, number)
 
     def fetch(self, folder: Path, ref: FileRef, pictures: bool = False) -> None:
         """Copy a file into a folder's data, unless it is there or is none that a mirror has.
@@ -191,6 +205,7 @@ class MilvusOrigin:
                 self._insert(open_segment(folder, ref, manifest.dimension), first)
         self.put(folder, manifest.files())
         self.commit(manifest, data, current, before)
+        self._pushed = folder, manifest
         needed = {ref.name for one in (manifest, known) if one for ref in one.files()}
         self._collect(manifest.generation, needed)
 
@@ -219,8 +234,7 @@ class MilvusOrigin:
         self._claim.require()
 
     def _require_unchanged(self, before: bytes) -> None:
-        valid = self.valid()
-        if (valid[0] if valid else b"") != before:
+        if said(self.valid()) != before:
             raise BusyError(
                 f"Memory '{self.address}' was changed by another writer meanwhile.",
                 "Nothing of this change was kept; run it again.",
@@ -299,10 +313,25 @@ class MilvusOrigin:
         return list(self.rows.nearest(queries, wanted, where))
 
     def tidy(self, gone: NDArray[np.int64], count: int, dimension: int) -> None:
-        """See `Origin`."""
+        """See `Origin`; also drops what a crash after an earlier commit has left."""
         self.rows.drop(gone)
+        self._drop_orphans()
         self.rows.flush()
         self.rows.reindex(plan_index(count, dimension))
+
+    def _drop_orphans(self) -> None:
+        """Drop entries that are not on record."""
+        assert self._pushed is not None  # noqa: S101 - compaction has just committed
+        folder, manifest = self._pushed
+        if self.rows.count_below(manifest.next_entry) == sum(
+            ref.count for ref in manifest.segments
+        ):
+            return
+        ids = [
+            map_array(folder, ref.entries, ENTRY, ref.count)["id"].astype(np.int64)
+            for ref in manifest.segments
+        ]
+        self.rows.drop_others(np.sort(np.concatenate([*ids, [manifest.next_entry]])))
 
     def verify(self, folder: Path, manifest: Manifest) -> list[str]:
         """See `Origin`."""
@@ -313,7 +342,7 @@ class MilvusOrigin:
             except DamagedDataError as error:
                 wrong.append(error.message)
         held = sum(ref.count for ref in manifest.segments)
-        there = self.rows.count_from(-MOST) - self.rows.count_from(manifest.next_entry)
+        there = self.rows.count_below(manifest.next_entry)
         if there != held:
             wrong.append(
                 f"Collection {self.rows.collection} at {self.server} has {there} entries, not "

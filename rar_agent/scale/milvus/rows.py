@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rar_agent.encoders import FloatArray
 from rar_agent.errors import DamagedDataError, ServerError
 from rar_agent.memory.damage import OFF_LENGTH, unit_rows
-from rar_agent.memory.format.manifest import MODALITIES
+from rar_agent.memory.format.manifest import MODALITIES, MOST
 from rar_agent.scale.milvus.index import Index, describe, search_parameters
 from rar_agent.scale.milvus.server import BUILD_S, MOST_FOUND, SETTLED_S, MissingError, Server
 from rar_agent.types import Modality
@@ -22,6 +22,7 @@ _BATCH_BYTES = 8 << 20  # of one call; Milvus takes 64 MB by default
 _MOST_ROWS = 1_000  # of one call
 _MOST_HITS = 100_000  # of one search, over all its queries
 _MOST_NAMED = 10_000  # ids in one expression
+_MOST_GAPS = 500  # ranges of ids likewise
 _FIELDS = ("id", "category", "modality", "content", "vector")
 
 
@@ -78,9 +79,13 @@ class Rows:
         )
 
     def reindex(self, index: Index) -> None:
-        """Build another index in the place of that which is there; searches wait for it."""
+        """Build another index in the place of that which is there; searches wait for it.
+
+        Also where there is none, as a crash before has dropped it.
+        """
         server, name = self._server, self.collection
-        if describe(server, name) == index:
+        there = describe(server, name)
+        if there == index:
             return
         wanted = server.client.prepare_index_params()
         wanted.add_index(
@@ -92,7 +97,8 @@ class Rows:
         )
         server.ask("release_collection", collection_name=name)
         try:
-            server.ask("drop_index", collection_name=name, index_name="vector")
+            if there.kind:
+                server.ask("drop_index", collection_name=name, index_name="vector")
             server.ask("create_index", limit_s=BUILD_S, collection_name=name, index_params=wanted)
         finally:
             server.ask("load_collection", limit_s=BUILD_S, collection_name=name)
@@ -131,6 +137,13 @@ class Rows:
         except MissingError:
             return 0
 
+    def count_below(self, end: int) -> int:
+        """How many have a smaller id; none where there is no collection."""
+        try:
+            return self._server.count(self.collection, f"id < {end}")
+        except MissingError:
+            return 0
+
     def drop_from(self, first: int) -> None:
         """Remove those of this id and larger ones, which nobody has committed."""
         where = f"id >= {first}"
@@ -145,6 +158,15 @@ class Rows:
         """Remove entries by id."""
         for start in range(0, len(ids), _MOST_NAMED):
             where = f"id in {ids[start : start + _MOST_NAMED].tolist()}"
+            self._server.ask("delete", collection_name=self.collection, filter=where)
+
+    def drop_others(self, kept: NDArray[np.int64]) -> None:
+        """Remove entries up to the last of some ids, (n,) ascending, that are none of these."""
+        first = np.concatenate(([-MOST], kept[:-1] + 1))
+        gaps = np.flatnonzero(first < kept)
+        for start in range(0, len(gaps), _MOST_GAPS):
+            part = gaps[start : start + _MOST_GAPS]
+            where = " or ".join(f"(id >= {first[i]} and id < {kept[i]})" for i in part)
             self._server.ask("delete", collection_name=self.collection, filter=where)
 
     def known(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """To Milvus and back: the same to the last bit, going on where it was killed."""
 
+import re
 import signal
 
 import numpy as np
@@ -189,3 +190,44 @@ def test_an_index_that_was_asked_for(disk, address, kind):
     compact_memory(disk, address)  # which gives it what so few want
     assert describe(origin.rows._server, origin.rows.collection).kind == "FLAT"
     assert verify_memory(disk, address) == []
+
+
+def test_compaction_drops_what_an_earlier_one_left(disk, address, monkeypatch):
+    """It died after its commit: the rows are on record no more."""
+    _, copy = migrate(disk, "disk", address)
+    code = """
+from rar_agent.memory import compact_memory, remove_from_memory
+remove_from_memory(home, address, ["birch"], [10, 12, 14])
+MilvusOrigin.tidy = lambda *_: os._exit(9)
+compact_memory(home, address)
+"""
+    status, _, err = run(code, disk, address)
+    assert status == 9, err
+    memory, origin = open_memory(disk, address), origin_of(copy.folder)
+    stray = memory.entries.fields(memory.entries.live[:1]).copy()
+    stray["id"] = -5
+    origin.rows.insert(stray, memory.entries.vectors(memory.entries.live[:1]))
+    [wrong] = verify_memory(disk, address)
+    assert re.search(r"has \d+ entries, not \d+\.$", wrong)
+    monkeypatch.setattr(rows, "_MOST_GAPS", 2)
+    before = open_memory(disk, address)
+    after = compact_memory(disk, address).memory
+    assert leftovers(after) == []
+    assert verify_memory(disk, address) == []
+    assert_same_in_all(before, after)
+
+
+def test_compaction_builds_an_index_where_there_is_none(disk, address):
+    """It died between dropping the one and building the other."""
+    from rar_agent.scale.milvus.index import Index, describe
+
+    _, copy = migrate(disk, "disk", address, index="HNSW")
+    origin = origin_of(copy.folder)
+    server, name = origin.rows._server, origin.rows.collection
+    server.ask("release_collection", collection_name=name)
+    server.ask("drop_index", collection_name=name, index_name="vector")
+    assert describe(server, name) == Index("")
+    compact_memory(disk, address)
+    assert describe(server, name) == Index("FLAT")
+    compact_memory(disk, "disk")
+    assert_same_in_all(open_memory(disk, "disk"), open_memory(disk, address))
