@@ -1,5 +1,7 @@
 import os
 import signal
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -149,14 +151,19 @@ def workers():
 def test_of_killed_workers_no_answer_is_lost_and_requests_stay_within_the_limit(
     ray, settings, tmp_path, server
 ):
-    images, most, killed = photos(tmp_path, 12), [], []
+    images, most, killed, over = photos(tmp_path, 12), [], [], threading.Event()
 
     def answer(request):
         most.append(server.open + 1)
-        if len(server.requests) == 5:
+        number = len(server.requests)
+        if number == 5:
+            time.sleep(2)  # so that what was answered is written down
             killed.extend(workers())
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
+            over.set()
+        elif number > 5:
+            over.wait(10)
         return Reply("A > B > C > D > E", delay_s=0.3)
 
     server.answer = answer
