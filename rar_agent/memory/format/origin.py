@@ -169,8 +169,9 @@ def refuse_address(name: str, own: str) -> None:
         NotFoundError: It is an address, and not the settings' own.
     """
     if is_address(name) and name != own:
+        shown = name.rpartition("@")[2][:64]  # a password may come before
         raise NotFoundError(
-            f"There is no memory '{name[:64]}'.", "Name one that the settings name, or one here."
+            f"There is no memory '{shown}'.", "Name one that the settings name, or one here."
         )
 
 
