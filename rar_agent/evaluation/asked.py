@@ -117,6 +117,7 @@ class Asked:
         truths = [self._data.truth(wanted[sample]) for sample in images]
         near = self._plain.recognize_batch(given, method="knn") if self._has_exemplars else []
         plain = self._plain.recognize_batch(given)
+        keys = list(images)
         ways: dict[str, Iterator[tuple[int, Any]]] = {}
         if self._ranked:
             ways["ranked"] = self._asked(given, truths)
@@ -125,7 +126,7 @@ class Asked:
 
         def entry(position: int, ranked: Result | None = None, alone: Alone = None) -> Entry:
             known = (near[position] if near else None), plain[position], ranked
-            labelled, truth = wanted[list(images)[position]], truths[position]
+            labelled, truth = wanted[keys[position]], truths[position]
             return self._entry(prefix, labelled, truth, known, alone)
 
         if not ways:

@@ -60,14 +60,7 @@ class Rows:
         schema.add_field("modality", DataType.INT8)
         schema.add_field("content", DataType.VARCHAR, max_length=64)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
-        wanted = server.client.prepare_index_params()
-        wanted.add_index(
-            "vector",
-            index_type=index.kind,
-            index_name="vector",
-            metric_type="IP",
-            params=dict(index.parameters),
-        )
+        wanted = self._index_of(index)
         for name in ("category", "modality"):
             wanted.add_index(name, index_type="INVERTED")
         server.ask(
@@ -78,6 +71,17 @@ class Rows:
             consistency_level="Strong",
         )
 
+    def _index_of(self, index: Index) -> Any:  # noqa: ANN401 - pymilvus has no types
+        wanted = self._server.client.prepare_index_params()
+        wanted.add_index(
+            "vector",
+            index_type=index.kind,
+            index_name="vector",
+            metric_type="IP",
+            params=dict(index.parameters),
+        )
+        return wanted
+
     def reindex(self, index: Index) -> None:
         """Build another index in the place of that which is there; searches wait for it.
 
@@ -87,14 +91,7 @@ class Rows:
         there = describe(server, name)
         if there == index:
             return
-        wanted = server.client.prepare_index_params()
-        wanted.add_index(
-            "vector",
-            index_type=index.kind,
-            index_name="vector",
-            metric_type="IP",
-            params=dict(index.parameters),
-        )
+        wanted = self._index_of(index)
         server.ask("release_collection", collection_name=name)
         try:
             if there.kind:
