@@ -28,6 +28,7 @@ from benchmarks import process
 from benchmarks.figures import OURS, Figure, Setup, best, ratio, write
 from benchmarks.photos import photos
 from benchmarks.weights import MODEL
+from rar_agent.settings import load_settings
 
 CATEGORIES = 10
 PEERS: Mapping[str, Sequence[str]] = {
@@ -45,6 +46,9 @@ _ONCE = ("decode", "prepare", "read whole")
 """Steps that no ratio is made of are timed in the first turn alone."""
 _WHOLE = ", JPEGs decoded whole"
 _OPENVINO = ", OpenVINO"
+_BF16 = ", bf16"
+_LOWER = 2.0
+"""Times the best peer, in fp32, that a lower precision aims at."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,12 @@ def figures(setup: Setup, encoder: str = "builtin", count: int = 500) -> list[Fi
                 peers = list(fast)
         found = list(_told(f"{encoder}, {count} photos", ours, peers))
         found += [way.rate(f"{encoder}, {count} photos") for way in slower]
-        found += _agreement(encoder, place, ours["loop"], peers)
+        found += _likeness(encoder, place, ours["loop"], peers)
+        lower = [way for part, way in ours.items() if part.startswith("create") and _BF16 in part]
+        found += _likeness(encoder, place, ours["create"], lower)
+        if encoder == "builtin" and lower and not setup.quick and os.environ.get("RAR_DATA"):
+            setup.tell("agreement")
+            found += _agreement()
         found += [Figure(f"{encoder}, {count} photos", "images/s", (), *why) for why in left_out]
         return found + _flatness(setup, encoder, count, given, place)
 
@@ -141,10 +150,28 @@ def _ours(encoder: str, given: Mapping[str, Any]) -> dict[str, _Way]:
         **{step: way(f"{step} alone", step) for step in _STEPS},
         "read whole": way("read alone" + _WHOLE, "read", decode_whole=True),
     }
-    if find_spec("openvino"):
-        ways["create" + _OPENVINO] = way(OURS + _OPENVINO, "memory create", engine="openvino")
-        ways["forward" + _OPENVINO] = way("forward alone" + _OPENVINO, "forward", engine="openvino")
+    for how, asked in _engines().items():
+        ways["create" + how] = way(OURS + how, "memory create", **asked)
+        ways["forward" + how] = way("forward alone" + how, "forward", **asked)
     return ways
+
+
+def _engines() -> dict[str, dict[str, str]]:
+    """Settings of what runs here beside torch in fp32, by how rows with it are called."""
+    found = {_OPENVINO: {"engine": "openvino"}} if find_spec("openvino") else {}
+    if has_bf16():
+        found |= {how + _BF16: {**asked, "precision": "bf16"} for how, asked in found.items()}
+        found[_BF16] = {"precision": "bf16"}
+    return found
+
+
+def has_bf16() -> bool:
+    """Whether this processor computes in bf16; elsewhere it is emulated, and slow."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text("utf-8").split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
 
 
 def _peers(
@@ -173,7 +200,8 @@ def _run(way: _Way, place: Path, vectors: Path) -> None:
 def _told(name: str, ours: Mapping[str, _Way], peers: Sequence[_Way]) -> Iterator[Figure]:
     makes = [way for part, way in ours.items() if part.partition(",")[0] in _MAKES]
     yield from (way.rate(name) for way in (*makes, *peers))
-    for how in ("", _OPENVINO) if "create" + _OPENVINO in ours else ("",):
+    engines = [part.removeprefix("create") for part in ours if part.startswith("create")]
+    for how in engines:
         create, forward = ours["create" + how].rate(name), ours["forward" + how]
         pairs = list(zip(ours["read"].found, forward.found, strict=True))
         overlapped = tuple(a["images"] / max(a["seconds"], b["seconds"]) for a, b in pairs)
@@ -184,9 +212,10 @@ def _told(name: str, ours: Mapping[str, _Way], peers: Sequence[_Way]) -> Iterato
         yield ratio(f"{name}: of the overlapped bound{how}", create, slower, target=0.9)
         yield ratio(f"{name}: of what all cores can do{how}", create, busy, target=0.9)
     if fastest := best([way.rate(name) for way in peers]):
-        for part, target in (("create", 1.0), ("whole", None), ("create" + _OPENVINO, None)):
+        targets = {"create": 1.0, "whole": None, f"create{_BF16}": _LOWER}
+        for part in dict.fromkeys((*targets, *(f"create{how}" for how in engines))):
             if part in ours:
-                rate = ours[part].rate(name)
+                rate, target = ours[part].rate(name), targets.get(part)
                 said = rate.who.removeprefix(OURS)
                 yield ratio(f"{name}: of the best peer{said}", rate, fastest, target=target)
     for part, way in ours.items():
@@ -204,13 +233,28 @@ def _told(name: str, ours: Mapping[str, _Way], peers: Sequence[_Way]) -> Iterato
     yield ours["create"].figure(f"{name}: after the last image", "after", "s", note=after)
 
 
-def _agreement(encoder: str, place: Path, ours: _Way, peers: Sequence[_Way]) -> Iterator[Figure]:
-    """How alike the vectors are: ours of JPEGs that may be decoded at a reduced scale."""
+def _likeness(encoder: str, place: Path, ours: _Way, peers: Sequence[_Way]) -> Iterator[Figure]:
+    """How alike the vectors are."""
     rows = np.load(place / f"{ours.who}.npy", allow_pickle=False)
     for peer in peers:
         theirs = np.load(place / f"{peer.who}.npy", allow_pickle=False)
         cosines = (rows * theirs).sum(axis=1)
         yield Figure(f"{encoder}: least cosine with ours", "", (float(cosines.min()),), peer.who)
+
+
+def _agreement() -> Iterator[Figure]:
+    """Share of test photos whose likeliest category stays as in fp32, beside few-shot memories."""
+    from benchmarks import engines
+
+    with tempfile.TemporaryDirectory() as home:
+        settings = load_settings(home=Path(home), device="cpu")
+        for data, one, _ in engines.agreements(settings, allowed=("bf16",)):
+            if one.agreement is not None and one.precision != "fp32":
+                alike = one.agreement
+                yield Figure(
+                    f"builtin, {alike.images} of {data}: answers as in fp32", "", (alike.share,),
+                    f"{OURS}, {one.engine}, {one.precision}", "more", 0.995,
+                )  # fmt: skip
 
 
 def _flatness(

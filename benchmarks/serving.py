@@ -17,9 +17,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 import numpy as np
 from PIL import Image
