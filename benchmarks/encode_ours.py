@@ -27,6 +27,7 @@ from benchmarks import process
 from rar_agent.encoders import load_encoder
 from rar_agent.encoders.torch_encoder import TorchEncoder
 from rar_agent.encoders.tuning.plan import CPU_PASS
+from rar_agent.garbage import keep_freed
 from rar_agent.images import Policy, admit
 from rar_agent.images.read import THREADS
 from rar_agent.memory import create_memory
@@ -141,6 +142,7 @@ def _threaded(action: Callable[[Any], object], items: Sequence[object]) -> Found
 
 def main() -> None:
     """Measure what the argument says."""
+    keep_freed()  # likewise
     given: Found = json.loads(sys.argv[1])
     settings = load_settings(home=Path(given["home"]), device="cpu", **given.get("settings", {}))
     encoder = load_encoder(given["encoder"], settings)

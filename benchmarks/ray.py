@@ -25,13 +25,23 @@ from typing import Any
 
 from benchmarks import process
 from benchmarks.photos import photos
+from rar_agent.garbage import keep_freed
 
 WAYS = {"local": 0, "ray, 1 worker": 1, "ray, 2 workers": 2, "ray, 2 workers, 1 killed": 2}
-_EACH_S = 0.2
+_EACH_S = 0.1
+_MEMORY_S = 3.0
+"""Between two looks at the memory of all processes, which take a core for a while."""
+
+
+_Mark = tuple[float, int, float]
+"""Seconds, images that are done, seconds of processors."""
 
 
 def run(way: str, count: int, seed: int) -> dict[str, float]:
     """Make a memory of photos; what it took."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    keep_freed()
     from rar_agent.encoders import load_encoder
     from rar_agent.memory import create_memory
     from rar_agent.settings import load_settings
@@ -46,24 +56,25 @@ def run(way: str, count: int, seed: int) -> dict[str, float]:
             from rar_agent.scale.ray import RayEngine
 
             engine = RayEngine(settings)
-        marks: list[tuple[float, int]] = []
+        marks: list[_Mark] = []
         begin = time.perf_counter()
 
         def progress(done: int, _: int | None) -> None:
             if not WAYS[way]:
-                marks.append((time.perf_counter() - begin, done))
+                marks.append((time.perf_counter() - begin, done, _processors()))
 
         killing = way.endswith("killed")
         with _watching(Path(home) / "ray", begin, count, killing) as watched:
             create_memory(settings.home, "made", encoder, given, progress=progress, engine=engine)
             seconds = time.perf_counter() - begin
     marks = marks or watched.marks
-    first, done = next((at, n) for at, n in marks if n)
-    last, end = marks[-1]
+    first, done, before = next(mark for mark in marks if mark[1])
+    last, end, after = marks[-1]
     found = {
         "seconds": seconds,
         "images/s, all in all": count / seconds,
         "images/s, once it runs": (end - done) / (last - first) if last > first else 0.0,
+        "ms of a processor an image, once it runs": 1e3 * (after - before) / max(1, end - done),
         "s, to the first images": first,
         "MB, all processes": watched.most / 1e6,
     }
@@ -77,12 +88,12 @@ class _Watched:
     """What was seen of a run.
 
     Attributes:
-        marks: Seconds, and how many images were done by then, by shards.
+        marks: When some shard was done.
         most: Bytes that all processes had of their own at once (proportional set size).
         killed: When a worker was killed, in seconds; 0: none was.
     """
 
-    marks: list[tuple[float, int]] = field(default_factory=list)
+    marks: list[_Mark] = field(default_factory=list)
     most: float = 0.0
     killed: float = 0.0
 
@@ -93,13 +104,16 @@ def _watching(folder: Path, begin: float, count: int, killing: bool) -> Iterator
     seen, ended = _Watched(), threading.Event()
 
     def watch() -> None:
+        looked = begin
         while not ended.wait(_EACH_S):
-            seen.most = max(seen.most, sum(_own_bytes(pid) for pid in _family()))
+            if time.perf_counter() - looked >= _MEMORY_S:
+                seen.most = max(seen.most, sum(_own_bytes(pid) for pid in _family()))
+                looked = time.perf_counter()
             shards = len(list(folder.glob("*/lists/*")))
             done = len(list(folder.glob("*/done/*.npz"))) * count / shards if shards else 0
             at = time.perf_counter() - begin
             if done and (not seen.marks or done > seen.marks[-1][1]):
-                seen.marks.append((at, int(done)))
+                seen.marks.append((at, int(done), _processors()))
             if killing and not seen.killed and 2 * done >= count:
                 seen.killed = at
                 os.kill(_workers()[0], signal.SIGKILL)
@@ -125,6 +139,16 @@ def _family() -> dict[int, str]:
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     return {pid: names[pid] for pid in found if pid in names}
+
+
+def _processors() -> float:
+    """Seconds of processors of this process and of those that it started and that still run."""
+    ticks = 0
+    for pid in _family():
+        with suppress(OSError, ValueError, IndexError):
+            spent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+            ticks += sum(map(int, spent))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _workers() -> list[int]:

@@ -30,6 +30,7 @@ from benchmarks.figures import Figure, Setup, ratio, write
 from benchmarks.photos import photos
 from rar_agent import Recognition, Recognizer
 from rar_agent.encoders import load_encoder
+from rar_agent.garbage import keep_freed
 from rar_agent.images import Policy
 from rar_agent.memory import create_memory
 from rar_agent.memory.readers import FolderReader
@@ -49,6 +50,7 @@ def figures(setup: Setup, encoder: str = "builtin", count: int = 500) -> list[Fi
         encoder: `builtin` or `ViT-B-32`.
         count: Photos.
     """
+    keep_freed()  # likewise
     count = 20 if setup.quick else count
     with tempfile.TemporaryDirectory() as held:
         place = Path(held)

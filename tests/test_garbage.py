@@ -65,3 +65,39 @@ libc.fflush(None)
     if not arenas:
         pytest.skip("malloc is not glibc's")
     assert (arenas <= 4) == shared, done
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [(True, {}), (False, {}), (True, {"MALLOC_TOP_PAD_": "0"}),
+     (True, {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=7"})],
+)  # fmt: skip
+def test_what_is_freed_is_kept_and_not_got_anew(kept, said):
+    """A block of 100 MB that is taken and freed again and again, in a thread, costs no more pages."""
+    code = f"""
+import ctypes, resource, threading
+from rar_agent.garbage import keep_freed
+if {kept}:
+    keep_freed()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+def work():
+    block = libc.malloc(100 << 20)
+    ctypes.memset(block, 1, 100 << 20)
+    libc.free(ctypes.c_void_p(block))
+def faults():
+    thread = threading.Thread(target=work)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    thread.start()
+    thread.join()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults(), faults())
+"""
+    free = {n: v for n, v in os.environ.items() if not n.startswith(("MALLOC_", "GLIBC_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**free, **said}
+    )
+    first, second = map(int, done.stdout.split())
+    if first < 10_000:
+        pytest.skip("pages are larger, or malloc is not glibc's")
+    assert (second < 1_000) == (kept and not said), done

@@ -19,7 +19,7 @@ import typer
 
 from rar_agent.cli.lazy import Later, LazyGroup, add_later
 from rar_agent.errors import ConfigurationError, RarError
-from rar_agent.garbage import leave_to_the_system
+from rar_agent.garbage import keep_freed, leave_to_the_system
 
 COMMANDS: Mapping[str, Later] = {
     "recognize": Later(
@@ -59,6 +59,7 @@ COMMANDS: Mapping[str, Later] = {
     "eval": Later("rar_agent.cli.evaluate:app", "Measure how well it recognises."),
 }
 
+_SERVERS = frozenset({"mcp", "ui"})
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
@@ -124,6 +125,8 @@ def main() -> None:
     # that threads which read images need.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    if _SERVERS.isdisjoint(sys.argv[1:2]):
+        keep_freed()
     atexit.register(leave_to_the_system)
     try:
         app()

@@ -102,7 +102,7 @@ class Asked:
 
         Raises:
             BudgetError: The limit on what may be spent is reached: what would be retrieval's order
-                for want of money is left to be asked.
+                for want of money is left to be asked. All that was answered is told before.
         """
         wanted = {one.key: one for one in self._cell.test}
         images: dict[str, AdmittedImage] = {}
@@ -113,6 +113,8 @@ class Asked:
                 yield _failed(prefix + sample, str(error), type(error).__name__)
         if not images:
             return
+        if self._ranked:
+            self._listened.heard.clear()
         given = list(images.values())
         truths = [self._data.truth(wanted[sample]) for sample in images]
         near = self._plain.recognize_batch(given, method="knn") if self._has_exemplars else []
@@ -132,11 +134,20 @@ class Asked:
         if not ways:
             yield from map(entry, range(len(given)))
         said: list[dict[str, Any]] = [{} for _ in given]
+        spent: BudgetError | None = None
         for told in zip(*ways.values(), strict=True):  # each image once, in any order
             for way, (position, one) in zip(ways, told, strict=True):
                 said[position][way] = one
-                if len(said[position]) == len(ways):
-                    yield entry(position, **said[position])
+                if len(said[position]) < len(ways):
+                    continue
+                try:
+                    told_of = entry(position, **said[position])
+                except BudgetError as error:
+                    spent = error
+                else:
+                    yield told_of
+        if spent:
+            raise spent
 
     def _entry(
         self,
@@ -155,6 +166,8 @@ class Asked:
         assert retrieval  # noqa: S101 - always there
         if fused and fused.trace.degraded and (spent := self._listened.spent):
             raise spent
+        if isinstance(alone, BudgetError):
+            raise alone
         record = self._record(labelled, truth, knn, retrieval, fused, alone)
         result = record.model_dump(mode="json")
         if isinstance(alone, ProviderError):  # the other ways' answers count; it is tried again
@@ -246,7 +259,7 @@ class Asked:
         )
 
     def _heard(self, sha256: str) -> tuple[tuple[str, ...], Ranking] | None:
-        return self._listened.heard.pop(self._seed(sha256), None)
+        return self._listened.heard.get(self._seed(sha256))  # of two samples of one picture, too
 
     @property
     def _listened(self) -> _Services:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rar_agent.batch import Entry, Journal
 from rar_agent.batch import run as run_batch
 from rar_agent.encoders import Encoder
-from rar_agent.errors import ImageError, InputError, ProviderError
+from rar_agent.errors import BudgetError, ImageError, InputError, ProviderError
 from rar_agent.evaluation.cells import Cell
 from rar_agent.evaluation.dataset import DataSet, LabelledImage
 from rar_agent.evaluation.naming import Namer, one_spelling
@@ -92,13 +92,18 @@ def _guessed(
             except ImageError as error:  # nothing is learnt of it
                 yield Entry(key, {"name": "", "error": str(error)})
         asked = list(images)
+        spent: BudgetError | None = None
         for position, found in namer.ask(list(images.values())):
             key = asked[position]
-            if isinstance(found, ProviderError):
+            if isinstance(found, BudgetError):  # raised when what was answered is kept
+                spent = found
+            elif isinstance(found, ProviderError):
                 yield Entry(key, {"error": str(found)}, failed=True)
             else:
                 name = next(iter(found.answer.names), "")
                 yield Entry(key, {"name": name, "asked": found.asked.model_dump(mode="json")})
+        if spent:
+            raise spent
 
     by = configuration_hash([named, prompt.sha256, data.checksum, sorted(files)])
     with Journal(home / f"{cell.memory}.guesses.jsonl", by) as journal:

@@ -9,7 +9,7 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass
 from random import Random
 
-from rar_agent.errors import BudgetError, ConfigurationError, ProviderError
+from rar_agent.errors import ConfigurationError, ProviderError
 from rar_agent.evaluation.record import Answer, Ranked
 from rar_agent.images import AdmittedImage, to_picture
 from rar_agent.loop import Call, end
@@ -89,10 +89,7 @@ class Namer:
 
         Yields:
             What became of each as soon as it is known, with its position; an error where the model
-            could not be asked.
-
-        Raises:
-            BudgetError: The limit on what may be spent is reached.
+            could not be asked, `BudgetError` for want of money: others may be answered still.
         """
         going = [Call(self._named(self.question(image))) for image in images]
         positions = {call.done: position for position, call in enumerate(going)}
@@ -124,8 +121,6 @@ class Namer:
     async def _named(self, question: Question) -> Named | ProviderError:
         try:
             said = await self._model.aask(question)
-        except BudgetError:
-            raise
         except ProviderError as error:
             return error
         return self._read(said)

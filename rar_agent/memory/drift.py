@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +17,7 @@ from rar_agent.encoders.engines.kept import clear_drafts
 from rar_agent.encoders.tuning import Agreement, Way
 from rar_agent.errors import ConfigurationError, InputError
 from rar_agent.memory.format.drift_record import DriftRecord
-from rar_agent.memory.format.files import DATA
+from rar_agent.memory.format.files import DATA, cannot_write
 from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.format.origin import called, origin_of
@@ -88,6 +88,7 @@ def without(memory: Memory, rows: NDArray[np.int64]) -> Iterator[Memory]:
         BusyError: Somebody else is writing to it, and might remove files that are being copied.
         NotFoundError: One of the exemplars was removed since the memory was opened.
         InputError: It is kept elsewhere.
+        ConfigurationError: The copy cannot be written.
     """
     if origin_of(memory.folder) is not None:
         raise InputError(
@@ -95,22 +96,32 @@ def without(memory: Memory, rows: NDArray[np.int64]) -> Iterator[Memory]:
             "Bring it to this machine with rar-agent memory migrate, measure, and bring it back.",
         )
     clear_drafts(memory.folder.parent, ".drift-")
-    with TemporaryDirectory(dir=memory.folder.parent, prefix=".drift-") as place:
-        home = Path(place)
+    beside = memory.folder.parent
+    with _written(beside):
+        place = TemporaryDirectory(dir=beside, prefix=".drift-")
+    with place:
+        home = Path(place.name)
         folder = memory_folder(home, memory.name)
-        with writer_lock(memory.folder):
+        with writer_lock(memory.folder), _written(folder):
             shutil.copytree(memory.folder, folder, copy_function=_link, ignore=_drafts)
         ids = [memory.entries.id_of(int(row)) for row in rows]
         yield remove_from_memory(home, memory.name, (), ids, "always")
 
 
-def _link(source: str, target: str) -> None:
-    if Path(source).parent.name != DATA:
-        shutil.copy2(source, target)
-        return
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
     try:
-        os.link(source, target)
-    except OSError:  # not on this file system
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _link(source: str, target: str) -> None:
+    if Path(source).parent.name == DATA:
+        with suppress(OSError):  # not on this file system
+            os.link(source, target)
+            return
+    with _written(Path(target)):
         shutil.copy2(source, target)
 
 

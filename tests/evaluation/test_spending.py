@@ -1,12 +1,40 @@
 """A run whose money is spent stops, and goes on with what it had."""
 
+from dataclasses import replace
+
 import pytest
 
 from rar_agent.errors import BudgetError
 from rar_agent.evaluation.run import prepare_run, read_run
 from rar_agent.evaluation.suite import Suite
 from rar_agent.settings import load_settings
-from tests.openai_server import Reply, options_of
+from tests.openai_server import Reply, options_of, pictures_of
+
+
+def costly(drawings, server, tmp_path, ways, **options):
+    """A run of 12 images, by dollars that it may spend; each call costs one."""
+    suite = Suite(
+        name="costly",
+        dataset={"images": str(drawings.test[0].file.parents[2])},
+        protocol={"shots": [1], "seeds": [1]},
+        memory={"encoder": "builtin"},
+        k=3,
+        ranker={"model": "openai:test-model", "base_url": server.url},
+        ways=["retrieval", *ways],
+        limit=12,
+    )
+
+    def run(dollars):
+        settings = load_settings(
+            home=tmp_path / "home",
+            device="cpu",
+            prices={"openai:test-model": {"input": 10_000, "output": 1}},
+            max_cost=dollars,
+            **options,
+        )
+        return prepare_run(suite, settings, tmp_path / "out")
+
+    return run
 
 
 def answer(request):
@@ -18,28 +46,8 @@ def answer(request):
 @pytest.mark.parametrize("way", ["ranked", "alone"])
 def test_nothing_is_written_down_that_was_not_paid_for(drawings, server, tmp_path, way):
     server.answer = answer
-    suite = Suite(
-        name="costly",
-        dataset={"images": str(drawings.test[0].file.parents[2])},
-        protocol={"shots": [1], "seeds": [1]},
-        memory={"encoder": "builtin"},
-        k=3,
-        ranker={"model": "openai:test-model", "base_url": server.url},
-        ways=["retrieval", way],
-        limit=12,
-    )
-
-    def run(dollars):
-        settings = load_settings(
-            home=tmp_path / "home",
-            device="cpu",
-            prices={"openai:test-model": {"input": 10_000, "output": 1}},  # a dollar a call
-            max_cost=dollars,
-            model_requests=1,
-            cache_mb=10,  # as it is outside tests
-        )
-        return prepare_run(suite, settings, tmp_path / "out")
-
+    cached = 10  # as it is outside tests
+    run = costly(drawings, server, tmp_path, [way], model_requests=1, cache_mb=cached)
     with pytest.raises(BudgetError):
         run(5.0).go_on()
     asked = len(server.requests)
@@ -53,3 +61,23 @@ def test_nothing_is_written_down_that_was_not_paid_for(drawings, server, tmp_pat
     _, records, _ = read_run(tmp_path / "out")
     assert len(records) == 12
     assert not any(record.ranking and record.ranking.degraded for record in records)
+
+
+@pytest.mark.parametrize("ways", [["ranked"], ["alone"], ["ranked", "alone"]])
+def test_what_was_paid_for_is_written_down(drawings, server, tmp_path, ways):
+    """No answer is kept but in the run, and several calls are under way when the money ends."""
+    server.answer = lambda request: replace(answer(request), delay_s=0.2)
+    run = costly(drawings, server, tmp_path, ways, model_requests=4, cache_mb=0)
+    with pytest.raises(BudgetError):
+        run(6.0).go_on()
+    asked = len(server.requests)
+    assert 5 <= asked <= 7
+    _, records, failed = read_run(tmp_path / "out")
+    assert failed == []
+    paid = {True: set(), False: set()}
+    for one in server.requests:
+        paid[bool(options_of(one))].add(pictures_of(one)[-1])
+    paid = paid[True] & paid[False] if len(ways) == 2 else paid[True] | paid[False]
+    assert len(records) == len(paid)
+    run(100.0).go_on()
+    assert len(read_run(tmp_path / "out")[1]) == 12

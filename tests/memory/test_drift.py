@@ -10,6 +10,7 @@ from rar_agent.errors import BusyError, ConfigurationError
 from rar_agent.memory.drift import keep_drifts, recorded, require_recorded, to_hold_out, without
 from rar_agent.memory.format.drift_record import DriftRecord
 from rar_agent.memory.format.lock import writer_lock
+from tests.disks import done_in, small_disk
 from tests.memory.arrays import clusters, memory_of
 
 
@@ -69,3 +70,19 @@ def test_a_copy_is_made_while_nobody_writes_and_is_gone_afterwards(memory):
     assert [path.name for path in memories.iterdir()] == ["m"]
     with writer_lock(memory.folder), pytest.raises(BusyError), without(memory, held):
         pytest.fail("it copied what somebody writes to")
+
+
+def test_a_copy_that_finds_no_room_says_so_and_is_gone(tmp_path):
+    with small_disk(tmp_path / "disk") as disk:
+        memory = memory_of(disk.path, images=clusters(categories=6, shots=8).by_label())
+        held = to_hold_out(memory)
+
+        def copied():
+            with without(memory, held) as asked:
+                assert asked.image_count == memory.image_count - len(held)
+
+        for room in range(100):
+            if done_in(disk.leaving(room), disk, copied):
+                break
+            assert [path.name for path in memory.folder.parent.iterdir()] == ["m"]
+        assert 3 <= room < 99

@@ -11,8 +11,8 @@ from rar_agent.encoders.tuning.record import Tuning
 from rar_agent.settings import Settings
 
 CPU_PASS = 8
-"""Images in one forward pass on a CPU, at most, where nothing was tuned: what the layers of more
-hand on does not stay in a core's cache. docs/speed.md has figures."""
+"""Images in one forward pass on a CPU, at most, where nothing was tuned: more are no faster there,
+and need more memory, which may be slow to get. docs/speed.md has figures."""
 LOWER = ("bf16", "fp16", "int8")
 """Precision classes that are not `fp32`."""
 

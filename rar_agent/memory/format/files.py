@@ -78,7 +78,7 @@ def writing(folder: Path, kind: str) -> Iterator[FileWriter]:
             writer.close()
             draft.unlink(missing_ok=True)
     except OSError as error:
-        raise _cannot_write(folder / DATA, error) from error
+        raise cannot_write(folder / DATA, error) from error
 
 
 def adopt_file(folder: Path, draft: Path, kind: str) -> FileRef:
@@ -94,7 +94,7 @@ def adopt_file(folder: Path, draft: Path, kind: str) -> FileRef:
         ref = FileRef(name=f"{digest}.{kind}", size=draft.stat().st_size)
         draft.replace(folder / DATA / ref.name)
     except OSError as error:
-        raise _cannot_write(folder / DATA, error) from error
+        raise cannot_write(folder / DATA, error) from error
     return ref
 
 
@@ -126,7 +126,7 @@ def replace_file(path: Path, data: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     sync_folder(path.parent)
 
 
@@ -143,7 +143,7 @@ def sync_folder(folder: Path) -> None:
         finally:
             os.close(handle)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
 
 
 def map_array(folder: Path, ref: FileRef, dtype: np.dtype, count: int) -> NDArray:  # type: ignore[type-arg]
@@ -181,7 +181,8 @@ def read_ids(folder: Path, ref: FileRef | None) -> NDArray[np.int64]:
     return map_array(folder, ref, np.dtype("<i8"), ref.size // 8)
 
 
-def _cannot_write(path: Path, error: OSError) -> ConfigurationError:
+def cannot_write(path: Path, error: OSError) -> ConfigurationError:
+    """What is said where the system refuses to write."""
     return ConfigurationError(
         f"'{path}' cannot be written: {error.strerror}.",
         "Make room, or set RAR_HOME to a folder that can be written.",

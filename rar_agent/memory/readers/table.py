@@ -62,8 +62,9 @@ class TableReader:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of the file's bytes; not of the images that it names."""
-        return identity_of("table", self.path.suffix.lower(), content_hash(self.path))
+        """Hash of the file's bytes and of its folder; not of the images that it names."""
+        folder = str(self.path.parent)  # the same lines name other images elsewhere
+        return identity_of("table", self.path.suffix.lower(), content_hash(self.path), folder)
 
     @property
     def count(self) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rar_agent.errors import InputError, RarError
+from rar_agent.garbage import keep_freed
 from rar_agent.scale.ray.run import Run
 
 MOST_TRIES = 5
@@ -57,6 +58,7 @@ class Worker:
     """
 
     def __init__(self, job: Job) -> None:
+        keep_freed()
         self._job = job
         self._doing: Doing | None = None
         # What a watchdog ends is begun anew elsewhere; where it hung is of use to nobody there.

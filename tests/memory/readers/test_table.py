@@ -376,6 +376,14 @@ def test_a_changed_table_is_another(tmp_path):
     assert TableReader(path).identity != before
 
 
+def test_the_same_lines_in_another_folder_are_another_table(tmp_path):
+    tables = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        tables.append(TableReader(write(tmp_path / name / "t.csv", ROWS)))
+    assert tables[0].identity != tables[1].identity == TableReader(tables[1].path).identity
+
+
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     path = write(tmp_path / "t.parquet", [{"category": "a"}])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
