@@ -73,7 +73,7 @@ libc.fflush(None)
      (True, {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=7"})],
 )  # fmt: skip
 def test_what_is_freed_is_kept_and_not_got_anew(kept, said):
-    """A block of 100 MB that is taken and freed again and again, in a thread, costs no more pages."""
+    """A block of 100 MB, taken again and freed again in a thread, costs no more pages."""
     code = f"""
 import ctypes, resource, threading
 from rar_agent.garbage import keep_freed
