@@ -84,7 +84,7 @@ def test_the_slower_of_cores_and_gpus_is_waited_for():
     starved = images(KNOWN, 10**6, 1, 5_000, 0.019)
     assert starved.hours == pytest.approx(starved.core_hours / 16)
     assert starved.hours > starved.gpu_hours
-    assert starved.fed == pytest.approx(5_000 * 0.025)
+    assert starved.fed == pytest.approx(5_000 * (0.019 + KNOWN["recognise_s"]))
     busy = images(KNOWN, 10**6, 1, 100, 0.019)
     assert busy.hours == pytest.approx(busy.gpu_hours) == pytest.approx(10**6 / 100 / 3_600)
     assert images(KNOWN, 10**6, 8, 100, 0.019).hours == pytest.approx(busy.hours / 8)
@@ -93,7 +93,7 @@ def test_the_slower_of_cores_and_gpus_is_waited_for():
 
 def test_without_a_gpu_two_cores_do_all():
     alone = images(KNOWN, 3_600, 0, 0, 0.019)
-    assert alone.core_hours == pytest.approx(0.019 + 0.040 + 0.006)
+    assert alone.core_hours == pytest.approx(0.019 + KNOWN["encode_cpu_s"] + KNOWN["recognise_s"])
     assert alone.hours == alone.core_hours / 2
     assert alone.gpu_hours == 0
 
