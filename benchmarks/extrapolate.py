@@ -20,6 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+
 from rar_agent.garbage import keep_freed
 from rar_agent.memory.index.costs import build_seconds, bytes_held, disk_bytes, query_ms
 from rar_agent.memory.index.parameters import spec_for
@@ -299,8 +302,6 @@ def run_images(count: int) -> str:
     are `_DISTINCT` photos at most, each given again with another comment in it: to whoever hashes
     it another file, to who decodes it the same work.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
-    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     keep_freed()
 
     from benchmarks.photos import photos

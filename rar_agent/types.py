@@ -150,6 +150,8 @@ class Ranking(_Frozen):
     """`retrieval`, `listwise`, `choice` or `pairwise`."""
     calls: int = 0
     """Answers of a model that went into it."""
+    unpaid: int = 0
+    """Questions that were not asked, as the limit on what may be spent was reached."""
     model: str = ""
     """The model that answered."""
     prompt: str = ""

@@ -101,8 +101,8 @@ class Asked:
             samples: The images' keys.
 
         Raises:
-            BudgetError: The limit on what may be spent is reached: what would be retrieval's order
-                for want of money is left to be asked. All that was answered is told before.
+            BudgetError: The limit on what may be spent is reached: images that were not asked, or
+                not in full, for want of money are left. Those answered in all ways are told.
         """
         wanted = {one.key: one for one in self._cell.test}
         images: dict[str, AdmittedImage] = {}
@@ -115,6 +115,7 @@ class Asked:
             return
         if self._ranked:
             self._listened.heard.clear()
+            self._listened.unpaid.clear()
         given = list(images.values())
         truths = [self._data.truth(wanted[sample]) for sample in images]
         near = self._plain.recognize_batch(given, method="knn") if self._has_exemplars else []
@@ -164,8 +165,8 @@ class Asked:
             return _failed(key, failure.error, failure.kind)
         knn, retrieval, fused = (one for one in found if not isinstance(one, Failure))
         assert retrieval  # noqa: S101 - always there
-        if fused and fused.trace.degraded and (spent := self._listened.spent):
-            raise spent
+        if fused and (unpaid := self._listened.unpaid.get(self._seed(fused.image))):
+            raise unpaid
         if isinstance(alone, BudgetError):
             raise alone
         record = self._record(labelled, truth, knn, retrieval, fused, alone)
@@ -302,8 +303,8 @@ class _Services(Services):
         self._own = ranker
         self.heard: dict[int, tuple[tuple[str, ...], Ranking]] = {}
         """Orders and rankings, by the seed that was asked with."""
-        self.spent: BudgetError | None = None
-        """Why nothing was asked, where that was for want of money."""
+        self.unpaid: dict[int, BudgetError] = {}
+        """Why not all was asked, where that was for want of money, by the same seed."""
 
     def _ranker(self, prompt: str, divided: bool) -> Ranker:
         return _Heard(self._own or super()._ranker(prompt, divided), self)
@@ -321,7 +322,7 @@ class _Heard:
         try:
             return self._keep(candidates, seed, self._ranker.rank(image, candidates, seed))
         except BudgetError as error:
-            self._by.spent = error
+            self._by.unpaid[seed] = error
             raise
 
     async def arank(
@@ -331,10 +332,16 @@ class _Heard:
         try:
             return self._keep(candidates, seed, await self._ranker.arank(image, candidates, seed))
         except BudgetError as error:
-            self._by.spent = error
+            self._by.unpaid[seed] = error
             raise
 
     def _keep(self, candidates: Sequence[Candidate], seed: int, said: Ranking) -> Ranking:
+        if said.unpaid:
+            self._by.unpaid[seed] = BudgetError(
+                f"The limit on what may be spent was reached before {said.unpaid} of the questions "
+                "about an image.",
+                "Raise RAR_MAX_COST, and run it again: what was answered is kept.",
+            )
         if self.asks:
             order = tuple(candidates[position].category.name for position in said.order)
             self._by.heard[seed] = order, said

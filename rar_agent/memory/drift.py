@@ -20,6 +20,7 @@ from rar_agent.memory.format.drift_record import DriftRecord
 from rar_agent.memory.format.files import DATA, cannot_write
 from rar_agent.memory.format.location import memory_folder
 from rar_agent.memory.format.lock import writer_lock
+from rar_agent.memory.format.opened import damaged
 from rar_agent.memory.format.origin import called, origin_of
 from rar_agent.memory.memory import Memory
 from rar_agent.memory.rankers import is_current
@@ -89,6 +90,7 @@ def without(memory: Memory, rows: NDArray[np.int64]) -> Iterator[Memory]:
         NotFoundError: One of the exemplars was removed since the memory was opened.
         InputError: It is kept elsewhere.
         ConfigurationError: The copy cannot be written.
+        DamagedDataError: One of its files cannot be read.
     """
     if origin_of(memory.folder) is not None:
         raise InputError(
@@ -121,8 +123,13 @@ def _link(source: str, target: str) -> None:
         with suppress(OSError):  # not on this file system
             os.link(source, target)
             return
-    with _written(Path(target)):
-        shutil.copy2(source, target)
+    path = Path(source)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise damaged(path.parent, path.name, error) from error
+    with file, _written(Path(target)), Path(target).open("wb") as to:
+        shutil.copyfileobj(file, to)
 
 
 def _drafts(_: str, names: list[str]) -> set[str]:

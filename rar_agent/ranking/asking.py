@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rar_agent.errors import ConfigurationError, ProviderError
+from rar_agent.errors import BudgetError, ConfigurationError, ProviderError
 from rar_agent.images import MAX_SIDE, to_picture
 from rar_agent.loop import arun, run
 from rar_agent.prompts import Output, Prompt
@@ -291,6 +291,7 @@ class AskingRanker(ABC):
             prompt=self._prompt.reference,
             prompt_hash=self._prompt.sha256,
             calls=len(read.answers),
+            unpaid=sum(isinstance(failure, BudgetError) for failure in read.failures),
             usage=read.usage,
             letters=read.letters,
             raw="\n".join(said)[:KEPT_RAW],

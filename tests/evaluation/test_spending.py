@@ -1,6 +1,7 @@
 """A run whose money is spent stops, and goes on with what it had."""
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -13,13 +14,14 @@ from tests.openai_server import Reply, options_of, pictures_of
 
 def costly(drawings, server, tmp_path, ways, **options):
     """A run of 12 images, by dollars that it may spend; each call costs one."""
+    orders = options.pop("orders", 1)
     suite = Suite(
         name="costly",
         dataset={"images": str(drawings.test[0].file.parents[2])},
         protocol={"shots": [1], "seeds": [1]},
         memory={"encoder": "builtin"},
         k=3,
-        ranker={"model": "openai:test-model", "base_url": server.url},
+        ranker={"model": "openai:test-model", "base_url": server.url, "orders": orders},
         ways=["retrieval", *ways],
         limit=12,
     )
@@ -65,19 +67,44 @@ def test_nothing_is_written_down_that_was_not_paid_for(drawings, server, tmp_pat
 
 @pytest.mark.parametrize("ways", [["ranked"], ["alone"], ["ranked", "alone"]])
 def test_what_was_paid_for_is_written_down(drawings, server, tmp_path, ways):
-    """No answer is kept but in the run, and several calls are under way when the money ends."""
-    server.answer = lambda request: replace(answer(request), delay_s=0.2)
+    """No answer is kept but in the run; one comes after others were refused for want of money."""
+    cheap = 14 if len(ways) == 2 else 2  # then four at once, which cost more than was held
+    numbers, late = count(), []
+
+    def said(request):
+        number = next(numbers)
+        if number == cheap:
+            late.append(request)
+        delay_s = 0.0 if number < cheap else 1.5 if number == cheap else 0.3
+        return replace(answer(request), usage=(25 if number < cheap else 120, 0), delay_s=delay_s)
+
+    server.answer = said
     run = costly(drawings, server, tmp_path, ways, model_requests=4, cache_mb=0)
     with pytest.raises(BudgetError):
-        run(6.0).go_on()
-    asked = len(server.requests)
-    assert 5 <= asked <= 7
+        run(0.25 * cheap + 4.1).go_on()
+    assert len(server.requests) == cheap + 4
     _, records, failed = read_run(tmp_path / "out")
     assert failed == []
     paid = {True: set(), False: set()}
     for one in server.requests:
         paid[bool(options_of(one))].add(pictures_of(one)[-1])
     paid = paid[True] & paid[False] if len(ways) == 2 else paid[True] | paid[False]
+    assert pictures_of(late[0])[-1] in paid
     assert len(records) == len(paid)
     run(100.0).go_on()
     assert len(read_run(tmp_path / "out")[1]) == 12
+
+
+def test_an_image_that_was_asked_about_in_part_is_left(drawings, server, tmp_path):
+    server.answer = answer
+    run = costly(drawings, server, tmp_path, ["ranked"], orders=2, model_requests=1, cache_mb=10)
+    with pytest.raises(BudgetError):
+        run(5.0).go_on()
+    assert len(server.requests) == 5  # so that one image has one answer of two
+    _, records, _ = read_run(tmp_path / "out")
+    assert len(records) <= 2
+    assert all(record.ranking.calls == 2 for record in records)
+    run(100.0).go_on()
+    _, records, _ = read_run(tmp_path / "out")
+    assert [record.ranking.calls for record in records] == [2] * 12
+    assert len(server.requests) == 24  # nothing was paid for twice

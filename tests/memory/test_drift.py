@@ -72,7 +72,8 @@ def test_a_copy_is_made_while_nobody_writes_and_is_gone_afterwards(memory):
         pytest.fail("it copied what somebody writes to")
 
 
-def test_a_copy_that_finds_no_room_says_so_and_is_gone(tmp_path):
+@pytest.mark.parametrize("names", [False, True])
+def test_a_copy_that_finds_no_room_says_so_and_is_gone(tmp_path, names):
     with small_disk(tmp_path / "disk") as disk:
         memory = memory_of(disk.path, images=clusters(categories=6, shots=8).by_label())
         held = to_hold_out(memory)
@@ -81,8 +82,9 @@ def test_a_copy_that_finds_no_room_says_so_and_is_gone(tmp_path):
             with without(memory, held) as asked:
                 assert asked.image_count == memory.image_count - len(held)
 
+        leaving = disk.leaving_names if names else disk.leaving
         for room in range(100):
-            if done_in(disk.leaving(room), disk, copied):
+            if done_in(leaving(room), disk, copied):
                 break
             assert [path.name for path in memory.folder.parent.iterdir()] == ["m"]
         assert 3 <= room < 99

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from rar_agent.encoders.engines.base import EngineName
 from rar_agent.encoders.tuning.record import Tuning
+from rar_agent.garbage import keeps_freed
 from rar_agent.settings import Settings
 
-CPU_PASS = 8
-"""Images in one forward pass on a CPU, at most, where nothing was tuned: more are no faster there,
-and need more memory, which may be slow to get. docs/speed.md has figures."""
+CPU_PASS, CPU_PASS_ANEW = 8, 4
+"""Images in one forward pass on a CPU, at most, where nothing was tuned: more are no faster there;
+the second where malloc gets the memory for each pass anew. docs/speed.md has figures."""
 LOWER = ("bf16", "fp16", "int8")
 """Precision classes that are not `fp32`."""
 
@@ -67,7 +68,8 @@ def plan_of(
         measured: Ways whose drift is on record in the memory that is asked.
     """
     asked, most = settings.engine, settings.batch_size
-    usual_size = min(most, CPU_PASS) if device == "cpu" else most
+    on_cpu = CPU_PASS if keeps_freed() else CPU_PASS_ANEW
+    usual_size = min(most, on_cpu) if device == "cpu" else most
     if tuning is None:
         precision = "fp32" if settings.precision == "auto" else settings.precision
         usual: EngineName = "openvino" if precision == "int8" else "torch"

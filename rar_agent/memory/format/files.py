@@ -184,6 +184,6 @@ def read_ids(folder: Path, ref: FileRef | None) -> NDArray[np.int64]:
 def cannot_write(path: Path, error: OSError) -> ConfigurationError:
     """What is said where the system refuses to write."""
     return ConfigurationError(
-        f"'{path}' cannot be written: {error.strerror}.",
+        f"'{path}' cannot be written: {reason(error)}.",
         "Make room, or set RAR_HOME to a folder that can be written.",
     )

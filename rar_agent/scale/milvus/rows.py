@@ -60,16 +60,24 @@ class Rows:
         schema.add_field("modality", DataType.INT8)
         schema.add_field("content", DataType.VARCHAR, max_length=64)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
-        wanted = self._index_of(index)
-        for name in ("category", "modality"):
-            wanted.add_index(name, index_type="INVERTED")
+        name = self.collection
         server.ask(
-            "create_collection",
-            collection_name=self.collection,
-            schema=schema,
-            index_params=wanted,
-            consistency_level="Strong",
+            "create_collection", collection_name=name, schema=schema, consistency_level="Strong"
         )
+        server.ask("create_index", collection_name=name, index_params=self._index_of(index))
+        for number in ("category", "modality"):
+            self._index_numbers(number)
+        server.ask("load_collection", collection_name=name)
+
+    def _index_numbers(self, field: str) -> None:
+        wanted = self._server.client.prepare_index_params()
+        wanted.add_index(field, index_type="INVERTED")
+        try:
+            self._server.ask("create_index", collection_name=self.collection, index_params=wanted)
+        except ServerError:  # Milvus before 2.4 has another one
+            wanted = self._server.client.prepare_index_params()
+            wanted.add_index(field, index_type="STL_SORT")
+            self._server.ask("create_index", collection_name=self.collection, index_params=wanted)
 
     def _index_of(self, index: Index) -> Any:  # noqa: ANN401 - pymilvus has no types
         wanted = self._server.client.prepare_index_params()

@@ -1,5 +1,10 @@
-"""A real milvus-lite process that speaks gRPC on loopback, started and stopped by the tests."""
+"""A real milvus-lite process that speaks gRPC on loopback, started and stopped by the tests.
 
+`RAR_TEST_MILVUS=PORT` has the tests ask a server that runs there already, such as Milvus
+standalone; those that stop a server start milvus-lite all the same. docs/milvus.md says how.
+"""
+
+import os
 import signal
 import socket
 import subprocess
@@ -49,6 +54,15 @@ class Lite:
         return f"milvus://127.0.0.1:{self.port}/{name}"
 
 
+class Running:
+    """A server that runs already on loopback; tests leave its data behind."""
+
+    def __init__(self, port):
+        self.port = port
+
+    address = Lite.address
+
+
 def free_port():
     with socket.socket() as asked:
         asked.bind(("127.0.0.1", 0))
@@ -57,6 +71,10 @@ def free_port():
 
 @pytest.fixture(scope="session")
 def lite(tmp_path_factory):
+    if port := os.environ.get("RAR_TEST_MILVUS"):
+        pytest.importorskip("pymilvus", reason="needs the extra milvus")
+        yield Running(int(port))
+        return
     for module in ("pymilvus", "milvus_lite"):
         pytest.importorskip(module, reason="needs the extra milvus")
     server = Lite(tmp_path_factory.mktemp("milvus") / "data")
