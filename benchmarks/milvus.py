@@ -2,8 +2,8 @@
 
     python -m benchmarks.milvus --counts 10000 100000 --dimension 768 --out milvus.json
 
-Starts a milvus-lite of its own on loopback, or asks `--server milvus://host:19530`. Vectors are
-those of `benchmarks.scale`. Readers are processes of their own.
+Starts a milvus-lite of its own on loopback, or asks `--server milvus://host:19530`, there with one
+index after another. Vectors are those of `benchmarks.scale`. Readers are processes of their own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ import numpy as np
 from benchmarks.scale import Clusters, build
 from rar_agent.encoders import FloatArray
 from rar_agent.memory import compact_memory, delete_memory, open_memory
+from rar_agent.scale.milvus.address import parse_address
 from rar_agent.scale.milvus.migrate import migrate
+from rar_agent.scale.milvus.server import Server
 
 K = 10
 QUERIES = 200
@@ -36,8 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--dimension", type=int, default=768)
-    parser.add_argument("--index", default="", help="of Milvus; default: by size")
+    parser.add_argument("--index", nargs="+", default=[""], help="of Milvus; default: by size")
     parser.add_argument("--server", help="milvus://host:port; default: a milvus-lite of its own")
+    parser.add_argument("--pid", default="", help="of that server here, to see its memory")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--ask", nargs=3, metavar=("HOME", "NAME", "QUERIES"), help="a reader")
     args = parser.parse_args()
@@ -47,17 +50,19 @@ def main() -> None:
     found = []
     for count in args.counts:
         with tempfile.TemporaryDirectory() as place:
-            found += measure(Path(place), count, args.dimension, args.server, args.index)
-        for row in found[-2:]:
-            print(", ".join(f"{name} {value}" for name, value in row.items()))  # noqa: T201
+            server = (args.server, args.pid) if args.server else None
+            for row in measure(Path(place), count, args.dimension, server, args.index):
+                found.append(row)
+                told = ", ".join(f"{name} {value}" for name, value in row.items())
+                print(told, flush=True)  # noqa: T201
     if args.out:
         args.out.write_text(json.dumps(found, indent=1))
 
 
 def measure(
-    place: Path, count: int, dimension: int, server: str | None, index: str
-) -> list[dict[str, Any]]:
-    """Both, at one size."""
+    place: Path, count: int, dimension: int, server: tuple[str, str] | None, indexes: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """On disk, then in Milvus by each index, at one size."""
     clusters = Clusters(dimension, None)
     queries = clusters.part(0, count, seed=2)[:: max(1, count // QUERIES)][:QUERIES]
     np.save(place / "queries.npy", queries)
@@ -66,17 +71,35 @@ def measure(
     compact_memory(place, "m")
     built += time.perf_counter() - start
     truth = _nearest(clusters, count, queries)
-    rows = [_row("disk", count, built, truth, _asked(place, "m"))]
+    yield _row("disk", count, built, truth, _asked(place, "m"))
     with _server(place, server) as (address, pid):
-        start = time.perf_counter()
-        migrate(place, "m", f"{address}/benchmark", index=index)
-        built = time.perf_counter() - start
-        there = _asked(place, f"{address}/benchmark")
-        rows.append(_row("milvus", count, built, truth, there))
-        if pid:
-            rows[-1]["server_mb"] = round(resident(pid))
-        delete_memory(place, f"{address}/benchmark")
-    return rows
+        for number, index in enumerate(indexes):
+            there = f"{address}/benchmark{number}"
+            start = time.perf_counter()
+            migrate(place, "m", there, index=index)
+            migrated = time.perf_counter() - start
+            if server:  # which builds indexes after it was told all; milvus-lite does so at once
+                kind = _indexed(there)
+            else:
+                kind = index
+            built = time.perf_counter() - start
+            row = _row(f"milvus {kind}".strip(), count, built, truth, _asked(place, there))
+            row["migrate_s"] = round(migrated, 1)
+            if pid:
+                row["server_mb"] = round(resident(pid))
+            yield row
+            delete_memory(place, there)
+
+
+def _indexed(address: str) -> str:
+    """The index that the vectors have, once it is built."""
+    server = Server(parse_address(address))
+    collection = f"{address.rpartition('/')[2]}_entries"
+    while True:
+        found = server.ask("describe_index", collection_name=collection, index_name="vector")
+        if not int(found["pending_index_rows"]) and found["indexed_rows"] == found["total_rows"]:
+            return str(found["index_type"])
+        time.sleep(0.5)
 
 
 def _row(
@@ -149,10 +172,10 @@ def _asked(home: Path, name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _server(place: Path, given: str | None) -> Iterator[tuple[str, str]]:
+def _server(place: Path, given: tuple[str, str] | None) -> Iterator[tuple[str, str]]:
     """Address and process id of the server."""
     if given:
-        yield given.rstrip("/"), ""
+        yield given[0].rstrip("/"), given[1]
         return
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))

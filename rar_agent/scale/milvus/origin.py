@@ -35,9 +35,9 @@ from rar_agent.scale.milvus.address import Address, parse_address
 from rar_agent.scale.milvus.claim import Claim, claimed
 from rar_agent.scale.milvus.current import mirrored_current, mirrored_manifest, parts, said
 from rar_agent.scale.milvus.files import Files, Pictures
-from rar_agent.scale.milvus.index import describe, plan_index
+from rar_agent.scale.milvus.index import Index, describe, plan_index
 from rar_agent.scale.milvus.rows import Rows, Vectors
-from rar_agent.scale.milvus.server import MOST_FOUND, Server
+from rar_agent.scale.milvus.server import MOST_FOUND, MissingError, Server
 from rar_agent.types import Modality
 
 MOST_DIMENSIONS = 32_768
@@ -173,6 +173,8 @@ class MilvusOrigin:
             with claimed(self.files, self.address) as claim:
                 self._claim = claim
                 self._is_new = not self.files.rows(_GENERATION)
+                with suppress(MissingError):
+                    self.rows.mend(Index("FLAT"))
                 try:
                     yield
                 finally:
@@ -225,11 +227,7 @@ class MilvusOrigin:
         self.rows.make(manifest.dimension, plan_index(count, manifest.dimension))
 
     def require_claim(self) -> None:
-        """Check that nobody has taken over.
-
-        Raises:
-            BusyError: Somebody has.
-        """
+        """Check that nobody has taken over; a `BusyError` if somebody has."""
         assert self._claim is not None  # noqa: S101 - only a writer asks
         self._claim.require()
 

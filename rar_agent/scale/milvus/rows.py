@@ -48,11 +48,12 @@ class Rows:
         self._index, self._changed_at = None, time.monotonic()
 
     def make(self, dimension: int, index: Index) -> None:
-        """Make the collection, if it is not there."""
+        """Make the collection and its indexes, what of them is not there."""
         from pymilvus import DataType
 
-        server = self._server
-        if server.ask("has_collection", collection_name=self.collection):
+        server, name = self._server, self.collection
+        if server.ask("has_collection", collection_name=name):
+            self.mend(index)
             return
         schema = server.client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", DataType.INT64, is_primary=True)
@@ -60,14 +61,21 @@ class Rows:
         schema.add_field("modality", DataType.INT8)
         schema.add_field("content", DataType.VARCHAR, max_length=64)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
-        name = self.collection
         server.ask(
             "create_collection", collection_name=name, schema=schema, consistency_level="Strong"
         )
-        server.ask("create_index", collection_name=name, index_params=self._index_of(index))
+        self.mend(index)
+
+    def mend(self, index: Index) -> None:
+        """Index a collection that has none, as a crash has left it: Milvus reads nothing of it."""
+        server, name = self._server, self.collection
+        if describe(server, name).kind:
+            return
         for number in ("category", "modality"):
             self._index_numbers(number)
-        server.ask("load_collection", collection_name=name)
+        wanted = self._index_of(index)
+        server.ask("create_index", limit_s=BUILD_S, collection_name=name, index_params=wanted)
+        server.ask("load_collection", limit_s=BUILD_S, collection_name=name)
 
     def _index_numbers(self, field: str) -> None:
         wanted = self._server.client.prepare_index_params()
@@ -91,19 +99,14 @@ class Rows:
         return wanted
 
     def reindex(self, index: Index) -> None:
-        """Build another index in the place of that which is there; searches wait for it.
-
-        Also where there is none, as a crash before has dropped it.
-        """
+        """Build another index in the place of that which is there; searches wait for it."""
         server, name = self._server, self.collection
-        there = describe(server, name)
-        if there == index:
+        if describe(server, name) == index:
             return
         wanted = self._index_of(index)
         server.ask("release_collection", collection_name=name)
         try:
-            if there.kind:
-                server.ask("drop_index", collection_name=name, index_name="vector")
+            server.ask("drop_index", collection_name=name, index_name="vector")
             server.ask("create_index", limit_s=BUILD_S, collection_name=name, index_params=wanted)
         finally:
             server.ask("load_collection", limit_s=BUILD_S, collection_name=name)

@@ -155,6 +155,8 @@ class Server(OfProcess):
         fix = "Check that Milvus runs there, and can be reached from here."
         if any(word in _whole(error) for word in ("auth", "permission")):
             fix = f"Give user and password, or an API key, by {TOKEN}=user:password."
+        elif "no vector index" in _whole(error):
+            fix = f"Its writer died while it built one: rar-agent memory compact {self.address}"
         return ServerError(f"{self.address.server} cannot be asked ({method}): {why}.", fix)
 
 

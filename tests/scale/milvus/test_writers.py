@@ -12,6 +12,7 @@ from rar_agent.errors import BusyError
 from rar_agent.memory import add_to_memory, create_memory, open_memory, verify_memory
 from rar_agent.memory.format.lock import writer_lock
 from rar_agent.memory.format.origin import origin_of
+from rar_agent.scale.milvus.index import describe
 from rar_agent.scale.milvus.origin import MilvusOrigin
 from tests.memory.teaching.tiny import TinyEncoder
 from tests.scale.milvus.process import run, start
@@ -199,6 +200,20 @@ create_memory(home, address, TinyEncoder(), photos(6, 'ash', 'birch', 'fir', 'oa
     assert encoder.images == 12
     create_memory(tmp_path, "disk", encoder, photos(6, "ash", "birch", "fir", "oak"))
     assert_same(open_memory(tmp_path, "disk"), open_memory(tmp_path, address))
+
+
+def test_a_creation_that_died_before_there_was_an_index_goes_on(tmp_path, address):
+    code = """
+from rar_agent.scale.milvus.rows import Rows
+Rows._index_numbers = lambda *_: os._exit(9)
+create_memory(home, address, TinyEncoder(), photos(6, 'ash', 'birch'))
+"""
+    assert run(code, tmp_path / "elsewhere", address)[0] == 9
+    for name in (address, "disk"):
+        create_memory(tmp_path, name, TinyEncoder(), photos(6, "ash", "birch"))
+    assert_same(open_memory(tmp_path, "disk"), open_memory(tmp_path, address))
+    rows = origin_of(open_memory(tmp_path, address).folder).rows
+    assert describe(rows._server, rows.collection).kind == "FLAT"
 
 
 def _sees_nothing(files, monkeypatch):
