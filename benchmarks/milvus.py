@@ -78,10 +78,8 @@ def measure(
             start = time.perf_counter()
             migrate(place, "m", there, index=index)
             migrated = time.perf_counter() - start
-            if server:  # which builds indexes after it was told all; milvus-lite does so at once
-                kind = _indexed(there)
-            else:
-                kind = index
+            # A server builds indexes after it was told all, milvus-lite at once.
+            kind = _indexed(there) if server else index
             built = time.perf_counter() - start
             row = _row(f"milvus {kind}".strip(), count, built, truth, _asked(place, there))
             row["migrate_s"] = round(migrated, 1)
