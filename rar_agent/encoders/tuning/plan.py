@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rar_agent.encoders.engines.base import EngineName
-from rar_agent.encoders.tuning.record import Tuning
+from rar_agent.encoders.tuning.record import Chosen, Measured, Tuning
 from rar_agent.garbage import keeps_freed
 from rar_agent.settings import Settings
 
@@ -70,6 +70,13 @@ def plan_of(
     asked, most = settings.engine, settings.batch_size
     on_cpu = CPU_PASS if keeps_freed() else CPU_PASS_ANEW
     usual_size = min(most, on_cpu) if device == "cpu" else most
+
+    def planned(found: Chosen | Measured) -> Plan:
+        size = min(most, found.batch_size)
+        if (found.engine, found.precision) == ("torch", "fp32") and not keeps_freed():
+            size = min(size, usual_size)  # it was measured by a command, where malloc keeps
+        return Plan(found.engine, found.precision, size, tuning.created if tuning else "")
+
     if tuning is None:
         precision = "fp32" if settings.precision == "auto" else settings.precision
         usual: EngineName = "openvino" if precision == "int8" else "torch"
@@ -80,14 +87,12 @@ def plan_of(
         if lower and Way(lower.precision, lower.engine, tuning.device) in measured:
             found = lower
         if asked in ("auto", found.engine):
-            batch = min(most, found.batch_size)
-            return Plan(found.engine, found.precision, batch, tuning.created)
+            return planned(found)
         return Plan(_engine(asked), "fp32", usual_size)
     exact = settings.precision == "fp32"
     fastest = tuning.chosen if exact else tuning.fastest(settings.precision)
     if fastest is not None and asked in ("auto", fastest.engine):
-        batch = min(most, fastest.batch_size)
-        return Plan(fastest.engine, fastest.precision, batch, tuning.created)
+        return planned(fastest)
     return plan_of(settings, device, None)
 
 

@@ -101,10 +101,14 @@ def test_a_tuning_decides_what_the_settings_leave_open(passes):
     assert ran(precision="fp16") == ("torch", "fp16", passes)
 
 
-def test_fp32_as_asked_is_what_was_chosen_not_what_is_faster_by_chance():
+def test_fp32_as_asked_is_what_was_chosen_not_what_is_faster_by_chance(passes):
     plain = tuning(chosen=Chosen(engine="torch", precision="fp32", batch_size=8))
     plan = plan_of(Settings(precision="fp32"), "cpu", plain)
-    assert (plan.engine, plan.batch_size) == ("torch", 8)
+    assert (plan.engine, plan.batch_size) == ("torch", passes)
+    plan = plan_of(
+        Settings(), "cpu", tuning(chosen=Chosen(engine="torch", precision="fp32", batch_size=2))
+    )
+    assert plan.batch_size == 2
 
 
 def test_precision_is_lowered_only_for_a_memory_that_has_its_drift_on_record(passes):
