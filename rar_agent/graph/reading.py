@@ -29,9 +29,8 @@ def encoded(
 
     policy = Policy.of(services.settings)
     for read in read_batches(
-        images, policy, size, lambda image: image, made, detail=services.detail,
-        yielding=encoder.device == "cpu",
-    ):  # fmt: skip
+        images, policy, size, lambda image: image, made, detail=services.detail
+    ):
         found = [one for _, one in read if isinstance(one, tuple)]
         if found:
             admitted, prepared = zip(*found, strict=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Generic, TypeVar
@@ -24,9 +22,6 @@ a batch of its own."""
 
 THREADS = min(8, os.cpu_count() or 1)
 """That read and decode, each an image at a time, of whatever size."""
-
-_NICE = 10
-"""Added to the niceness of threads that yield; 19 is the most there is."""
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -102,7 +97,6 @@ def read_batches(
     made: Callable[[AdmittedImage], tuple[Made, int]],
     known: Callable[[Item, str], bool] | None = None,
     detail: int = 0,
-    yielding: bool = False,
 ) -> Iterator[list[tuple[Item, Made | Failure | str]]]:
     """Admit images in batches of at most `size`; what cannot be read is a failure in its place.
 
@@ -118,9 +112,6 @@ def read_batches(
         known: Whether an image of this sha256 is not needed again; asked before it is decoded, in
             another thread. Its sha256 stands for such an image.
         detail: See `images.decode`.
-        yielding: Whether the threads stand back for whoever uses what they read, such as a network
-            on the same cores, whose own threads all wait where one of them does. Only
-            on Linux, and not where decoding is isolated, for those processes stay.
     """
 
     def read(item: Item) -> tuple[Made | Failure | str, int]:
@@ -142,8 +133,7 @@ def read_batches(
     batch: list[tuple[Item, Made | Failure | str]] = []
     pixels = 0
     most = size() if callable(size) else size
-    first = _stand_back if yielding and policy.isolation is None else None
-    with ThreadPoolExecutor(THREADS, initializer=first) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         ahead = _Ahead(read, pool)
         try:
             while True:
@@ -165,11 +155,3 @@ def read_batches(
                 yield batch
         finally:
             ahead.stop()
-
-
-def _stand_back() -> None:
-    if sys.platform == "linux":  # elsewhere niceness is of processes
-        thread = threading.get_native_id()
-        with suppress(OSError):
-            nice = os.getpriority(os.PRIO_PROCESS, thread)
-            os.setpriority(os.PRIO_PROCESS, thread, min(19, nice + _NICE))

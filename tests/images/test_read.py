@@ -1,10 +1,7 @@
 """Reading many images in batches."""
 
-import os
-import sys
 import threading
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rar_agent.images import Policy, admit, read_batches
-from rar_agent.images.policy import Isolation
 from rar_agent.images.read import BATCH_PIXELS
 from rar_agent.settings import load_settings
 from rar_agent.types import Failure
@@ -111,19 +107,3 @@ def test_what_making_raises_is_raised_and_no_thread_is_left():
     with pytest.raises(ZeroDivisionError):
         list(read_batches([SMALL] * 9, POLICY, 2, lambda item: item, refuse))
     assert threading.active_count() == before
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness is of processes")
-@pytest.mark.parametrize(
-    ("yielding", "isolation", "more"),
-    [(False, None, 0), (True, None, 10), (True, Isolation(), 0)],
-)
-def test_threads_that_read_stand_back_for_who_uses_what_they_read(yielding, isolation, more):
-    def made(image):
-        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), 0
-
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    policy = replace(POLICY, isolation=isolation)
-    read = read_batches([SMALL] * 9, policy, 4, lambda item: item, made, yielding=yielding)
-    assert {nice for batch in read for _, nice in batch} == {min(19, before + more)}
-    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before

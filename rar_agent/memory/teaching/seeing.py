@@ -128,9 +128,8 @@ class Here:
         """See `Seeing.batches`."""
         work = self._work
         return read_batches(
-            items, work.policy, work.batch, _image, work.seen, knows, detail=work.detail,
-            yielding=work.encoder.device == "cpu",
-        )  # fmt: skip
+            items, work.policy, work.batch, _image, work.seen, knows, detail=work.detail
+        )
 
     def vectors(self, seen: Sequence[Seen]) -> FloatArray:
         """See `Seeing.vectors`."""

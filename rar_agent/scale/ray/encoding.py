@@ -91,9 +91,8 @@ class EncodingShards:
             rows = [row if isinstance(row, Seen) else None for row in self._before(number)]
         work = self._work
         for batch in read_batches(
-            _readable(lines, rows), work.policy, work.batch, _source, work.seen, detail=work.detail,
-            yielding=work.encoder.device == "cpu",
-        ):  # fmt: skip
+            _readable(lines, rows), work.policy, work.batch, _source, work.seen, detail=work.detail
+        ):
             seen = [(at, one) for (at, _), one in batch if isinstance(one, Seen)]
             if seen:
                 vectors = encode_exemplars(work.encoder, [one.views for _, one in seen])
