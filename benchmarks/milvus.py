@@ -95,7 +95,11 @@ def _indexed(address: str) -> str:
     collection = f"{address.rpartition('/')[2]}_entries"
     while True:
         found = server.ask("describe_index", collection_name=collection, index_name="vector")
-        if not int(found["pending_index_rows"]) and found["indexed_rows"] == found["total_rows"]:
+        if (
+            found
+            and 0 < int(found["total_rows"]) == int(found["indexed_rows"])
+            and not int(found["pending_index_rows"])
+        ):
             return str(found["index_type"])
         time.sleep(0.5)
 

@@ -40,6 +40,19 @@ main()
     assert done.stdout.splitlines()[1:] == ["False True"], done
 
 
+def test_a_command_that_has_imported_all_of_torch_ends_quietly():
+    code = """
+import sys
+import open_clip
+from rar_agent.cli import main
+sys.argv = ["rar-agent", "--version"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.startswith("rar-agent"), done
+    assert "leaked" not in done.stderr, done
+
+
 def run_as_glibc_is(code, said):
     """Run a program; malloc works as glibc has it, but for what the environment is to say."""
     free = {n: v for n, v in os.environ.items() if not n.startswith(("MALLOC_", "GLIBC_"))}

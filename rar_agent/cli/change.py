@@ -157,8 +157,10 @@ def delete(
     """Delete a memory and all it knows."""
     from rar_agent.cli.show import out
     from rar_agent.memory import delete_memory
+    from rar_agent.memory.teaching.teach import require_there
 
     home = _settings().home
+    require_there(home, name)
     if not yes:
         typer.confirm(f"Delete memory '{name}' and all it knows?", abort=True)
     held = _held(home, name)

@@ -247,7 +247,7 @@ class AskingRanker(ABC):
                 one.cancel()
         failures = [outcome for outcome in outcomes if isinstance(outcome, ProviderError)]
         if first and len(failures) == len(outcomes):
-            raise failures[0]
+            raise next((one for one in failures if isinstance(one, BudgetError)), failures[0])
         return outcomes
 
     def _steps(self, photo: Picture, candidates: Sequence[Candidate], seed: int) -> Steps:

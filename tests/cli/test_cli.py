@@ -160,6 +160,7 @@ def test_what_a_model_costs_and_that_an_answer_was_kept(run, in_taught, tmp_path
         (["recognize", "--example", "--sheet", "/nope/x.png"], 2, "in a folder there is"),
         (["recognize", "--example", "--sheet", "x.txt"], 2, "Name a .png file"),
         (["memory", "delete", "nosuch", "--yes"], 2, "no memory 'nosuch'"),
+        (["memory", "delete", "nosuch"], 2, "no memory 'nosuch'"),  # before it is asked about
         (["recognize", "--example", "--method", "x"], 2, "Choose fitted or knn"),
         (["recognize", "--example", "--memory", "nosuch"], 2, "no memory 'nosuch'"),
         (["recognize", "--example", "--memory", "../x"], 2, "cannot name a memory"),

@@ -179,6 +179,19 @@ def _require_counts(memory: Memory, prior: PriorRecord | None) -> None:
         )
 
 
+def require_there(home: Path, name: str) -> None:
+    """Check that there is a memory of that name, be it damaged or incomplete.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    folder = memory_folder(home, name)
+    if not (exists(folder) if origin_of(folder) else folder.is_dir()):
+        raise NotFoundError(
+            f"There is no memory '{folder.name}' in {whereabouts(folder)}.", "See memory list."
+        )
+
+
 def delete_memory(home: Path, name: str) -> None:
     """Delete a memory and all it knows, damaged or incomplete ones too.
 
@@ -186,12 +199,9 @@ def delete_memory(home: Path, name: str) -> None:
         NotFoundError: There is none of that name.
         BusyError: Somebody is writing to it.
     """
+    require_there(home, name)
     folder = memory_folder(home, name)
     origin = origin_of(folder)
-    if not (exists(folder) if origin else folder.is_dir()):
-        raise NotFoundError(
-            f"There is no memory '{folder.name}' in {whereabouts(folder)}.", "See memory list."
-        )
     with writer_lock(folder):
         if origin:
             origin.delete()

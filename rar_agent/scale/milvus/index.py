@@ -35,12 +35,12 @@ class Index:
     parameters: Mapping[str, int] = field(default_factory=dict)
 
 
-def plan_index(count: int, dimension: int, kind: str = "") -> Index:
+def plan_index(count: int, dimension: int = 1, kind: str = "") -> Index:
     """The index for so many vectors.
 
     Args:
         count: Vectors.
-        dimension: Of a vector.
+        dimension: Of a vector; matters to IVF_PQ alone.
         kind: One of `KINDS` to have it so; empty: chosen by `count`.
 
     Raises:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from rar_agent.encoders import FloatArray
-from rar_agent.errors import BusyError, DamagedDataError, InputError
+from rar_agent.errors import BusyError, DamagedDataError, InputError, ServerError
 from rar_agent.forks import Lock, Once
 from rar_agent.locks import locked
 from rar_agent.memory.format.files import DATA, map_array, replace_file, writing
@@ -35,7 +35,7 @@ from rar_agent.scale.milvus.address import Address, parse_address
 from rar_agent.scale.milvus.claim import Claim, claimed
 from rar_agent.scale.milvus.current import mirrored_current, mirrored_manifest, parts, said
 from rar_agent.scale.milvus.files import Files, Pictures
-from rar_agent.scale.milvus.index import Index, describe, plan_index
+from rar_agent.scale.milvus.index import describe, plan_index
 from rar_agent.scale.milvus.rows import Rows, Vectors
 from rar_agent.scale.milvus.server import MOST_FOUND, MissingError, Server
 from rar_agent.types import Modality
@@ -172,10 +172,10 @@ class MilvusOrigin:
         try:
             with claimed(self.files, self.address) as claim:
                 self._claim = claim
-                self._is_new = not self.files.rows(_GENERATION)
-                with suppress(MissingError):
-                    self.rows.mend(Index("FLAT"))
                 try:
+                    self._is_new = not self.files.rows(_GENERATION)
+                    with suppress(MissingError, ServerError):  # what reads will say so; it may go
+                        self.rows.mend()
                     yield
                 finally:
                     self._drop_if_unused()

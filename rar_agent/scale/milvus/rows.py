@@ -14,7 +14,7 @@ from rar_agent.encoders import FloatArray
 from rar_agent.errors import DamagedDataError, ServerError
 from rar_agent.memory.damage import OFF_LENGTH, unit_rows
 from rar_agent.memory.format.manifest import MODALITIES, MOST
-from rar_agent.scale.milvus.index import Index, describe, search_parameters
+from rar_agent.scale.milvus.index import Index, describe, plan_index, search_parameters
 from rar_agent.scale.milvus.server import BUILD_S, MOST_FOUND, SETTLED_S, MissingError, Server
 from rar_agent.types import Modality
 
@@ -48,12 +48,11 @@ class Rows:
         self._index, self._changed_at = None, time.monotonic()
 
     def make(self, dimension: int, index: Index) -> None:
-        """Make the collection and its indexes, what of them is not there."""
+        """Make the collection and its indexes, if it is not there."""
         from pymilvus import DataType
 
         server, name = self._server, self.collection
         if server.ask("has_collection", collection_name=name):
-            self.mend(index)
             return
         schema = server.client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", DataType.INT64, is_primary=True)
@@ -64,28 +63,42 @@ class Rows:
         server.ask(
             "create_collection", collection_name=name, schema=schema, consistency_level="Strong"
         )
-        self.mend(index)
+        self._build(index)
 
-    def mend(self, index: Index) -> None:
-        """Index a collection that has none, as a crash has left it: Milvus reads nothing of it."""
+    def mend(self) -> None:
+        """Index a collection that has none, as a crash has left it: Milvus reads nothing of it.
+
+        Raises:
+            MissingError: There is no collection.
+        """
         server, name = self._server, self.collection
-        if describe(server, name).kind:
-            return
+        if not describe(server, name).kind:
+            found = server.ask("get_collection_stats", collection_name=name)
+            self._build(plan_index(int(found["row_count"])))
+
+    def _build(self, index: Index) -> None:
+        """Numbers first: who finds the vectors' index finds all."""
+        server, name, self._index = self._server, self.collection, None
         for number in ("category", "modality"):
             self._index_numbers(number)
-        wanted = self._index_of(index)
-        server.ask("create_index", limit_s=BUILD_S, collection_name=name, index_params=wanted)
+        self._create_index(self._index_of(index))
         server.ask("load_collection", limit_s=BUILD_S, collection_name=name)
 
+    def _create_index(self, wanted: Any) -> None:  # noqa: ANN401 - pymilvus has no types
+        name = self.collection
+        self._server.ask("create_index", BUILD_S, collection_name=name, index_params=wanted)
+
     def _index_numbers(self, field: str) -> None:
-        wanted = self._server.client.prepare_index_params()
-        wanted.add_index(field, index_type="INVERTED")
-        try:
-            self._server.ask("create_index", collection_name=self.collection, index_params=wanted)
-        except ServerError:  # Milvus before 2.4 has another one
+        for kind in ("INVERTED", "STL_SORT"):  # Milvus before 2.4 has the other one
             wanted = self._server.client.prepare_index_params()
-            wanted.add_index(field, index_type="STL_SORT")
-            self._server.ask("create_index", collection_name=self.collection, index_params=wanted)
+            wanted.add_index(field, index_type=kind)
+            try:
+                self._create_index(wanted)
+            except ServerError:
+                if kind == "STL_SORT":
+                    raise
+            else:
+                return
 
     def _index_of(self, index: Index) -> Any:  # noqa: ANN401 - pymilvus has no types
         wanted = self._server.client.prepare_index_params()
@@ -101,13 +114,17 @@ class Rows:
     def reindex(self, index: Index) -> None:
         """Build another index in the place of that which is there; searches wait for it."""
         server, name = self._server, self.collection
-        if describe(server, name) == index:
+        there = describe(server, name)
+        if there == index:
             return
-        wanted = self._index_of(index)
         server.ask("release_collection", collection_name=name)
         try:
             server.ask("drop_index", collection_name=name, index_name="vector")
-            server.ask("create_index", limit_s=BUILD_S, collection_name=name, index_params=wanted)
+            try:
+                self._create_index(self._index_of(index))
+            except ServerError:
+                self._create_index(self._index_of(there))
+                raise
         finally:
             server.ask("load_collection", limit_s=BUILD_S, collection_name=name)
         self._index = None

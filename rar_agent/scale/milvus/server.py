@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10.0
 """Seconds to connect in."""
-CALL_S = 60.0
+CALL_S = 60  # whole: pymilvus bounds its wait for an index by whole numbers alone
 """Seconds that a call may take."""
-BUILD_S = 3_600.0
+BUILD_S = 3_600
 """Seconds that loading, or building an index, may take."""
 MOST_FOUND = 16_384
 """Rows that Milvus gives for one question, or finds for one query."""
@@ -85,7 +85,7 @@ class Server(OfProcess):
                 raise self._error("connect", error) from None  # its text may hold the token
         return self._client
 
-    def ask(self, method: str, limit_s: float = CALL_S, **arguments: Any) -> Any:  # noqa: ANN401
+    def ask(self, method: str, limit_s: int = CALL_S, **arguments: Any) -> Any:  # noqa: ANN401
         """Call a method of the connection.
 
         Args:
@@ -156,7 +156,7 @@ class Server(OfProcess):
         if any(word in _whole(error) for word in ("auth", "permission")):
             fix = f"Give user and password, or an API key, by {TOKEN}=user:password."
         elif "no vector index" in _whole(error):
-            fix = f"Its writer died while it built one: rar-agent memory compact {self.address}"
+            fix = f"Wait, if it is being compacted; else: rar-agent memory compact {self.address}"
         return ServerError(f"{self.address.server} cannot be asked ({method}): {why}.", fix)
 
 

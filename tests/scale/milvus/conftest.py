@@ -1,6 +1,6 @@
 """A real milvus-lite process that speaks gRPC on loopback, started and stopped by the tests.
 
-`RAR_TEST_MILVUS=PORT` has the tests ask a server that runs there already, such as Milvus
+`MILVUS_TEST_PORT=PORT` has the tests ask a server that runs there already, such as Milvus
 standalone; those that stop a server start milvus-lite all the same. docs/milvus.md says how.
 """
 
@@ -71,7 +71,7 @@ def free_port():
 
 @pytest.fixture(scope="session")
 def lite(tmp_path_factory):
-    if port := os.environ.get("RAR_TEST_MILVUS"):
+    if port := os.environ.get("MILVUS_TEST_PORT"):
         pytest.importorskip("pymilvus", reason="needs the extra milvus")
         yield Running(int(port))
         return

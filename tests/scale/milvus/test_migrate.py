@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 
-from rar_agent.errors import InputError, NotFoundError
+from rar_agent.errors import InputError, NotFoundError, ServerError
 from rar_agent.memory import (
     add_to_memory,
     compact_memory,
@@ -215,6 +215,40 @@ compact_memory(home, address)
     assert leftovers(after) == []
     assert verify_memory(disk, address) == []
     assert_same_in_all(before, after)
+
+
+def test_a_writer_builds_the_index_that_a_crash_left_none_of(disk, address, monkeypatch):
+    from rar_agent.scale.milvus import index
+
+    _, copy = migrate(disk, "disk", address)
+    rows = origin_of(copy.folder).rows
+    rows._server.ask("release_collection", collection_name=rows.collection)
+    rows._server.ask("drop_index", collection_name=rows.collection, index_name="vector")
+    monkeypatch.setattr(index, "MOST_FLAT", 10)
+    add_to_memory(disk, address, TinyEncoder(), photos(46, "ash"), fitting="never")
+    assert index.describe(rows._server, rows.collection).kind == "HNSW"
+    add_to_memory(disk, "disk", TinyEncoder(), photos(46, "ash"), fitting="never")
+    assert_same_in_all(open_memory(disk, "disk"), open_memory(disk, address))
+
+
+def test_an_index_that_is_refused_leaves_the_one_that_was_there(disk, address, monkeypatch):
+    from rar_agent.scale.milvus.index import Index, describe
+
+    _, copy = migrate(disk, "disk", address)
+    rows = origin_of(copy.folder).rows
+    create, asked = rows._create_index, []
+
+    def refused_once(wanted):  # milvus-lite takes all kinds on record, also what it cannot build
+        asked.append(wanted)
+        if len(asked) == 1:
+            raise ServerError("It is refused.", "")
+        create(wanted)
+
+    monkeypatch.setattr(rows, "_create_index", refused_once)
+    with pytest.raises(ServerError, match="refused"):
+        rows.reindex(Index("DISKANN"))
+    assert describe(rows._server, rows.collection) == Index("FLAT")
+    assert_same_in_all(open_memory(disk, "disk"), open_memory(disk, address))
 
 
 def test_compaction_builds_an_index_where_there_is_none(disk, address):
