@@ -22,6 +22,7 @@ import torch
 from hypothesis import settings as hypothesis_settings
 from PIL import Image, ImageDraw, ImageFilter
 
+from rar_agent import garbage
 from rar_agent.encoders import Encoder, load_encoder
 from rar_agent.example import example_photo
 from rar_agent.models import budget
@@ -67,6 +68,7 @@ def clean_environment(home, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("RAR_CACHE_MB", "0")  # scripted servers are there to be asked
     budget.of_process.cache_clear()  # what another test spent is none of this one's
+    monkeypatch.setattr(garbage, "_keeps", False)  # a command run in this process says otherwise
     monkeypatch.chdir(tmp_path)  # no rar.toml of the developer's is read
 
 
