@@ -179,7 +179,7 @@ class MilvusOrigin:
                     yield
                 finally:
                     self._drop_if_unused()
-                    self._claim = None
+                    self._claim, self._is_new = None, False
         finally:
             self._seen.clear()
 
